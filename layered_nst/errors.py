@@ -1,0 +1,66 @@
+"""Every way this package says no, and the exit code of each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class LayeredNstError(Exception):
+    """Root of all errors that this package raises on purpose.
+
+    ``str(error)`` is one sentence for the user: the file, the key and the number at fault.
+    """
+
+    exit_code = 1
+
+
+class RecipeError(LayeredNstError, ValueError):
+    """The recipe is at fault: syntax, unknown key, wrong type or a value out of range."""
+
+
+class PictureError(LayeredNstError, ValueError):
+    """A picture cannot be read, is too large, or does not fit the photo."""
+
+
+class RegionError(LayeredNstError, ValueError):
+    """A region cannot be made from this photo."""
+
+
+class ModelError(LayeredNstError, RuntimeError):
+    """A model's weights are missing, broken or of another kind."""
+
+
+class DataError(LayeredNstError, ValueError):
+    """Training data is missing or malformed."""
+
+
+class OutputError(LayeredNstError, OSError):
+    """The result cannot be written where it should go."""
+
+    exit_code = 3
+
+
+class OutOfMemoryError(LayeredNstError, MemoryError):
+    """The run does not fit into memory at this size."""
+
+    exit_code = 3
+
+
+class Interrupted(LayeredNstError):  # noqa: N818 - stopping is what the user wanted
+    """The user stopped the run; ``partial`` is the result so far, None before the first step."""
+
+    exit_code = 130
+
+    def __init__(self, sentence: str, *, partial: Any = None) -> None:
+        super().__init__(sentence)
+        self.partial = partial
+
+
+class DeviceError(LayeredNstError, ValueError):
+    """The device asked for is not on this machine."""
+
+    exit_code = 2
+
+
+class LayeredNstWarning(UserWarning):
+    """Something the user should know that does not stop the run."""
