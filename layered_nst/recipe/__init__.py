@@ -1,0 +1,51 @@
+"""Recipes: which regions a photo has, which styles they get, and what must stay recognizable."""
+
+from layered_nst.recipe.dumping import dump_recipe
+from layered_nst.recipe.json_schema import json_schema
+from layered_nst.recipe.loading import load_recipe
+from layered_nst.recipe.schema import (
+    CustomSegmenter,
+    Optimize,
+    Output,
+    Recipe,
+    Region,
+    StyleSource,
+)
+from layered_nst.recipe.selectors import (
+    AllSelector,
+    AlphaSelector,
+    AnySelector,
+    BoxSelector,
+    ClassSelector,
+    ColorSelector,
+    EllipseSelector,
+    MaskSelector,
+    NotSelector,
+    PolygonSelector,
+    RestSelector,
+    Selector,
+)
+
+__all__ = [
+    "AllSelector",
+    "AlphaSelector",
+    "AnySelector",
+    "BoxSelector",
+    "ClassSelector",
+    "ColorSelector",
+    "CustomSegmenter",
+    "EllipseSelector",
+    "MaskSelector",
+    "NotSelector",
+    "Optimize",
+    "Output",
+    "PolygonSelector",
+    "Recipe",
+    "Region",
+    "RestSelector",
+    "Selector",
+    "StyleSource",
+    "dump_recipe",
+    "json_schema",
+    "load_recipe",
+]

@@ -1,0 +1,112 @@
+"""The files that a recipe names: absolute paths, and what to say when one is not there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from layered_nst.recipe.nodes import Node, Steps
+from layered_nst.recipe.problems import Problem, problem_at
+from layered_nst.recipe.suggestions import closest
+
+
+def shown(path: Path) -> str:
+    """Show a path relative to the current folder if it is below it."""
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:  # another drive
+        return str(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def absolute(path: str, folder: Path) -> Path:
+    """Return the absolute path of what ``folder`` calls ``path``; ``~`` is the home folder.
+
+    Links are kept as they are: a link's name may carry the suffix that its target lacks.
+    """
+    return Path(os.path.abspath(folder / os.path.expanduser(path)))
+
+
+def why_unusable(path: Path) -> str | None:
+    """Return what keeps ``path`` from being read as a file, or None if nothing does."""
+    if os.path.isfile(path):
+        return None
+    if os.path.isdir(path):
+        return f"is a folder, not a file: {shown(path)}"
+    if os.path.exists(path):
+        return f"is not a plain file: {shown(path)}"
+    return f"no such file: {shown(path)}{_where_it_may_be(path)}"
+
+
+def with_absolute_paths(root: Node) -> Node:
+    """Return the recipe with each path made absolute from the folder of whoever stated it."""
+    return _absolute(root, ())
+
+
+def missing_files(root: Node) -> list[Problem]:
+    """Return one problem for each file that the recipe names and that cannot be read."""
+    found = []
+    for steps, path in _paths(root, ()):
+        reason = why_unusable(Path(path))
+        if reason:
+            found.append(problem_at(root, steps, reason))
+    return found
+
+
+def _where_it_may_be(path: Path) -> str:
+    if not os.path.isdir(path.parent):
+        return f" (there is no folder {shown(path.parent)})"
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        return ""
+    # By stem, since a suffix in common makes any two short names look alike.
+    names.sort(key=lambda name: name.endswith(path.suffix))
+    by_stem = {Path(name).stem: name for name in names}
+    match = closest(path.stem, by_stem)
+    return f" (did you mean {by_stem[match]}?)" if match else ""
+
+
+def _is_path(steps: Steps) -> bool:
+    """Whether the text at ``steps`` names a file: the recipe's content, a picture or weights."""
+    if steps == ("content",) or (steps[:1] == ("segmentation",) and steps[-1] == "weights"):
+        return True
+    if len(steps) < 3 or steps[0] != "regions":
+        return False
+    return steps[-1] in ("image", "mask") or _is_short_style(steps)
+
+
+def _is_short_style(steps: Steps) -> bool:
+    inside = steps[3:]
+    return steps[2] == "style" and (not inside or (len(inside) == 1 and isinstance(inside[0], int)))
+
+
+def _absolute(node: Node, steps: Steps) -> Node:
+    if isinstance(node.value, dict):
+        return Node({k: _absolute(v, (*steps, k)) for k, v in node.value.items()}, node.place)
+    if isinstance(node.value, list):
+        items = [_absolute(item, (*steps, index)) for index, item in enumerate(node.value)]
+        return Node(items, node.place)
+    if isinstance(node.value, str) and _is_path(steps):
+        return Node(str(absolute(node.value, node.place.folder)), node.place)
+    return node
+
+
+def _paths(node: Node, steps: Steps) -> Iterator[tuple[Steps, str]]:
+    if isinstance(node.value, dict):
+        for key, child in node.value.items():
+            yield from _paths(child, (*steps, key))
+    elif isinstance(node.value, list):
+        for index, child in enumerate(node.value):
+            yield from _paths(child, (*steps, index))
+    elif isinstance(node.value, str) and _is_path(steps):
+        yield _spelled_out(steps), node.value
+
+
+def _spelled_out(steps: Steps) -> Steps:
+    """Name the short forms of a style by what they stand for: ``style[0].image``."""
+    if len(steps) < 3 or steps[0] != "regions" or steps[2] != "style":
+        return steps
+    position, *key = steps[3:] if isinstance((*steps, "")[3], int) else (0, *steps[3:])
+    return (*steps[:3], position, *(key or ["image"]))

@@ -1,0 +1,140 @@
+"""From a file, a mapping or a recipe to a checked `Recipe`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from layered_nst.errors import RecipeError
+from layered_nst.recipe.files import (
+    absolute,
+    missing_files,
+    shown,
+    why_unusable,
+    with_absolute_paths,
+)
+from layered_nst.recipe.merging import merge
+from layered_nst.recipe.nodes import Node, Place, from_plain
+from layered_nst.recipe.overrides import override
+from layered_nst.recipe.problems import Problem, as_error, problem_at, problems_of, show
+from layered_nst.recipe.schema import Recipe
+from layered_nst.recipe.yaml_positions import MAX_BYTES, parse_yaml
+
+MAX_BASES = 16
+"""Recipes that may extend one another in a chain."""
+
+
+def load_recipe(
+    source: str | Path | Mapping[str, Any] | Recipe,
+    *,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    content: Path | str | None = None,
+    check_files: bool = True,
+) -> Recipe:
+    """Load a recipe and check all of it.
+
+    Args:
+        source: A YAML file, a mapping of the same form, or a recipe.
+        overrides: ``"regions.sky.strength=0.5"`` texts with YAML values, or a mapping from key
+            path to value. Relative paths in them start at the current folder.
+        content: Photo to use in place of the recipe's own, which then need not exist.
+        check_files: Whether the pictures and weights that the recipe names must exist.
+
+    Returns:
+        The recipe with absolute paths. Relative ones start at the folder of the file that states
+        them, or at the current folder for a mapping.
+
+    Raises:
+        RecipeError: Every problem found, one per line, each with file, line and key path.
+    """
+    root = override(_read(source), overrides)
+    root = with_absolute_paths(_with_content(root, content))
+    problems = missing_files(root) if check_files else []
+    try:
+        recipe = Recipe.model_validate(root.plain())
+    except ValidationError as error:
+        raise as_error(problems_of(error, root) + problems) from None
+    if problems:
+        raise as_error(problems)
+    return recipe
+
+
+def _read(source: str | Path | Mapping[str, Any] | Recipe) -> Node:
+    place = Place("", None, Path.cwd())
+    if isinstance(source, Recipe):
+        return from_plain(source, place)
+    if isinstance(source, Mapping):
+        return _with_bases(from_plain(source, place), chain=())
+    path = absolute(os.fspath(source), place.folder)
+    reason = why_unusable(path)
+    if reason:
+        raise RecipeError(reason)
+    return _read_file(path, chain=())
+
+
+def _with_content(root: Node, content: Path | str | None) -> Node:
+    if content is None:
+        return root
+    place = Place("", None, Path.cwd())
+    return merge(root, Node({"content": from_plain(os.fspath(content), place)}, root.place))
+
+
+def _read_file(path: Path, *, chain: tuple[Path, ...]) -> Node:
+    root = parse_yaml(_read_text(path), source=shown(path), folder=path.parent)
+    if root is None or root.value is None:
+        raise RecipeError(f"{shown(path)}: is empty, a recipe starts with recipe: 1")
+    if not isinstance(root.value, dict):
+        found = "a list" if isinstance(root.value, list) else show(root.value)
+        raise RecipeError(f"{shown(path)}: found {found}, allowed: a mapping of keys and values")
+    return _with_bases(root, chain=(*chain, path))
+
+
+def _read_text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise RecipeError(f"{shown(path)}: cannot be read: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise RecipeError(f"{shown(path)}: is larger than {MAX_BYTES:,} bytes, no recipe is")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        at = f"byte {error.start} is 0x{data[error.start]:02x}"
+        raise RecipeError(f"{shown(path)}: is not UTF-8 text ({at})") from error
+
+
+def _with_bases(root: Node, *, chain: tuple[Path, ...]) -> Node:
+    """Lay the recipe on the one it extends, if it extends one."""
+    if "extends" not in root.value:
+        return root
+    extends = root.value["extends"]
+    own = Node({key: node for key, node in root.value.items() if key != "extends"}, root.place)
+    if extends.value is None:
+        return own
+    if not isinstance(extends.value, str):
+        raise _refused(root, f"found {show(extends.plain())}, allowed: the path of one recipe")
+    base = absolute(extends.value, extends.place.folder)
+    reason = why_unusable(base) or _endless(base, chain)
+    if reason:
+        raise _refused(root, reason)
+    return merge(_read_file(base, chain=chain), own)
+
+
+def _endless(base: Path, chain: tuple[Path, ...]) -> str | None:
+    real = [os.path.realpath(path) for path in chain]
+    if os.path.realpath(base) in real:
+        circle = chain[real.index(os.path.realpath(base)) :]
+        return f"recipes extend in a circle: {' -> '.join(map(shown, (*circle, base)))}"
+    if len(chain) >= MAX_BASES:
+        return f"more than {MAX_BASES} recipes extend one another"
+    return None
+
+
+def _refused(root: Node, sentence: str) -> RecipeError:
+    problem: Problem = problem_at(root, ("extends",), sentence)
+    return as_error([problem])
