@@ -1,0 +1,27 @@
+"""Reading and writing pictures without losing what a designer put into them.
+
+Orientation, color profile, alpha, 16 bits and print resolution all survive the way from file to
+tensor and back; a file that cannot be read or written ends in one sentence.
+"""
+
+from layered_nst.picture.metadata import read_metadata
+from layered_nst.picture.reading import read_picture
+from layered_nst.picture.replacement import replacing
+from layered_nst.picture.resizing import bleed_under_alpha, fit_within, resize, resize_picture
+from layered_nst.picture.value import MAX_PIXELS, Picture
+from layered_nst.picture.writing import FORMATS, to_image, write_picture
+
+__all__ = [
+    "FORMATS",
+    "MAX_PIXELS",
+    "Picture",
+    "bleed_under_alpha",
+    "fit_within",
+    "read_metadata",
+    "read_picture",
+    "replacing",
+    "resize",
+    "resize_picture",
+    "to_image",
+    "write_picture",
+]

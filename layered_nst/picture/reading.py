@@ -1,0 +1,179 @@
+"""Any picture a designer has, as an upright sRGB tensor."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from layered_nst.errors import LayeredNstWarning, PictureError
+from layered_nst.picture import color, decoding
+from layered_nst.picture.decoding import Samples
+from layered_nst.picture.opening import (
+    check_pixels,
+    existing_file,
+    named_if_broken,
+    open_header,
+    open_tiff,
+    sniff,
+)
+from layered_nst.picture.value import MAX_PIXELS, Picture
+
+
+def read_picture(
+    source: str | Path | Image.Image | NDArray[Any], *, max_pixels: int = MAX_PIXELS
+) -> Picture:
+    """Read a file, a Pillow picture or an array (H, W[, C]) into a Picture.
+
+    EXIF orientation is applied, colors are converted to sRGB by the embedded profile (relative
+    colorimetric with black point compensation), 16 bits stay 16 bits, and an alpha channel that
+    is opaque everywhere becomes None. Of an animation the first frame is taken, with a
+    LayeredNstWarning; so are profiles that cannot be used, and CMYK without one.
+
+    Raises PictureError: no such file (naming a near one), not a picture, broken or cut short, or
+    more than ``max_pixels`` by its header, before anything is decoded.
+    """
+    if isinstance(source, np.ndarray):
+        samples = decoding.decode_array(source)
+        height, width = samples.pixels.shape[:2]
+        check_pixels(width, height, max_pixels=max_pixels, source=samples.source)
+        return _finished(samples)
+    if isinstance(source, Image.Image):
+        name = str(getattr(source, "filename", "") or "picture")
+        check_pixels(*source.size, max_pixels=max_pixels, source=name)
+        with named_if_broken(name):
+            return _finished(decoding.decode_image(source, source=name))
+    path = existing_file(Path(source))
+    with named_if_broken(path):
+        return _finished(_decoded_file(path, max_pixels))
+
+
+def _decoded_file(path: Path, max_pixels: int) -> Samples:
+    kind = sniff(path)
+    if kind == "TIFF":
+        return _decoded_tiff(path, max_pixels)
+    with open_header(path, kind) as header:
+        check_pixels(*header.size, max_pixels=max_pixels, source=str(path))
+        if kind == "PNG" and _is_deep_png(path):
+            return decoding.decode_deep_png(path, header)
+        return decoding.decode_image(header, source=str(path))
+
+
+def _is_deep_png(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(25)
+    return start[12:16] == b"IHDR" and start[24] == 16
+
+
+def _decoded_tiff(path: Path, max_pixels: int) -> Samples:
+    with open_tiff(path) as file:
+        page = file.pages.first
+        check_pixels(page.imagewidth, page.imagelength, max_pixels=max_pixels, source=str(path))
+        # Pillow knows more color models and compressions, but only 8 bits of each.
+        bits = page.bitspersample if isinstance(page.bitspersample, int) else 16
+        if bits > 8:
+            return decoding.decode_tiff(path, file)
+        try:
+            header = open_header(path, "TIFF")
+        except PictureError:
+            return decoding.decode_tiff(path, file)
+        with header:
+            return decoding.decode_image(header, source=str(path))
+
+
+def _finished(samples: Samples) -> Picture:
+    pixels = _upright(samples.pixels, samples.orientation)
+    profile = _usable_profile(samples)
+    height, width = pixels.shape[:2]
+    rgb = torch.empty(3, height, width)
+    alpha = torch.empty(height, width) if samples.alpha else None
+
+    def finish(rows: slice) -> None:
+        band = _unit(pixels[rows])
+        if alpha is not None:
+            alpha[rows] = torch.from_numpy(band[..., -1])
+            band = _straight(band) if samples.premultiplied else band[..., :-1]
+        rgb[:, rows] = torch.from_numpy(_as_srgb(band, samples.space, profile)).movedim(-1, 0)
+
+    color.for_each_band(height, width, finish)
+    return Picture(
+        rgb=rgb,
+        alpha=_unless_opaque(alpha),
+        dpi=_turned(samples.dpi, samples.orientation),
+        profile=samples.profile,
+        depth=samples.depth,
+        source=samples.source,
+    )
+
+
+def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Apply an EXIF orientation (1 to 8) to (H, W, C), as a view."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
+
+
+def _turned(dpi: tuple[float, float] | None, orientation: int) -> tuple[float, float] | None:
+    return dpi if dpi is None or orientation < 5 else (dpi[1], dpi[0])
+
+
+def _unit(band: NDArray[Any]) -> color.FloatArray:
+    if band.dtype.kind == "f":
+        return np.ascontiguousarray(band, dtype=np.float32)
+    return np.ascontiguousarray(band, dtype=np.float32) / np.float32(np.iinfo(band.dtype).max)
+
+
+def _straight(band: color.FloatArray) -> color.FloatArray:
+    """Undo the multiplication by alpha (the last channel), and drop that channel."""
+    alpha = band[..., -1:]
+    return np.divide(
+        band[..., :-1], alpha, out=np.zeros_like(band[..., :-1]), where=alpha > 0
+    ).clip(0.0, 1.0)
+
+
+def _as_srgb(band: color.FloatArray, space: color.Space, profile: bytes | None) -> color.FloatArray:
+    if profile is not None:
+        if space == "gray" and color.profile_space(profile) == "rgb":
+            return color.to_srgb(band.repeat(3, axis=-1), profile, "rgb")
+        return color.to_srgb(band, profile, space)
+    if space == "cmyk":
+        return (1 - band[..., :3]) * (1 - band[..., 3:])
+    return band.repeat(3, axis=-1) if space == "gray" else band
+
+
+def _usable_profile(samples: Samples) -> bytes | None:
+    """The profile to convert by; None where the pixels count as sRGB already."""
+    if samples.profile is None:
+        if samples.space == "cmyk":
+            _warn(f"{samples.source} is CMYK without a profile; its colors are approximate")
+        return None
+    try:
+        described = color.profile_space(samples.profile)
+        if described == "rgb" and samples.space != "cmyk":
+            return None if color.is_srgb(samples.profile) else samples.profile
+        if described != samples.space:
+            raise color.ProfileError(f"it does not describe {samples.space.upper()} pixels")
+        probe = np.zeros((1, 1, 4 if described == "cmyk" else 1), np.float32)
+        color.to_srgb(probe, samples.profile, samples.space)
+        return samples.profile
+    except color.ProfileError as error:
+        _warn(f"{samples.source}: the color profile is ignored: {error}")
+        return None
+
+
+def _unless_opaque(alpha: Tensor | None) -> Tensor | None:
+    return None if alpha is None or bool((alpha >= 1).all()) else alpha
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, LayeredNstWarning, stacklevel=4)

@@ -1,0 +1,70 @@
+"""Writing files so that the final name only ever holds a whole one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from layered_nst.errors import OutputError
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a binary file that takes the name ``path`` only once it is complete and on disk.
+
+    The bytes go into a hidden ``.part`` file in the same folder, which is synced and renamed at
+    the end. On any failure that file is removed and an older ``path`` stays untouched; a process
+    killed in the middle leaves only the ``.part`` file.
+
+    Raises OutputError if the folder is missing or closed to us, or the disk is full.
+    """
+    target = Path(os.path.realpath(path))
+    _refuse_impossible(target, str(path))
+    part = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.part")
+    try:
+        with _exclusively(part) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, target)
+        _sync_folder(target.parent)
+    except OutputError:
+        raise
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"{path}: cannot be written: {reason}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _refuse_impossible(target: Path, name: str) -> None:
+    if not target.parent.is_dir():
+        raise OutputError(f"{name}: cannot be written: no such folder: {Path(name).parent}")
+    with contextlib.suppress(FileNotFoundError):
+        mode = target.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise OutputError(f"{name}: cannot be written: it is a folder")
+        if not stat.S_ISREG(mode):
+            raise OutputError(f"{name}: cannot be written: it is not an ordinary file")
+
+
+def _exclusively(part: Path) -> BinaryIO:
+    # os.open rather than tempfile: the file then gets the user's usual permissions, not 0600.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(part, flags, 0o666), "wb")
+
+
+def _sync_folder(folder: Path) -> None:
+    # Not every system can sync a folder; the rename itself is already done.
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
