@@ -1,0 +1,191 @@
+"""The VGG family: one pass gives any set of layers and stops at the deepest one asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from layered_nst.errors import ModelError
+from layered_nst.weights.catalogue import weights_path
+
+VGG16 = (2, 2, 3, 3, 3)
+VGG19 = (2, 2, 4, 4, 4)
+ENCODERS: Mapping[str, Sequence[int]] = {"hed-vgg16": VGG16, "vgg16": VGG16, "vgg19": VGG19}
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Encoder(nn.Module):
+    """A VGG's convolutions, frozen.
+
+    Layers are named as in the papers, ``conv1_1`` … ``conv5_3``, and give activations after their
+    ReLU. The picture is RGB in [0, 1]; any normalisation is folded into conv1_1.
+
+    Args:
+        name: what recipes call it.
+        tensors: ``conv1_1.weight`` (out, in, 3, 3), ``conv1_1.bias`` and so on; others, such as
+            the side outputs of HED, are kept under ``heads``.
+        blocks: number of convolutions before each pooling.
+    """
+
+    def __init__(self, name: str, tensors: Mapping[str, Tensor], blocks: Sequence[int]) -> None:
+        super().__init__()
+        self.name = name
+        self.blocks = tuple(
+            tuple(f"conv{b}_{i}" for i in range(1, depth + 1)) for b, depth in enumerate(blocks, 1)
+        )
+        # Rows of one position lie together in channels-last order, which makes reading the
+        # columns of a region a plain copy; the convolutions themselves are as fast either way.
+        for key, value in tensors.items():
+            order = torch.channels_last if value.dim() == 4 else torch.contiguous_format
+            self.register_buffer(key.replace(".", "_"), value.contiguous(memory_format=order))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """All layers, shallow to deep."""
+        return tuple(layer for block in self.blocks for layer in block)
+
+    def width(self, layer: str) -> int:
+        """Number of channels of a layer."""
+        return int(self._tensor(layer, "weight").shape[0])
+
+    def forward(
+        self, picture: Tensor, layers: Collection[str], *, pooling: str = "max"
+    ) -> dict[str, Tensor]:
+        """Features of one or several pictures.
+
+        Args:
+            picture: RGB in [0, 1], shape (B, 3, H, W), any H and W from 1.
+            layers: which layers to return.
+            pooling: ``max`` (finer strokes, the default) or ``average`` (softer).
+
+        Returns:
+            Shape (B, C, h, w) for each layer, with h and w rounded up at each pooling.
+
+        Raises:
+            ValueError: a layer that this encoder doesn't have.
+        """
+        wanted = set(layers)
+        if unknown := sorted(wanted - set(self.layers)):
+            raise ValueError(f"{self.name} has no layer {unknown[0]}; it has {self.layers}")
+        pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
+        features: dict[str, Tensor] = {}
+        # Zero padding would put a dark frame into every statistic, so the picture's own edge is
+        # repeated where it enters.
+        hidden = F.pad(picture, (1, 1, 1, 1), "replicate")
+        hidden = hidden.contiguous(memory_format=torch.channels_last)
+        for number, block in enumerate(self.blocks):
+            if number:
+                hidden = pool(hidden, 2, 2, ceil_mode=True)
+            for layer in block:
+                if len(features) == len(wanted):
+                    return features
+                hidden = self._convolve(layer, hidden)
+                if layer in wanted:
+                    features[layer] = hidden
+        return features
+
+    def _convolve(self, layer: str, hidden: Tensor) -> Tensor:
+        weight, bias = self._tensor(layer, "weight"), self._tensor(layer, "bias")
+        padding = 0 if layer == "conv1_1" else 1
+        # ReLU in place: a convolution's backward pass needs its input, never its output.
+        return F.relu_(F.conv2d(hidden, weight, bias, padding=padding))
+
+    def _tensor(self, layer: str, kind: str) -> Tensor:
+        tensor: Tensor = getattr(self, f"{layer}_{kind}")
+        return tensor
+
+    @property
+    def has_contours(self) -> bool:
+        """Whether the weights include HED's side outputs."""
+        return hasattr(self, "fuse_weight")
+
+    def head(self, name: str) -> tuple[Tensor, Tensor]:
+        """Weight and bias of a side output, ``side1`` … ``side5`` or ``fuse``."""
+        return self._tensor(name, "weight"), self._tensor(name, "bias")
+
+    def layer_sizes(self, size: tuple[int, int]) -> dict[str, tuple[int, int]]:
+        """Height and width of every layer for a picture of this height and width."""
+        sizes: dict[str, tuple[int, int]] = {}
+        height, width = size
+        for number, block in enumerate(self.blocks):
+            if number:
+                height, width = (height + 1) // 2, (width + 1) // 2
+            sizes |= dict.fromkeys(block, (height, width))
+        return sizes
+
+    def receptive_fields(self) -> dict[str, int]:
+        """Side in px of the square of the picture that one unit of each layer sees."""
+        fields, field, stride = {}, 1, 1
+        for number, block in enumerate(self.blocks):
+            if number:
+                field, stride = field + stride, stride * 2
+            for layer in block:
+                field += 2 * stride
+                fields[layer] = field
+        return fields
+
+
+def load_encoder(
+    name: str,
+    *,
+    weights_dir: Path | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Encoder:
+    """Load an encoder by the name recipes use.
+
+    Args:
+        name: ``hed-vgg16`` (bundled), ``vgg16`` or ``vgg19`` (torchvision's ImageNet weights).
+        weights_dir: folder searched before torchvision's cache.
+
+    Raises:
+        ModelError: unknown name, missing or broken weights.
+    """
+    if name not in ENCODERS:
+        raise ModelError(f"encoder {name!r}: no such encoder; there are {', '.join(ENCODERS)}")
+    path = weights_path(name, weights_dir=weights_dir)
+    read = _read_safetensors if path.suffix == ".safetensors" else _read_torchvision
+    try:
+        tensors = read(path)
+        encoder = Encoder(name, {k: v.to(dtype) for k, v in tensors.items()}, ENCODERS[name])
+        encoder.width(encoder.layers[-1])
+    except (OSError, SafetensorError, RuntimeError, AttributeError, KeyError, ValueError) as error:
+        raise ModelError(f"{path}: not the weights of {name} ({error})") from error
+    return encoder.to(device).requires_grad_(False).eval()
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    return load_file(path)
+
+
+def _read_torchvision(path: Path) -> dict[str, Tensor]:
+    """Rename torchvision's tensors and fold the ImageNet normalisation into conv1_1."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    blocks = VGG19 if "features.34.weight" in state else VGG16
+    names = [f"conv{b}_{i}" for b, depth in enumerate(blocks, 1) for i in range(1, depth + 1)]
+    keys = sorted({int(k.split(".")[1]) for k in state if k.startswith("features.")})
+    tensors = {
+        f"{name}.{kind}": state[f"features.{key}.{kind}"]
+        for name, key in zip(names, keys, strict=True)
+        for kind in ("weight", "bias")
+    }
+    return tensors | _fold_normalisation(tensors["conv1_1.weight"], tensors["conv1_1.bias"])
+
+
+def _fold_normalisation(weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
+    mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float64)[None, :, None, None]
+    std = torch.tensor(IMAGENET_STD, dtype=torch.float64)[None, :, None, None]
+    folded = weight.double() / std
+    shift = (folded * mean).sum((1, 2, 3))
+    return {
+        "conv1_1.weight": folded.to(weight.dtype),
+        "conv1_1.bias": (bias.double() - shift).to(bias.dtype),
+    }

@@ -1,0 +1,211 @@
+"""Weighted first and second moments of features: the statistics that stand for a style.
+
+For features f of shape (N, C), one row a position, and weights m of shape (N,), the moments are
+``mean = Σ m f / Σ m`` and ``second = Σ m f fᵀ / Σ m`` (the masked Gram matrix). Sums over disjoint
+sets of positions add up, so tiles and pictures are merged by ``merge``, and normalised moments
+blend linearly by weight, which finished covariances do not.
+
+Source: Gatys, Ecker, Bethge 2016 (arXiv 1508.06576) for the Gram matrix, Gatys et al. 2017
+(1611.07865) for its guided form. Departure: rows are scaled by √m and not by m, because m would
+enter the product squared and leave a dead band in the middle of a feather.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class MomentSums:
+    """Unnormalised moments: total weight (), Σ m f of shape (C,), Σ m f fᵀ of shape (C, C)."""
+
+    weight: Tensor
+    first: Tensor
+    second: Tensor
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Normalised moments: mean (C,), second raw moment (C, C) and the total weight ()."""
+
+    mean: Tensor
+    second: Tensor
+    weight: Tensor
+
+    @property
+    def covariance(self) -> Tensor:
+        """The centred second moment, shape (C, C)."""
+        return self.second - torch.outer(self.mean, self.mean)
+
+    def to(self, *args: Any, **kwargs: Any) -> Moments:
+        """The same moments on another device or in another dtype, as ``Tensor.to``."""
+        return Moments(*(getattr(self, f.name).to(*args, **kwargs) for f in fields(self)))
+
+
+def update(rows: Tensor, weight: Tensor) -> MomentSums:
+    """Sum the moments of features.
+
+    Args:
+        rows: features of shape (N, C).
+        weight: weights in [0, 1] of shape (N,); rows of weight 0 take no part.
+    """
+    kept = weight > 0
+    if not bool(kept.all()):
+        rows, weight = rows[kept], weight[kept]
+    scaled = rows * weight.sqrt()[:, None]
+    return MomentSums(weight.sum(), rows.T @ weight, scaled.T @ scaled)
+
+
+def merge(*parts: MomentSums) -> MomentSums:
+    """Moments of the union of disjoint sets of positions."""
+    return MomentSums(
+        *(torch.stack([getattr(p, f.name) for p in parts]).sum(0) for f in fields(MomentSums))
+    )
+
+
+def compute(sums: MomentSums) -> Moments:
+    """Normalise by the total weight.
+
+    Raises:
+        ValueError: the weight is zero, so there is nothing to describe.
+    """
+    if not sums.weight > 0:
+        raise ValueError("moments of no positions: the total weight is 0")
+    return Moments(sums.first / sums.weight, sums.second / sums.weight, sums.weight)
+
+
+def blend(parts: Sequence[Moments], weights: Sequence[float]) -> Moments:
+    """Mix styles: raw moments averaged by weight, whatever their number and order.
+
+    Args:
+        parts: moments of the same layer.
+        weights: one non-negative number each; only their proportions matter. The blend's total
+            weight is their sum, so ``blend([blend([a, b], [1, 2]), c], [3, 1])`` groups as
+            ``blend([a, b, c], [1, 2, 1])``.
+
+    Raises:
+        ValueError: no part, a negative weight, or weights that sum to zero.
+    """
+    if len(parts) != len(weights) or not parts:
+        raise ValueError(f"{len(parts)} styles with {len(weights)} weights")
+    total = float(sum(weights))
+    if min(weights) < 0 or total <= 0:
+        raise ValueError(f"weights {list(weights)}: none may be negative and one must be positive")
+    shares = [w / total for w in weights]
+    mean = sum((s * p.mean for s, p in zip(shares, parts, strict=True)), torch.zeros(()))
+    second = sum((s * p.second for s, p in zip(shares, parts, strict=True)), torch.zeros(()))
+    return Moments(mean, second, torch.as_tensor(total, dtype=mean.dtype, device=mean.device))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which positions of a layer each region reads, prepared once per level.
+
+    The rows that the regions read stand one region after the other; a position inside a feather
+    stands once for each region that it belongs to.
+
+    Attributes:
+        index: position of each row, shape (K,).
+        root: √m of each row, shape (K, 1).
+        ends: where each region's rows end, (R,).
+        total: Σ m of each region, shape (R,).
+        first: the first row of each position, shape (N,); K where no region reads it.
+        again: positions and rows of all further readings, two tensors of shape (E,).
+    """
+
+    index: Tensor
+    root: Tensor
+    ends: tuple[int, ...]
+    total: Tensor
+    first: Tensor
+    again: tuple[Tensor, Tensor]
+
+
+def columns(masks: Tensor) -> Columns:
+    """Prepare the reading of regions.
+
+    Args:
+        masks: weights in [0, 1] at the layer's size, shape (R, h, w).
+    """
+    flat = masks.flatten(1)
+    region, index = flat.nonzero(as_tuple=True)
+    rows = torch.arange(len(index), device=masks.device)
+    ends = torch.bincount(region, minlength=len(masks)).cumsum(0)
+    first = torch.full((flat.shape[1],), len(index), device=masks.device)
+    first.scatter_reduce_(0, index, rows, "amin")
+    further = rows[first[index] != rows]
+    return Columns(
+        index=index,
+        root=flat[region, index].sqrt()[:, None],
+        ends=tuple(ends.tolist()),
+        total=flat.sum(1),
+        first=first,
+        again=(index[further], further),
+    )
+
+
+def region_moments(features: Tensor, read: Columns) -> tuple[Tensor, Tensor]:
+    """Moments of all regions in one pass over the features, differentiable.
+
+    Every position is read once for each region it belongs to, so all regions together cost one
+    full Gram matrix, however many there are.
+
+    Args:
+        features: one layer of one picture, shape (1, C, h, w); channels-last is fastest.
+        read: the regions' columns at this layer.
+
+    Returns:
+        Means (R, C) and second raw moments (R, C, C); zero for regions of no weight.
+    """
+    rows = features[0].flatten(1).T
+    first, second = _RegionSums.apply(rows, read)
+    total = read.total.clamp(min=torch.finfo(rows.dtype).tiny)
+    return first / total[:, None], second / total[:, None, None]
+
+
+class _RegionSums(torch.autograd.Function):
+    """Σ m f and Σ m f fᵀ of every region, with a backward pass of one product per region.
+
+    Autograd alone would multiply twice in the backward pass, once for each factor of f fᵀ, and
+    scatter once per region.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, read: Columns) -> tuple[Tensor, Tensor]:
+        scaled = rows.index_select(0, read.index).mul_(read.root)
+        first = rows.new_empty(len(read.ends), rows.shape[1])
+        second = rows.new_empty(len(read.ends), rows.shape[1], rows.shape[1])
+        for region, (start, end) in enumerate(_spans(read.ends)):
+            part = scaled[start:end]
+            torch.mm(part.T, part, out=second[region])
+            torch.mv(part.T, read.root[start:end, 0], out=first[region])
+        ctx.read = read
+        ctx.save_for_backward(scaled)
+        return first, second
+
+    @staticmethod
+    def backward(ctx: Any, d_first: Tensor, d_second: Tensor) -> tuple[Tensor, None]:
+        read: Columns = ctx.read
+        (scaled,) = ctx.saved_tensors
+        # One row more than there are readings: the zero gradient of positions that none reads.
+        pulled = scaled.new_empty(len(scaled) + 1, scaled.shape[1])
+        pulled[-1].zero_()
+        symmetric = d_second + d_second.transpose(1, 2)
+        for region, (start, end) in enumerate(_spans(read.ends)):
+            part = pulled[start:end]
+            torch.mm(scaled[start:end], symmetric[region], out=part)
+            part.addcmul_(read.root[start:end], d_first[region][None])
+        pulled[:-1].mul_(read.root)
+        gradient = pulled.index_select(0, read.first)
+        positions, rows = read.again
+        gradient.index_add_(0, positions, pulled.index_select(0, rows))
+        return gradient, None
+
+
+def _spans(ends: Sequence[int]) -> list[tuple[int, int]]:
+    return list(zip((0, *ends[:-1]), ends, strict=True))
