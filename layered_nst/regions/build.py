@@ -1,0 +1,181 @@
+"""All regions of a recipe on one photo: selected, grown, stacked, feathered, reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from layered_nst.errors import RegionError
+from layered_nst.picture import Picture
+from layered_nst.recipe import Region
+from layered_nst.recipe.selectors import ClassSelector, RestSelector
+from layered_nst.regions.edges import grow
+from layered_nst.regions.select import select, uses_rest
+from layered_nst.regions.shapes import Coverage
+from layered_nst.regions.stack import Layer, stack
+from layered_nst.segmentation import Segmentation
+
+PHOTO = "(photo)"
+"""Name of the implicit region of all pixels that no region takes."""
+
+# Two steps of an 8-bit channel: an alpha of 254 was meant to be opaque.
+NOTHING = 2 / 255
+
+
+@dataclass(frozen=True)
+class RegionMasks:
+    """Which region has how much of each pixel.
+
+    Attributes:
+        names: the regions of the recipe in its order, bottom to top; after them ``(photo)`` if
+            the regions leave anything uncovered.
+        masks: shape (R, H, W), float32, in [0, 1], sum over R 1 at every pixel; exactly 0 and 1
+            away from the borders of regions.
+        notes: sentences about empty regions and uncovered pixels.
+    """
+
+    names: tuple[str, ...]
+    masks: Tensor
+    notes: tuple[str, ...] = ()
+
+    @property
+    def coverage(self) -> dict[str, float]:
+        """Share of the picture that each region has, in [0, 1]."""
+        shares = self.masks.double().mean((1, 2)).tolist()
+        return dict(zip(self.names, shares, strict=True))
+
+
+def build_masks(
+    regions: Sequence[Region],
+    *,
+    picture: Picture,
+    segment: Callable[[], Segmentation],
+    strict: bool = False,
+    photo_size: tuple[int, int] | None = None,
+) -> RegionMasks:
+    """Find the regions of a recipe in a photo.
+
+    Upper regions are cut out of lower ones. A border has the feather of the upper of the two
+    regions that meet there. ``rest`` is what remains when all other regions have been grown.
+
+    Args:
+        regions: bottom to top, at least one.
+        picture: the photo at the result's size; grow and feather are px of it.
+        segment: gives the segmentation of ``picture``; called at most once, and only if a
+            region asks for a class.
+        strict: an empty region is an error instead of a note.
+        photo_size: height and width of the photo as it was read, if that differs.
+
+    Raises:
+        RegionError: no region has a pixel; a class the segmenter doesn't have; a mask of another
+            shape than the photo's; with ``strict``, an empty region.
+        PictureError: a mask cannot be read.
+    """
+    once = cache(segment)
+    found = _find(regions, picture, once, photo_size or picture.size)
+    layers = [Layer.of(f.grown, r.feather) for f, r in zip(found, regions, strict=True)]
+    shares = stack(layers)
+    _give_rest_the_remains(regions, shares)
+    empty = [
+        f"region {region.name!r} is empty: {_why_empty(region, found[i], once)}"
+        for i, region in enumerate(regions)
+        if shares[i].max() < NOTHING
+    ]
+    if len(empty) == len(regions) or (strict and empty):
+        raise RegionError("; ".join(empty))
+    names = tuple(region.name for region in regions)
+    notes = (*empty, *_uncovered(shares[-1]))
+    if _is_covered(shares[-1]):
+        shares = _without_last(shares)
+    else:
+        names = (*names, PHOTO)
+    return RegionMasks(names, torch.from_numpy(shares).to(picture.rgb.device), notes)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a selector found: whether anything, and its mask once grown."""
+
+    anything: bool
+    grown: Coverage
+
+
+def _find(
+    regions: Sequence[Region],
+    picture: Picture,
+    segment: Callable[[], Segmentation],
+    photo_size: tuple[int, int],
+) -> list[_Found]:
+    """Regions that speak of the rest come last, as they must know all others."""
+    found: dict[int, _Found] = {}
+    free: Coverage = np.ones(picture.size, dtype=np.float32)
+    for i in sorted(range(len(regions)), key=lambda i: uses_rest(regions[i].select)):
+        region = regions[i]
+        rest = torch.from_numpy(free).to(picture.rgb.device)
+        try:
+            mask = select(
+                region.select, picture=picture, segment=segment, photo_size=photo_size, rest=rest
+            )
+        except RegionError as error:
+            raise RegionError(f"region {region.name!r}: {error}") from error
+        coverage = mask.float().cpu().numpy()
+        found[i] = _Found(bool(coverage.max() >= NOTHING), grow(coverage, region.grow))
+        if not uses_rest(region.select):
+            free = np.minimum(free, 1 - found[i].grown)
+    return [found[i] for i in range(len(regions))]
+
+
+def _give_rest_the_remains(regions: Sequence[Region], shares: NDArray[np.float32]) -> None:
+    """Give the lowest ``rest`` what painted gradients leave, unless it was meant to shrink."""
+    for i, region in enumerate(regions):
+        if isinstance(region.select, RestSelector) and region.grow >= 0:
+            shares[i] += shares[-1]
+            shares[-1] = 0
+            return
+
+
+def _why_empty(region: Region, found: _Found, segment: Callable[[], Segmentation]) -> str:
+    if isinstance(region.select, RestSelector):
+        return "the other regions leave nothing of the photo"
+    if not found.anything:
+        return _why_nothing(region, segment, found.grown.shape)
+    if found.grown.max() < NOTHING:
+        return f"nothing is left of it after grow: {region.grow:g} px"
+    if found.grown.max() < 0.5:
+        return "what it selects is thinner than a pixel"
+    return "the regions above it cover all of it"
+
+
+def _why_nothing(region: Region, segment: Callable[[], Segmentation], size: tuple[int, ...]) -> str:
+    if not isinstance(region.select, ClassSelector):
+        return f"its selector takes none of the photo's {size[1]}×{size[0]} px"
+    shares = sorted(segment().shares().items(), key=lambda item: -item[1])
+    seen = ", ".join(f"{name} {share:.0%}" for name, share in shares if share >= 0.005)
+    return f"the photo has no {' or '.join(region.select.class_)} (found: {seen})"
+
+
+def _is_covered(uncovered: Coverage) -> bool:
+    return bool(uncovered.max() < NOTHING)
+
+
+def _uncovered(uncovered: Coverage) -> tuple[str, ...]:
+    if _is_covered(uncovered):
+        return ()
+    pixels, share = int((uncovered >= NOTHING).sum()), float(uncovered.mean(dtype=np.float64))
+    note = (
+        f"{pixels} pixels ({share:.1%} of the picture) are in no region and keep the photo; "
+        "a region with select: rest would take them"
+    )
+    return (note,)
+
+
+def _without_last(shares: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Drop a last mask that is next to nothing; the others still sum to 1."""
+    kept = shares[:-1]
+    return kept if not shares[-1].any() else kept / kept.sum(0)

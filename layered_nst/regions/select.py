@@ -1,0 +1,243 @@
+"""One function per kind of selector, from a photo to a mask of what it selects.
+
+Every mask has shape (H, W) and values in [0, 1]; 0.5 is the border. All but those from mask files
+and from a photo's alpha are crisp: their border is one pixel wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from layered_nst.color import rgb_to_lab
+from layered_nst.errors import RegionError
+from layered_nst.picture import Picture, read_picture
+from layered_nst.recipe.selectors import (
+    AllSelector,
+    AlphaSelector,
+    AnySelector,
+    BoxSelector,
+    ClassSelector,
+    ColorSelector,
+    EllipseSelector,
+    MaskSelector,
+    NotSelector,
+    PolygonSelector,
+    RestSelector,
+    Selector,
+)
+from layered_nst.regions.components import keep_largest
+from layered_nst.regions.edges import antialias
+from layered_nst.regions.shapes import Bounds, box_coverage, ellipse_coverage, polygon_coverage
+from layered_nst.segmentation import Segmentation, resolve_class
+
+# Scanned and JPEG masks are rarely quite black and white; what they miss would be a haze.
+MASK_NOISE = 0.02
+# Far below what anyone sees, and above the rounding of Lab: tolerance 0 means the color itself.
+COLOR_ROUNDING = 0.01
+LUMINANCE = (0.2126, 0.7152, 0.0722)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What selectors look at.
+
+    Attributes:
+        picture: the photo at the result's size.
+        segment: gives its segmentation; called only if a selector needs it.
+        photo_size: height and width of the photo as it was read, the px of shapes.
+        rest: what the word ``rest`` stands for, shape (H, W).
+    """
+
+    picture: Picture
+    segment: Callable[[], Segmentation]
+    photo_size: tuple[int, int]
+    rest: Tensor
+
+    def in_px(self, points: Tensor, unit: str | None) -> Tensor:
+        """Scale points (x, y) of shape (N, 2) to px of the result."""
+        if unit is None:
+            unit = "fraction" if bool((points <= 1).all()) else "px"
+        height, width = self.picture.size
+        down, across = (1, 1) if unit == "fraction" else self.photo_size
+        return points * torch.tensor([width / across, height / down], dtype=points.dtype)
+
+    def mask(self, coverage: np.ndarray[Any, Any]) -> Tensor:
+        """Put a mask where the photo is."""
+        return torch.from_numpy(coverage).to(self.picture.rgb.device)
+
+
+def select(
+    selector: Selector,
+    *,
+    picture: Picture,
+    segment: Callable[[], Segmentation],
+    photo_size: tuple[int, int] | None = None,
+    rest: Tensor | None = None,
+) -> Tensor:
+    """Make the mask of what a selector selects.
+
+    Args:
+        picture: the photo at the result's size (H, W).
+        segment: gives the segmentation of ``picture``; called only if a class is asked for.
+        photo_size: height and width of the photo as it was read; shapes in px are measured in
+            these. The picture's own size if not given.
+        rest: what ``rest`` stands for, shape (H, W); everything if not given.
+
+    Returns:
+        Shape (H, W), float32, in [0, 1], on the picture's device.
+
+    Raises:
+        RegionError: the segmenter has no such class, or a mask doesn't have the photo's shape.
+        PictureError: a mask cannot be read.
+    """
+    if rest is None:
+        rest = picture.rgb.new_ones(picture.size)
+    return _select(selector, Scene(picture, segment, photo_size or picture.size, rest))
+
+
+def _select(selector: Selector, scene: Scene) -> Tensor:
+    return _BY_KIND[type(selector)](selector, scene)
+
+
+def uses_rest(selector: Selector) -> bool:
+    """Whether ``rest`` occurs in a selector or in the selectors it is made of."""
+    match selector:
+        case AnySelector(any=parts) | AllSelector(all=parts):
+            return any(uses_rest(part) for part in parts)
+        case NotSelector(not_=part):
+            return uses_rest(part)
+        case _:
+            return isinstance(selector, RestSelector)
+
+
+def _select_class(selector: ClassSelector, scene: Scene) -> Tensor:
+    seen = scene.segment()
+    chosen = sorted({i for name in selector.class_ for i in resolve_class(name, seen.classes)})
+    margin = _margin(seen.probabilities, chosen, selector.threshold)
+    if margin.shape != scene.picture.size:
+        margin = F.interpolate(margin[None, None], scene.picture.size, mode="bilinear")[0, 0]
+    mask = antialias(margin)
+    if selector.largest is None:
+        return mask
+    return scene.mask(keep_largest(mask.cpu().numpy(), selector.largest))
+
+
+def _margin(probabilities: Tensor, chosen: list[int], threshold: float | None) -> Tensor:
+    """By how much the chosen classes lead, in [-1, 1], shape (H, W)."""
+    if threshold is not None:
+        return torch.stack([probabilities[i] for i in chosen]).sum(0) - threshold
+    others = [i for i in range(len(probabilities)) if i not in chosen]
+    best = _largest(probabilities, chosen)
+    # One class against one class, also where several are chosen: two regions that share out the
+    # classes then share out the photo, without a gap or an overlap.
+    return best - _largest(probabilities, others) if others else best
+
+
+def _largest(probabilities: Tensor, classes: list[int]) -> Tensor:
+    # One by one: indexing with a list would copy hundreds of megabytes first.
+    return reduce(torch.maximum, (probabilities[i] for i in classes))
+
+
+def _select_mask(selector: MaskSelector, scene: Scene) -> Tensor:
+    drawn = read_picture(selector.mask)
+    _check_shape(drawn, scene.photo_size)
+    weights = drawn.rgb.new_tensor(LUMINANCE)
+    mask = torch.einsum("c,chw->hw", weights, drawn.rgb)
+    if drawn.alpha is not None:
+        mask = mask * drawn.alpha
+    # Linear, not cubic: an overshoot beside an edge would select a line that nobody drew.
+    mask = F.interpolate(mask[None, None], scene.picture.size, mode="bilinear", antialias=True)[
+        0, 0
+    ]
+    clean = ((mask - MASK_NOISE) / (1 - 2 * MASK_NOISE)).clamp(0, 1)
+    return clean.to(scene.picture.rgb.device)
+
+
+def _check_shape(drawn: Picture, photo_size: tuple[int, int]) -> None:
+    """Compare at the smaller of both sizes, where one px is what rounding may have cost."""
+    scale = max(drawn.size) / max(photo_size)
+    gaps = [abs(side - other * scale) for side, other in zip(drawn.size, photo_size, strict=True)]
+    if max(gaps) / max(scale, 1) > 1:
+        raise RegionError(
+            f"{drawn.source}: the mask is {_wide_high(drawn.size)} and the photo "
+            f"{_wide_high(photo_size)}, their shapes differ by more than a pixel"
+        )
+
+
+def _wide_high(size: tuple[int, int]) -> str:
+    return f"{size[1]}×{size[0]} px"
+
+
+def _bounds(bounds: Bounds, unit: str | None, scene: Scene) -> Bounds:
+    corners = torch.tensor(bounds, dtype=torch.float64).reshape(2, 2)
+    left, top, right, bottom = scene.in_px(corners, unit).flatten().tolist()
+    return left, top, right, bottom
+
+
+def _select_box(selector: BoxSelector, scene: Scene) -> Tensor:
+    bounds = _bounds(selector.box, selector.unit, scene)
+    return scene.mask(box_coverage(bounds, scene.picture.size))
+
+
+def _select_ellipse(selector: EllipseSelector, scene: Scene) -> Tensor:
+    bounds = _bounds(selector.ellipse, selector.unit, scene)
+    return scene.mask(ellipse_coverage(bounds, scene.picture.size))
+
+
+def _select_polygon(selector: PolygonSelector, scene: Scene) -> Tensor:
+    corners = torch.tensor(selector.polygon, dtype=torch.float64)
+    points = [(x, y) for x, y in scene.in_px(corners, selector.unit).tolist()]
+    return scene.mask(polygon_coverage(points, scene.picture.size))
+
+
+def _select_color(selector: ColorSelector, scene: Scene) -> Tensor:
+    rgb, alpha = scene.picture.rgb, scene.picture.alpha
+    wanted = rgb_to_lab(rgb.new_tensor(selector.color).div(255)[:, None, None])
+    distance = torch.linalg.vector_norm(rgb_to_lab(rgb) - wanted, dim=0)
+    mask = antialias(selector.tolerance + COLOR_ROUNDING - distance)
+    # A color that nobody sees is no color of the photo.
+    return mask if alpha is None else torch.where(alpha > 0, mask, 0)
+
+
+def _select_alpha(_: AlphaSelector, scene: Scene) -> Tensor:
+    alpha = scene.picture.alpha
+    return scene.picture.rgb.new_ones(scene.picture.size) if alpha is None else alpha
+
+
+def _select_rest(_: RestSelector, scene: Scene) -> Tensor:
+    return scene.rest
+
+
+def _select_any(selector: AnySelector, scene: Scene) -> Tensor:
+    return reduce(torch.maximum, (_select(part, scene) for part in selector.any))
+
+
+def _select_all(selector: AllSelector, scene: Scene) -> Tensor:
+    return reduce(torch.minimum, (_select(part, scene) for part in selector.all))
+
+
+def _select_not(selector: NotSelector, scene: Scene) -> Tensor:
+    return 1 - _select(selector.not_, scene)
+
+
+_BY_KIND: Mapping[type, Callable[[Any, Scene], Tensor]] = {
+    ClassSelector: _select_class,
+    MaskSelector: _select_mask,
+    BoxSelector: _select_box,
+    EllipseSelector: _select_ellipse,
+    PolygonSelector: _select_polygon,
+    ColorSelector: _select_color,
+    AlphaSelector: _select_alpha,
+    RestSelector: _select_rest,
+    AnySelector: _select_any,
+    AllSelector: _select_all,
+    NotSelector: _select_not,
+}
