@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -168,7 +169,11 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_torchvision(path: Path) -> dict[str, Tensor]:
     """Rename torchvision's tensors and fold the ImageNet normalisation into conv1_1."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError) as error:
+        # torch's own message advises to unpickle whatever the file holds.
+        raise ValueError("it holds more than tensors, or is no checkpoint") from error
     blocks = VGG19 if "features.34.weight" in state else VGG16
     names = [f"conv{b}_{i}" for b, depth in enumerate(blocks, 1) for i in range(1, depth + 1)]
     keys = sorted({int(k.split(".")[1]) for k in state if k.startswith("features.")})

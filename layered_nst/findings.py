@@ -1,0 +1,134 @@
+"""What segmentation and selectors find in a photo, as pictures to look at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from layered_nst import api
+from layered_nst.device import choose_device
+from layered_nst.errors import OutputError
+from layered_nst.picture import (
+    MAX_PIXELS,
+    Picture,
+    bleed_under_alpha,
+    fit_within,
+    read_picture,
+    resize_picture,
+    write_picture,
+)
+from layered_nst.segmentation import load_segmenter, segment
+from layered_nst.segmentation.overlay import overlay
+
+# A class that wins fewer pixels than this is a slip of the segmenter, not something to show.
+SMALLEST_SHARE = 0.002
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Named masks over a photo.
+
+    Attributes:
+        rgb: the photo, shape (3, H, W).
+        names: one for each mask.
+        masks: shape (R, H, W) in [0, 1].
+        notes: sentences for the user.
+    """
+
+    rgb: Tensor
+    names: tuple[str, ...]
+    masks: Tensor
+    notes: tuple[str, ...] = ()
+
+    @property
+    def coverage(self) -> dict[str, float]:
+        """Share of the photo of each mask, 0 to 1."""
+        return dict(zip(self.names, self.masks.mean((1, 2)).tolist(), strict=True))
+
+
+def recipe_masks(
+    recipe: Path,
+    content: Any = None,
+    *,
+    size: int | None = None,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    **options: Any,
+) -> Findings:
+    """The regions of a recipe on its photo, or on ``content``."""
+    scene, _ = api.prepare(
+        api.load(recipe, content, size=size, overrides=overrides), content, **options
+    )
+    found = scene.masks
+    return Findings(scene.picture.rgb.cpu(), found.names, found.masks.cpu(), scene.notes)
+
+
+def photo_masks(
+    photo: Path,
+    *,
+    size: int | None = None,
+    segmenter: str = "scenes",
+    weights_dir: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Findings:
+    """The classes that a segmenter finds in a photo, each pixel in the likeliest one."""
+    device = choose_device(None)
+    picture = _at_size(read_picture(photo, max_pixels=max_pixels), size or 1024)
+    rgb = bleed_under_alpha(picture.rgb, picture.alpha).to(device)
+    seen = segment(load_segmenter(segmenter, weights_dir=weights_dir, device=device), rgb)
+    winner = seen.winner.cpu()
+    shares = torch.bincount(winner.flatten(), minlength=len(seen.classes)) / winner.numel()
+    kept = [i for i, share in enumerate(shares.tolist()) if share >= SMALLEST_SHARE]
+    masks = torch.stack([(winner == i).float() for i in kept])
+    return Findings(picture.rgb, tuple(seen.classes[i] for i in kept), masks)
+
+
+def _at_size(picture: Picture, longest: int) -> Picture:
+    if max(picture.size) <= longest:
+        return picture
+    return resize_picture(picture, fit_within(picture.size, longest))
+
+
+def write_masks(found: Findings, folder: Path) -> list[Path]:
+    """Write ``NAME.png`` for each mask, white where it is, and ``overlay.png``.
+
+    Raises:
+        OutputError: the folder cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made a folder ({error.strerror})") from error
+    paths = [folder / f"{stem}.png" for stem in _stems(found.names)]
+    for path, mask in zip(paths, found.masks, strict=True):
+        write_picture(path, mask.expand(3, -1, -1))
+    return [*paths, write_overlay(found, folder / "overlay.png")]
+
+
+def _stems(names: Sequence[str]) -> list[str]:
+    """File names for masks: a class may be called anything, and some disks ignore case."""
+    taken, stems = {"overlay"}, []
+    for name in names:
+        plain = re.sub(r'[\x00-\x1f\\/:*?"<>|]', "_", name.strip("()")).strip(". ") or "mask"
+        stem = next(s for s in _variants(plain[:60]) if s.casefold() not in taken)
+        taken.add(stem.casefold())
+        stems.append(stem)
+    return stems
+
+
+def _variants(stem: str) -> Iterator[str]:
+    yield stem
+    yield from (f"{stem} {number}" for number in count(2))
+
+
+def write_overlay(found: Findings, path: Path) -> Path:
+    """Write the photo with its masks colored and named."""
+    picture = overlay(found.rgb, found.masks, found.names)
+    write_picture(path, read_picture(picture).rgb)
+    return path

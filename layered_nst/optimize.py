@@ -1,0 +1,421 @@
+"""One joint optimisation over the pixels, coarse to fine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from layered_nst.features import Encoder, contour_logits
+from layered_nst.features.contours import contour_layers
+from layered_nst.losses import (
+    content_loss,
+    contour_loss,
+    laplacian_loss,
+    out_of_range,
+    style_losses,
+    total_variation,
+)
+from layered_nst.moments import Columns, Moments, columns, region_moments
+from layered_nst.picture import fit_within, resize
+from layered_nst.plan import Level, Plan
+from layered_nst.styles import StylePicture, style_moments
+
+RANGE_WEIGHT = 100.0
+PATIENCE = 10
+EXPLODED = 20.0
+CONTOUR_SCALES = 3
+LAPLACIAN_POOLS = (4, 16)
+
+
+@dataclass(frozen=True)
+class PaintedRegion:
+    """A region that takes part in the optimisation.
+
+    Attributes:
+        name: of the recipe.
+        mask: its share of every pixel, shape (H, W) in [0, 1].
+        styles: the blend it gets; empty for a region that keeps the photo.
+        strength, scale, content, contour: of the recipe.
+    """
+
+    name: str
+    mask: Tensor
+    styles: Sequence[StylePicture] = ()
+    strength: float = 1.0
+    scale: float = 1.0
+    content: float = 1.0
+    contour: float = 0.0
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What to optimise, at the result's size.
+
+    Attributes:
+        content: the picture whose content is held, shape (3, H, W).
+        photo: the photo whose contours are held, shape (3, H, W).
+        start: where the optimisation starts, shape (3, H, W).
+        regions: the painted regions.
+        frozen: how far each pixel keeps ``start``, shape (H, W); 1 never moves.
+    """
+
+    content: Tensor
+    photo: Tensor
+    start: Tensor
+    regions: Sequence[PaintedRegion]
+    frozen: Tensor
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a callback is told after each step.
+
+    Attributes:
+        stage: ``joint``, or the stage of a layered strategy.
+        level, levels: from 1.
+        size: height and width of the level in px.
+        step, steps: of the level, from 1.
+        done: share of the whole work that is behind, 0 to 1.
+        seconds_left: estimate for the rest.
+        losses: weighted terms by dotted name (``style.sky.conv3_1``) and their ``total``.
+        picture: the picture so far, shape (3, h, w); a copy is taken by ``detach().clone()``.
+    """
+
+    stage: str
+    level: int
+    levels: int
+    size: tuple[int, int]
+    step: int
+    steps: int
+    done: float
+    seconds_left: float
+    losses: Mapping[str, float]
+    picture: Tensor = field(repr=False)
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class Objective:
+    """The whole loss of one level, with every constant computed once.
+
+    Args:
+        encoder: gives the features.
+        problem: at the result's size; masks and pictures are brought to the level's here.
+        plan: the weights.
+        size: height and width of the level.
+        longest: longest side of the level, from which styles take their size.
+    """
+
+    def __init__(
+        self, encoder: Encoder, problem: Problem, plan: Plan, size: tuple[int, int]
+    ) -> None:
+        self.encoder, self.plan = encoder, plan
+        self.regions = [r for r in problem.regions if r.styles and bool((r.mask > 0).any())]
+        self.layers = tuple(plan.layers)
+        self._prepare_styles(problem, size)
+        self._prepare_content(problem, size)
+        self._prepare_contours(problem, size)
+
+    def _prepare_styles(self, problem: Problem, size: tuple[int, int]) -> None:
+        sizes = self.encoder.layer_sizes(size)
+        masks = torch.stack([r.mask for r in self.regions])
+        share = masks.mean((1, 2))
+        strength = share.new_tensor([r.strength for r in self.regions])
+        pull = self.plan.style * strength * share**self.plan.area_exponent
+        self.pull = {layer: pull * weight for layer, weight in self.plan.layers.items()}
+        self.columns: dict[str, Columns] = {
+            layer: columns(_area(masks, sizes[layer])) for layer in self.layers
+        }
+        targets = [
+            style_moments(
+                self.encoder,
+                region.styles,
+                self.layers,
+                longest=max(8, round(max(size) * region.scale)),
+                pooling=self.plan.pooling,
+            )
+            for region in self.regions
+        ]
+        self.targets = {layer: _stacked([t[layer] for t in targets]) for layer in self.layers}
+
+    def _prepare_content(self, problem: Problem, size: tuple[int, int]) -> None:
+        sizes = self.encoder.layer_sizes(size)
+        weight = sum((r.mask * r.content for r in self.regions), torch.zeros_like(problem.frozen))
+        self.content_weight = {
+            layer: _area(weight[None], sizes[layer])[0] for layer in self.plan.content_layers
+        }
+        picture = resize(problem.content, size)[None]
+        with torch.no_grad():
+            self.content = self.encoder(
+                picture, self.plan.content_layers, pooling=self.plan.pooling
+            )
+
+    def _prepare_contours(self, problem: Problem, size: tuple[int, int]) -> None:
+        weight = sum((r.mask * r.contour for r in self.regions), torch.zeros_like(problem.frozen))
+        self.contour_layers: tuple[str, ...] = ()
+        if not bool((weight > 0).any()):
+            return
+        self.photo = resize(problem.photo, size)[None]
+        self.edge_weight = _area(weight[None], size)[0]
+        if self.encoder.has_contours:
+            self.contour_layers = contour_layers(self.encoder, CONTOUR_SCALES)
+            with torch.no_grad():
+                features = self.encoder(self.photo, self.contour_layers, pooling=self.plan.pooling)
+                self.contours = [side.sigmoid() for side in contour_logits(self.encoder, features)]
+            self.contour_weight = [
+                _area(weight[None], (c.shape[2], c.shape[3]))[0] for c in self.contours
+            ]
+
+    def __call__(self, picture: Tensor) -> dict[str, Tensor]:
+        """Weighted terms by dotted name.
+
+        Args:
+            picture: shape (1, 3, h, w) at the level's size.
+        """
+        wanted = {*self.layers, *self.plan.content_layers, *self.contour_layers}
+        features = self.encoder(picture, wanted, pooling=self.plan.pooling)
+        return {
+            **self._style_terms(features),
+            **self._content_terms(features),
+            **self._contour_terms(picture, features),
+            "total_variation": self.plan.total_variation * total_variation(picture),
+            "range": RANGE_WEIGHT * out_of_range(picture),
+        }
+
+    def _style_terms(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        terms: dict[str, Tensor] = {}
+        for layer in self.layers:
+            mean, second = region_moments(features[layer], self.columns[layer])
+            losses = self.pull[layer] * style_losses(mean, second, *self.targets[layer])
+            terms |= {
+                f"style.{region.name}.{layer}": loss
+                for region, loss in zip(self.regions, losses.unbind(), strict=True)
+            }
+        return terms
+
+    def _content_terms(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {
+            f"content.{layer}": self.plan.content
+            * weight
+            * content_loss(features[layer], self.content[layer], self.content_weight[layer])
+            for layer, weight in self.plan.content_layers.items()
+        }
+
+    def _contour_terms(self, picture: Tensor, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        if not hasattr(self, "photo"):
+            return {}
+        terms = {
+            f"contour.laplacian_{pool}": laplacian_loss(picture, self.photo, self.edge_weight, pool)
+            for pool in LAPLACIAN_POOLS
+        }
+        if self.contour_layers:
+            seen = {layer: features[layer] for layer in self.contour_layers}
+            logits = contour_logits(self.encoder, seen)
+            terms["contour.sides"] = contour_loss(logits, self.contours, self.contour_weight)
+        return terms
+
+
+def _area(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.adaptive_avg_pool2d(masks[None], size)[0]
+
+
+def _stacked(moments: Sequence[Moments]) -> tuple[Tensor, Tensor]:
+    return torch.stack([m.mean for m in moments]), torch.stack([m.second for m in moments])
+
+
+def optimise(
+    encoder: Encoder,
+    problem: Problem,
+    plan: Plan,
+    *,
+    stage: str = "joint",
+    on_progress: OnProgress = lambda _: None,
+) -> Tensor:
+    """Optimise the pixels through all levels of the plan.
+
+    Args:
+        encoder: on the same device as the problem.
+        problem: pictures and masks at the result's size.
+        plan: levels, weights, optimiser.
+        stage: named in the progress.
+        on_progress: called after each step.
+
+    Returns:
+        The picture, shape (3, H, W), clamped to [0, 1]; frozen pixels are those of ``start``.
+    """
+    clock = _Clock(plan, problem)
+    canvas = resize(problem.start, fit_within(_size(problem.start), plan.levels[0].longest))
+    if plan.start == "noise":
+        canvas = _noise(canvas, plan.seed)
+    for number, level in enumerate(plan.levels, 1):
+        size = fit_within(_size(problem.start), level.longest)
+        canvas = resize(canvas, size)
+        canvas = _optimise_level(
+            encoder,
+            problem,
+            plan,
+            canvas,
+            level,
+            _reporter(stage, number, plan, size, clock, on_progress),
+        )
+    return canvas
+
+
+def _size(picture: Tensor) -> tuple[int, int]:
+    return picture.shape[1], picture.shape[2]
+
+
+def _noise(canvas: Tensor, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.rand(canvas.shape, generator=generator, dtype=torch.float32)
+    return noise.to(canvas)
+
+
+def _optimise_level(
+    encoder: Encoder,
+    problem: Problem,
+    plan: Plan,
+    canvas: Tensor,
+    level: Level,
+    report: Callable[[int, Mapping[str, Tensor], Tensor], None],
+) -> Tensor:
+    size = _size(canvas)
+    objective = Objective(encoder, problem, plan, size)
+    frozen = _area(problem.frozen[None], size)
+    held = resize(problem.start, size)
+    picture = canvas.lerp(held, frozen)[None].contiguous().requires_grad_()
+    descent = _Descent(picture, plan, objective, free=1 - frozen)
+    for step in range(1, level.steps + 1):
+        terms = descent.step()
+        report(step, terms, picture)
+        if descent.settled:
+            break
+    return picture.detach()[0].clamp(0, 1).lerp(held, (frozen >= 1).to(frozen))
+
+
+class _Descent:
+    """An optimiser with a guard: a step that explodes is taken back and tried more carefully."""
+
+    def __init__(self, picture: Tensor, plan: Plan, objective: Objective, free: Tensor) -> None:
+        self.picture, self.plan, self.objective, self.free = picture, plan, objective, free
+        self.learning_rate = plan.learning_rate
+        self.totals: list[float] = []
+        self.good = picture.detach().clone()
+        self._restart()
+
+    def _restart(self) -> None:
+        if self.plan.optimizer == "adam":
+            self.optimizer: torch.optim.Optimizer = torch.optim.Adam(
+                [self.picture], lr=self.learning_rate, betas=(0.9, 0.99)
+            )
+            return
+        self.optimizer = torch.optim.LBFGS(
+            [self.picture],
+            lr=self.learning_rate,
+            max_iter=1,
+            history_size=self.plan.history,
+            tolerance_grad=0,
+            tolerance_change=0,
+        )
+
+    def step(self) -> dict[str, Tensor]:
+        terms: dict[str, Tensor] = {}
+
+        def closure() -> Tensor:
+            self.optimizer.zero_grad(set_to_none=True)
+            terms.update(self.objective(self.picture))
+            total = torch.stack(list(terms.values())).sum()
+            total.backward()  # type: ignore[no-untyped-call]
+            assert self.picture.grad is not None
+            self.picture.grad.mul_(self.free)
+            terms["total"] = total
+            return total.detach()
+
+        before = self.picture.detach().clone()
+        self.optimizer.step(closure)  # type: ignore[arg-type]
+        total = terms["total"].item()
+        if self._exploded(total):
+            self._take_back()
+        else:
+            self.good = before
+            self.totals.append(total)
+        return {name: value.detach() for name, value in terms.items()}
+
+    def _exploded(self, total: float) -> bool:
+        lowest = min(self.totals, default=float("inf"))
+        return not total < EXPLODED * lowest + 1e-9 if self.totals else not total < float("inf")
+
+    def _take_back(self) -> None:
+        with torch.no_grad():
+            self.picture.copy_(self.good)
+        self.learning_rate /= 2
+        self._restart()
+
+    @property
+    def settled(self) -> bool:
+        if len(self.totals) <= PATIENCE:
+            return False
+        now, then = min(self.totals[-PATIENCE:]), min(self.totals[:-PATIENCE])
+        return then - now < self.plan.tolerance * then
+
+
+class _Clock:
+    """Time left, from the pixels that steps have cost so far."""
+
+    def __init__(self, plan: Plan, problem: Problem) -> None:
+        size = _size(problem.start)
+        self.work = [
+            level.steps * fit_within(size, level.longest)[0] * fit_within(size, level.longest)[1]
+            for level in plan.levels
+        ]
+        self.started = time.monotonic()
+
+    def done(self, level: int, share: float) -> float:
+        return (sum(self.work[: level - 1]) + share * self.work[level - 1]) / sum(self.work)
+
+    def left(self, done: float) -> float:
+        return (time.monotonic() - self.started) * (1 - done) / max(done, 1e-9)
+
+
+def _reporter(
+    stage: str, level: int, plan: Plan, size: tuple[int, int], clock: _Clock, tell: OnProgress
+) -> Callable[[int, Mapping[str, Tensor], Tensor], None]:
+    steps = plan.levels[level - 1].steps
+
+    def report(step: int, terms: Mapping[str, Tensor], picture: Tensor) -> None:
+        done = clock.done(level, step / steps)
+        losses = {name: value.item() for name, value in terms.items()}
+        tell(
+            Progress(
+                stage,
+                level,
+                len(plan.levels),
+                size,
+                step,
+                steps,
+                done,
+                clock.left(done),
+                losses,
+                picture.detach()[0],
+            )
+        )
+
+    return report
+
+
+def region_losses(losses: Mapping[str, float]) -> dict[str, float]:
+    """Sum the terms of a step by region: ``style.sky.conv3_1`` and the like to ``sky``; the rest
+    by the first part of their name, ``total`` left out."""
+    sums: dict[str, float] = {}
+    for name, value in losses.items():
+        parts = name.split(".")
+        key = parts[1] if parts[0] == "style" else parts[0].replace("_", " ")
+        if key != "total":
+            sums[key] = sums.get(key, 0.0) + value
+    return sums

@@ -1,0 +1,139 @@
+"""The constants of a run: a quality preset, overridden key by key by the recipe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from layered_nst.recipe import Optimize
+
+STYLE_LAYERS: Mapping[str, float] = {
+    "conv1_1": 256.0,
+    "conv2_1": 64.0,
+    "conv3_1": 16.0,
+    "conv4_1": 4.0,
+    "conv5_1": 1.0,
+}
+CONTENT_LAYERS: Mapping[str, float] = {"conv4_2": 1.0}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A speed: coarsest level in px, step between levels, steps at the ends of the pyramid."""
+
+    coarsest: int
+    ratio: float
+    first_steps: int
+    last_steps: int
+
+
+PRESETS: Mapping[str, Preset] = {
+    "draft": Preset(coarsest=128, ratio=1.8, first_steps=40, last_steps=8),
+    "standard": Preset(coarsest=128, ratio=1.5, first_steps=60, last_steps=12),
+    "fine": Preset(coarsest=128, ratio=math.sqrt(2), first_steps=120, last_steps=40),
+}
+# Strokes are set by 400 px; past that a level only sharpens them and costs as its area.
+STEPS_FALL_UNTIL = 400
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of the pyramid: its longest side in px and the number of steps on it."""
+
+    longest: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All constants of the optimisation, none left to a default.
+
+    Attributes:
+        levels: coarse to fine; the last has the result's size.
+        style, content, total_variation: weights of the losses.
+        layers, content_layers: weights of the encoder's layers, normalised to sum 1.
+        area_exponent: γ, how a region's pull depends on its share of the picture.
+        pooling: ``max`` or ``average``.
+        start: ``color``, ``content`` or ``noise``.
+        optimizer: ``lbfgs`` or ``adam``, with its learning rate and L-BFGS history.
+        tolerance: a level ends when its loss falls by less than this share in ten steps.
+        seed: of the noise.
+    """
+
+    levels: tuple[Level, ...]
+    style: float
+    content: float
+    total_variation: float
+    layers: Mapping[str, float]
+    content_layers: Mapping[str, float]
+    area_exponent: float
+    pooling: str
+    start: str
+    optimizer: str
+    learning_rate: float
+    history: int
+    tolerance: float
+    seed: int
+
+
+def make_plan(optimize: Optimize, size: tuple[int, int]) -> Plan:
+    """Resolve the ``optimize`` section of a recipe for a result of this height and width."""
+    return Plan(
+        levels=_levels(optimize, max(size)),
+        style=_default(optimize.style, 30.0),
+        content=_default(optimize.content, 1.0),
+        total_variation=_default(optimize.total_variation, 20.0),
+        layers=_normalised(optimize.layers or STYLE_LAYERS),
+        content_layers=_normalised(optimize.content_layers or CONTENT_LAYERS),
+        area_exponent=optimize.area_exponent,
+        pooling=optimize.pooling or "max",
+        start=optimize.start,
+        optimizer=optimize.optimizer,
+        learning_rate=_default(
+            optimize.learning_rate, 1.0 if optimize.optimizer == "lbfgs" else 0.02
+        ),
+        history=optimize.history,
+        tolerance=_default(optimize.tolerance, 1e-3),
+        seed=optimize.seed,
+    )
+
+
+def _default(value: float | None, default: float) -> float:
+    return default if value is None else value
+
+
+def _normalised(weights: Mapping[Any, float]) -> dict[str, float]:
+    total = sum(weights.values())
+    return {layer: weight / total for layer, weight in weights.items() if weight > 0}
+
+
+def _levels(optimize: Optimize, longest: int) -> tuple[Level, ...]:
+    preset = PRESETS[optimize.quality]
+    sides = _sides(optimize.levels, longest, preset)
+    steps = optimize.steps
+    if steps is None:
+        return tuple(Level(side, _steps(side, longest, preset)) for side in sides)
+    counts: Sequence[int] = (steps,) * len(sides) if isinstance(steps, int) else steps
+    # A shorter list of steps is meant for the finest levels, which are the ones that cost.
+    counts = (counts[0],) * (len(sides) - len(counts)) + tuple(counts[-len(sides) :])
+    return tuple(Level(side, count) for side, count in zip(sides, counts, strict=True))
+
+
+def _sides(wanted: Sequence[int] | None, longest: int, preset: Preset) -> list[int]:
+    if wanted is not None:
+        return [side for side in wanted if side < longest] + [longest]
+    count = max(0, math.ceil(math.log(longest / preset.coarsest, preset.ratio) - 1e-9))
+    if count == 0:
+        return [longest]
+    ratio = (longest / preset.coarsest) ** (1 / count)
+    return [round(preset.coarsest * ratio**k) for k in range(count)] + [longest]
+
+
+def _steps(side: int, longest: int, preset: Preset) -> int:
+    """Steps of a level: falling with the logarithm of its side, so that cost grows slower."""
+    span = math.log(max(longest, STEPS_FALL_UNTIL) / preset.coarsest)
+    fallen = min(1.0, max(0.0, math.log(side / preset.coarsest) / span))
+    falling = float((preset.last_steps / preset.first_steps) ** fallen)
+    return round(preset.first_steps * falling)

@@ -1,0 +1,78 @@
+"""What a joint step costs beyond the encoder's own passes, and how it grows with regions.
+
+    python tests/benchmarks/step.py [--size 512] [--rounds 7]
+
+All variants are timed in turn, round after round, and compared by their medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+import torch
+from torch import Tensor
+
+from layered_nst.features import Encoder, load_encoder
+from layered_nst.optimize import Objective, PaintedRegion, Problem
+from layered_nst.plan import Plan, make_plan
+from layered_nst.recipe import Optimize
+from layered_nst.styles import StylePicture
+
+
+def bands(count: int, size: tuple[int, int], feather: int = 6) -> Tensor:
+    """Upright bands of equal width with linear feathers, shape (count, H, W)."""
+    across = torch.arange(size[1]).float() + 0.5
+    edges = torch.linspace(0, size[1], count + 1)[1:-1]
+    steps = ((across[None] - edges[:, None]) / feather + 0.5).clamp(0, 1)
+    ones, zeros = torch.ones(1, size[1]), torch.zeros(1, size[1])
+    masks = torch.cat([ones, steps]) - torch.cat([steps, zeros])
+    return masks[:, None].expand(-1, size[0], -1).contiguous()
+
+
+def objective(encoder: Encoder, plan: Plan, photo: Tensor, regions: int) -> Objective:
+    size = (photo.shape[1], photo.shape[2])
+    style = StylePicture(photo.flip(2), torch.ones(size), 1.0, "style")
+    painted = [PaintedRegion(f"r{k}", mask, [style]) for k, mask in enumerate(bands(regions, size))]
+    problem = Problem(photo, photo, photo, painted, torch.zeros(size))
+    return Objective(encoder, problem, plan, size)
+
+
+def timed(run, photo: Tensor) -> float:
+    picture = photo[None].clone().requires_grad_()
+    started = time.perf_counter()
+    terms = run(picture)
+    torch.stack([t if t.dim() == 0 else t.sum() for t in terms.values()]).sum().backward()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--rounds", type=int, default=7)
+    arguments = parser.parse_args()
+    size = (arguments.size * 3 // 4, arguments.size)
+    plan = make_plan(Optimize(), size)
+    encoder = load_encoder("hed-vgg16")
+    photo = torch.rand(3, *size, generator=torch.Generator().manual_seed(0))
+    layers = {*plan.layers, *plan.content_layers}
+    variants = {"encoder alone": lambda picture: encoder(picture, layers)}
+    variants |= {f"{n} regions": objective(encoder, plan, photo, n) for n in (1, 4, 8)}
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for round_ in range(arguments.rounds + 1):
+        for name, run in variants.items():
+            taken = timed(run, photo)
+            if round_:
+                seconds[name].append(taken)
+    medians = {name: statistics.median(taken) for name, taken in seconds.items()}
+    print(f"{size[1]}×{size[0]} px, {torch.get_num_threads()} threads, {arguments.rounds} rounds")
+    print(f"{'':<15}{'median s':>10}{'spread':>9}{'÷ encoder':>11}{'÷ 1 region':>12}")
+    for name, median in medians.items():
+        spread = (max(seconds[name]) - min(seconds[name])) / median
+        against = median / medians["encoder alone"], median / medians["1 regions"]
+        print(f"{name:<15}{median:>10.3f}{spread:>9.0%}{against[0]:>11.3f}{against[1]:>12.3f}")
+
+
+if __name__ == "__main__":
+    main()
