@@ -1,0 +1,20 @@
+"""DeepLabV3 segmenters behind one small protocol, their class names, and their training."""
+
+from layered_nst.segmentation.labels import nameable, resolve_class
+from layered_nst.segmentation.segmenter import (
+    NetworkSegmenter,
+    Segmentation,
+    Segmenter,
+    load_segmenter,
+    segment,
+)
+
+__all__ = [
+    "NetworkSegmenter",
+    "Segmentation",
+    "Segmenter",
+    "load_segmenter",
+    "nameable",
+    "resolve_class",
+    "segment",
+]

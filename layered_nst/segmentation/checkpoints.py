@@ -1,0 +1,207 @@
+"""Segmenter weights: our safetensors files that describe themselves, and those of others."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from layered_nst.errors import ModelError
+
+FORMAT = "layered-nst segmenter 1"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a segmenter file of this project says about itself."""
+
+    architecture: str
+    encoder: str
+    decoder_channels: int
+    classes: tuple[str, ...]
+    mean: float
+    std: float
+    notes: Mapping[str, Any]
+
+
+def save_segmenter(
+    network: nn.Module,
+    path: Path,
+    *,
+    architecture: str,
+    encoder: str,
+    decoder_channels: int,
+    classes: Sequence[str],
+    mean: float,
+    std: float,
+    notes: Mapping[str, Any],
+) -> None:
+    """Write float16 weights with the class names and input normalisation in the metadata.
+
+    The file is written beside ``path`` and renamed, so a reader never sees half of it.
+    """
+    tensors = {
+        name: _stored(value)
+        for name, value in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    metadata = {
+        "format": FORMAT,
+        "architecture": architecture,
+        "encoder": encoder,
+        "decoder_channels": str(decoder_channels),
+        "classes": json.dumps(list(classes)),
+        "mean": str(mean),
+        "std": str(std),
+        "notes": json.dumps(dict(notes)),
+    }
+    write_beside(path, lambda part: save_file(tensors, part, metadata=metadata))
+    # safetensors makes its files readable by their owner alone.
+    path.chmod(0o644)
+
+
+def write_beside(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` make a file beside ``path``, put it on disk, then rename it to ``path``."""
+    part = path.with_suffix(path.suffix + ".part")
+    write(part)
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def _stored(value: Tensor) -> Tensor:
+    value = value.half() if value.is_floating_point() else value
+    return value.cpu().clone(memory_format=torch.contiguous_format)
+
+
+def read_description(path: Path) -> Description | None:
+    """What a file says about itself; None if this project didn't write it.
+
+    Raises:
+        ModelError: missing or broken file, or a description that this version cannot read.
+    """
+    if path.suffix != ".safetensors":
+        return None
+    metadata = _read_safetensors(path)[1]
+    if not metadata.get("format", "").startswith("layered-nst segmenter"):
+        return None
+    if metadata["format"] != FORMAT:
+        raise ModelError(
+            f"{path}: written as {metadata['format']!r}; this version reads {FORMAT!r}"
+        )
+    try:
+        return Description(
+            metadata["architecture"],
+            metadata["encoder"],
+            int(metadata["decoder_channels"]),
+            tuple(str(c) for c in json.loads(metadata["classes"])),
+            float(metadata["mean"]),
+            float(metadata["std"]),
+            json.loads(metadata["notes"]),
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise ModelError(f"{path}: its description is damaged: {error!r}") from error
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors of a ``.safetensors`` file or of a ``.pth`` state dict, never unpickling code.
+
+    State dicts one level down, as training frameworks save them, are found.
+
+    Raises:
+        ModelError: missing file, broken file, or a file that holds no state dict.
+    """
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)[0]
+    _must_exist(path)
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{path}: holds more than tensors, or is no checkpoint, and is not opened for safety; "
+            "save the network's state_dict() alone"
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise ModelError(f"{path}: broken, or no checkpoint of torch: {error}") from error
+    return _state_dict(saved, path)
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, path: Path, classes: int) -> None:
+    """Load tensors into a network, whatever prefix their names carry.
+
+    Args:
+        network: the network, changed in place.
+        tensors: names and values as stored.
+        path: their file, for messages.
+        classes: number of classes that the caller named.
+
+    Raises:
+        ModelError: another number of classes, or tensors that are missing, left over or of
+            another shape.
+    """
+    named = _without_prefix(tensors, path)
+    _check_classes(named, path=path, classes=classes)
+    parts = dict(network.named_children())
+    counters = {k: v for k, v in network.state_dict().items() if k.endswith("num_batches_tracked")}
+    # What lies beside the network's own parts (losses, auxiliary heads) served training alone.
+    own = {k: v for k, v in named.items() if k.split(".")[0] in parts}
+    try:
+        network.load_state_dict({**counters, **own})
+    except RuntimeError as error:
+        detail = textwrap.shorten(" ".join(str(error).splitlines()[1:]), 160)
+        raise ModelError(f"{path}: does not fit this architecture and encoder: {detail}") from error
+
+
+_LAST_LAYERS = ("segmentation_head.0.weight", "classifier.4.weight")
+
+
+def _without_prefix(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    ends = [k for k in tensors if k.endswith(_LAST_LAYERS) and "aux_classifier" not in k]
+    if not ends:
+        raise ModelError(f"{path}: holds no segmentation network ({len(tensors)} tensors)")
+    last = next(name for name in _LAST_LAYERS if ends[0].endswith(name))
+    prefix = ends[0].removesuffix(last)
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _check_classes(named: Mapping[str, Tensor], *, path: Path, classes: int) -> None:
+    found = next(len(named[name]) for name in _LAST_LAYERS if name in named)
+    if found != classes:
+        raise ModelError(
+            f"{path}: tells {found} classes apart, but {classes} class names are given"
+        )
+
+
+def _state_dict(saved: object, path: Path) -> dict[str, Tensor]:
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(saved, Mapping) and isinstance(saved.get(key), Mapping):
+            saved = saved[key]
+    if isinstance(saved, Mapping):
+        tensors = {str(k): v for k, v in saved.items() if isinstance(v, Tensor)}
+        if tensors:
+            return tensors
+    raise ModelError(f"{path}: holds no state dict")
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    _must_exist(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: broken, or no safetensors file: {error}") from error
+
+
+def _must_exist(path: Path) -> None:
+    if not path.is_file():
+        raise ModelError(f"{path}: no such weights file")

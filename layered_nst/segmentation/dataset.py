@@ -1,0 +1,271 @@
+"""Labelled photos on disk: ``images/``, ``labels/`` and lists of classes and photos."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from layered_nst.errors import DataError
+
+IGNORED = 255
+"""Label of pixels that count in no loss and no score."""
+
+BACKDROP = "backdrop"
+"""Class of plain surroundings; what stands on it can be cut out and pasted elsewhere."""
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+@dataclass(frozen=True)
+class LabelledPhotos:
+    """A folder of photos with one label map each.
+
+    Label maps are 8-bit pictures of class indices into ``classes``; 255 is not labelled and counts
+    in no loss and no score.
+    """
+
+    folder: Path
+    classes: tuple[str, ...]
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+
+    def image(self, name: str) -> Tensor:
+        """The photo as uint8 RGB, shape (3, H, W).
+
+        Raises:
+            DataError: missing or broken file.
+        """
+        pixels = _pixels(_only(self.folder / "images", name, SUFFIXES), modes=None)
+        return pixels.permute(2, 0, 1)
+
+    def label(self, name: str) -> Tensor:
+        """The label map as uint8 indices, shape (H, W).
+
+        Raises:
+            DataError: missing or broken file, a colored picture, or a label without a class.
+        """
+        path = self.folder / "labels" / f"{name}.png"
+        label = _pixels(path, modes=("L", "P"))
+        # Counting takes a tenth of the time of masking out what is not labelled.
+        unnamed = np.bincount(label.numpy().ravel(), minlength=256)[len(self.classes) : IGNORED]
+        if unnamed.any():
+            raise DataError(
+                f"{path}: label {len(self.classes) + int(unnamed.nonzero()[0][0])}, "
+                f"but classes.txt names only {len(self.classes)} classes"
+            )
+        return label
+
+    def pair(self, name: str) -> tuple[Tensor, Tensor]:
+        """Photo and label map.
+
+        Raises:
+            DataError: as ``image`` and ``label``, or their sizes differ.
+        """
+        image, label = self.image(name), self.label(name)
+        if image.shape[1:] != label.shape:
+            raise DataError(
+                f"{self.folder / 'labels' / name}.png: {label.shape[1]}x{label.shape[0]} px, "
+                f"but its photo has {image.shape[2]}x{image.shape[1]} px"
+            )
+        return image, label
+
+
+def read_labelled_photos(folder: Path) -> LabelledPhotos:
+    """Read the lists of a labelled folder and check that every photo and label map is there.
+
+    Raises:
+        DataError: a list or a file is missing or empty, a name is in both lists or twice in one,
+            naming the file.
+    """
+    folder = Path(folder)
+    classes = _lines(folder / "classes.txt")
+    if len(classes) > IGNORED:
+        raise DataError(f"{folder / 'classes.txt'}: {len(classes)} classes; at most {IGNORED}")
+    data = LabelledPhotos(folder, classes, _lines(folder / "train.txt"), _lines(folder / "val.txt"))
+    for name in data.train + data.val:
+        _only(folder / "images", name, SUFFIXES)
+        _only(folder / "labels", name, (".png",))
+    both = sorted(set(data.train) & set(data.val))
+    if both:
+        raise DataError(f"{folder}: {both[0]} is in train.txt and in val.txt")
+    return data
+
+
+def _pixels(path: Path, *, modes: tuple[str, ...] | None) -> Tensor:
+    """Pixels of a picture of these modes, or of any as RGB."""
+    try:
+        with Image.open(path) as picture:
+            if modes and picture.mode not in modes:
+                raise DataError(
+                    f"{path}: mode {picture.mode}; a label map is an 8-bit picture of class indices"
+                )
+            pixels = np.array(picture if modes else picture.convert("RGB"))
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise DataError(f"{path}: no such file, but a list names it") from error
+        raise DataError(f"{path}: not a picture, or a broken one") from error
+    return torch.from_numpy(pixels)
+
+
+def _lines(path: Path) -> tuple[str, ...]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a text file") from error
+    lines = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not lines:
+        raise DataError(f"{path}: empty")
+    twice = next((line for i, line in enumerate(lines) if line in lines[:i]), None)
+    if twice:
+        raise DataError(f"{path}: {twice} is listed twice")
+    return lines
+
+
+def _only(folder: Path, name: str, suffixes: tuple[str, ...]) -> Path:
+    for suffix in suffixes:
+        path = folder / f"{name}{suffix}"
+        if path.is_file():
+            return path
+    raise DataError(f"{folder / name}{suffixes[0]}: no such file, but a list names it")
+
+
+def augmentation(size: int) -> v2.Transform:
+    """Random crop, scale, mirror and colours; works on photo and label map together."""
+    return v2.Compose(
+        [
+            v2.RandomResizedCrop(size, scale=(0.15, 1.0), ratio=(0.6, 1.6), antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.4, 0.06)], p=0.8),
+            v2.RandomGrayscale(0.05),
+            v2.RandomApply([v2.GaussianBlur(5, (0.3, 1.8))], p=0.15),
+        ]
+    )
+
+
+def paste_cutout(
+    image: Tensor, label: Tensor, donor: Tensor, donor_label: Tensor, *, kept: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Paste the labelled things of one photo onto another at a random size and place.
+
+    Args:
+        image, donor: uint8 photos, (3, H, W) and (3, h, w).
+        label, donor_label: their label maps.
+        kept: class indices that count as things; the rest of the donor stays out.
+    """
+    thing = torch.isin(donor_label, kept)
+    if thing.float().mean() < 0.01:  # specks make no cut-out worth seeing
+        return image, label
+    rows, columns = thing.any(1).nonzero(), thing.any(0).nonzero()
+    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    cut = torch.cat([donor[:, *box].float(), thing[box][None] * 255.0])
+    height, width = label.shape
+    share = 0.3 + 0.6 * torch.rand(()).item()
+    scale = share * min(height / cut.shape[1], width / cut.shape[2])
+    to = [max(4, round(cut.shape[1] * scale)), max(4, round(cut.shape[2] * scale))]
+    cut = v2.functional.resize(cut, to, antialias=True)
+    classes = v2.functional.resize(
+        donor_label[box][None], to, interpolation=v2.InterpolationMode.NEAREST
+    )[0]
+    top = int(torch.randint(height - to[0] + 1, ()))
+    left = int(torch.randint(width - to[1] + 1, ()))
+    alpha, place = cut[3] / 255, (slice(top, top + to[0]), slice(left, left + to[1]))
+    image, label = image.clone(), label.clone()
+    below = image[:, *place].float()
+    image[:, *place] = (cut[:3] * alpha + below * (1 - alpha)).round().to(torch.uint8)
+    inside = (alpha > 0.5) & torch.isin(classes, kept)
+    label[place] = torch.where(inside, classes, label[place])
+    return image, label
+
+
+@dataclass(frozen=True)
+class TrainingPool:
+    """Which training photos to draw how often, and whose things may be pasted onto others.
+
+    Attributes:
+        weights: how often to draw each training photo, so that rare classes are seen more.
+        donors: names of photos whose labelled things stand free.
+        things: class indices that may be pasted: all but the backdrop.
+    """
+
+    weights: Tensor
+    donors: tuple[str, ...]
+    things: Tensor
+
+
+def training_pool(data: LabelledPhotos) -> TrainingPool:
+    """Look once at every training label map.
+
+    Raises:
+        DataError: a label map is broken, or another size than its photo.
+    """
+    backdrop = data.classes.index(BACKDROP) if BACKDROP in data.classes else IGNORED
+    present, donors = [], []
+    for name in data.train:
+        label = data.pair(name)[1]
+        counts = torch.bincount(label.flatten(), minlength=256)[: len(data.classes)]
+        present.append(counts > 0.0025 * label.numel())
+        if _stands_free(label, backdrop):
+            donors.append(name)
+    things = torch.tensor([i for i in range(len(data.classes)) if i != backdrop])
+    return TrainingPool(_rarity(torch.stack(present).double()), tuple(donors), things)
+
+
+def _rarity(present: Tensor) -> Tensor:
+    """Weight of each photo by its rarest class; ``present`` is (photos, classes) of 0 and 1."""
+    rarity = (len(present) / present.sum(0).clamp(min=1)).sqrt()
+    return (present * rarity).amax(1).clamp(min=1.0)
+
+
+def _stands_free(label: Tensor, backdrop: int) -> bool:
+    """Whether the labelled things are islands: the frame of the photo is surroundings, nearly all.
+
+    Surroundings are unlabelled or plain backdrop, so what a cut-out loses there is no thing.
+    """
+    outside = (label == IGNORED) | (label == backdrop)
+    frame = torch.cat([outside[0], outside[-1], outside[:, 0], outside[:, -1]]).float()
+    return frame.mean().item() >= 0.9 and not outside.all().item()
+
+
+def training_batches(
+    data: LabelledPhotos, *, size: int, batch: int, pool: TrainingPool, paste: float
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch of augmented crops.
+
+    Yields uint8 photos (batch, 3, size, size) and long labels (batch, size, size). Draws
+    from torch's global generator, whose state the training checkpoint keeps.
+
+    Args:
+        paste: share of crops onto which a cut-out of another photo is pasted.
+    """
+    transform = augmentation(size)
+    order = torch.multinomial(pool.weights, len(data.train), replacement=True).tolist()
+    for start in range(0, len(order) - batch + 1, batch):
+        crops = [
+            transform(*_pasted(data, data.train[index], pool=pool, paste=paste))
+            for index in order[start : start + batch]
+        ]
+        images, labels = zip(*crops, strict=True)
+        yield torch.stack(images), torch.stack(labels).long()
+
+
+def _pasted(
+    data: LabelledPhotos, name: str, *, pool: TrainingPool, paste: float
+) -> tuple[tv_tensors.Image, tv_tensors.Mask]:
+    """A training photo, at times with a thing of another one pasted onto it."""
+    image, label = data.image(name), data.label(name)
+    if pool.donors and name not in pool.donors and torch.rand(()) < paste:
+        donor = pool.donors[int(torch.randint(len(pool.donors), ()))]
+        image, label = paste_cutout(
+            image, label, data.image(donor), data.label(donor), kept=pool.things
+        )
+    return tv_tensors.Image(image), tv_tensors.Mask(label)

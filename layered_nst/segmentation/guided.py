@@ -1,0 +1,140 @@
+"""Edge-aware refinement of soft masks by a fast guided filter with a color guide.
+
+After He, Sun and Tang, "Guided Image Filtering" (2013), and He and Sun, "Fast Guided Filter"
+(arXiv 1505.00996, 2015): in every window a mask is fitted as a linear function of the picture's
+color; the fits are averaged, and the picture at full size then draws the mask's edges.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+RADIUS = 0.04
+"""Window radius as a share of the photo's longer side."""
+
+EPS = 3e-3
+"""Variance of color, in squares of [0, 1], below which a window counts as flat."""
+
+SHARPNESS = 2.0
+"""Power that probabilities are raised to before they are filtered.
+
+Where two classes are nearly as likely, the filter would let the photo's texture decide between
+them, pixel by pixel; the power keeps such speckles down.
+"""
+
+GRID = 128
+"""Longer side in px of the grid on which masks are fitted; finer ones take longer for nothing."""
+
+
+def box_mean(planes: Tensor, radius: int) -> Tensor:
+    """Mean over the (2 radius + 1)² window around each pixel, cut off at the border.
+
+    Args:
+        planes: shape (C, H, W).
+        radius: in px, at least 0.
+    """
+    side = 2 * radius + 1
+    rows = F.avg_pool2d(planes, (side, 1), 1, (radius, 0), count_include_pad=False)
+    return F.avg_pool2d(rows, (1, side), 1, (0, radius), count_include_pad=False)
+
+
+def guided_filter(
+    guide: Tensor, signal: Tensor, *, radius: int, eps: float, full: Tensor | None = None
+) -> Tensor:
+    """Filter planes so that their edges follow the guide's.
+
+    Args:
+        guide: the picture, RGB in [0, 1], shape (3, h, w).
+        signal: planes to filter, shape (K, h, w); the filter is linear in them, and planes that
+            sum to 1 still do afterwards, but values may leave [0, 1] slightly.
+        radius: window radius in px of ``guide``.
+        eps: variance of color, in squares of [0, 1], below which a window counts as flat.
+        full: the picture at full size (3, H, W); the result then has its size, while the fits
+            are made at the guide's.
+
+    Returns:
+        Planes of shape (K, h, w), or (K, H, W) with ``full``.
+    """
+    mean_guide = box_mean(guide, radius)
+    inverse = _inverse_covariance(guide, mean_guide, radius=radius, eps=eps)
+    picture = guide if full is None else full
+    result = picture.new_empty(len(signal), *picture.shape[-2:])
+    for index, plane in enumerate(signal):
+        # Plane by plane: the fits of all planes at full size would take four times the result.
+        mean = box_mean(plane[None], radius)
+        shared = box_mean(guide * plane, radius) - mean_guide * mean
+        slope = torch.einsum("ijhw,jhw->ihw", inverse, shared)
+        offset = mean - (slope * mean_guide).sum(0, keepdim=True)
+        fit = box_mean(torch.cat([slope, offset]), radius)
+        if full is not None:
+            fit = enlarge(fit, (picture.shape[-2], picture.shape[-1]))
+        result[index] = (fit[:3] * picture).sum(0) + fit[3]
+    return result
+
+
+def refine(
+    probabilities: Tensor, rgb: Tensor, *, radius: float = RADIUS, eps: float = EPS
+) -> Tensor:
+    """Sharpen class probabilities to the edges of the photo.
+
+    Args:
+        probabilities: shape (K, h, w), sum 1, of any size up to the photo's.
+        rgb: the photo, shape (3, H, W), in [0, 1].
+        radius: window radius as a share of the photo's longer side.
+        eps: see ``guided_filter``.
+
+    Returns:
+        Probabilities of shape (K, H, W), in [0, 1], sum 1, more decided than before: see
+        ``SHARPNESS``.
+    """
+    height, width = full = (rgb.shape[-2], rgb.shape[-1])
+    scale = min(1.0, GRID / max(full))
+    grid = (max(1, round(height * scale)), max(1, round(width * scale)))
+    probabilities = probabilities**SHARPNESS
+    probabilities = probabilities / probabilities.sum(0, keepdim=True)
+    result = enlarge(probabilities, full)
+    # A class that is hardly anywhere needs no outline, and filtering is the cost here.
+    present = (probabilities.amax((1, 2)) > 0.1).nonzero().flatten()
+    result[present] = guided_filter(
+        resample(rgb, grid),
+        resample(probabilities[present], grid),
+        radius=max(1, round(radius * max(grid))),
+        eps=eps,
+        full=rgb,
+    )
+    result.clamp_(0, 1)
+    return result.div_(result.sum(0, keepdim=True).clamp_(min=1e-6))
+
+
+def enlarge(planes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize (C, h, w) bilinearly; a new tensor even when the size stays."""
+    if planes.shape[-2:] == size:
+        return planes.clone()
+    return F.interpolate(planes[None], size, mode="bilinear", align_corners=False)[0]
+
+
+def resample(planes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize (C, H, W) bilinearly, antialiased where it shrinks; may return its input."""
+    if planes.shape[-2:] == size:
+        return planes
+    resized: Tensor = F.interpolate(
+        planes[None], size, mode="bilinear", align_corners=False, antialias=True
+    )
+    return resized[0]
+
+
+def _inverse_covariance(guide: Tensor, mean: Tensor, *, radius: int, eps: float) -> Tensor:
+    """Inverse of the guide's regularised color covariance per window, shape (3, 3, h, w)."""
+    products = torch.stack([guide[i] * guide[j] for i in range(3) for j in range(i, 3)])
+    outer = torch.stack([mean[i] * mean[j] for i in range(3) for j in range(i, 3)])
+    rr, rg, rb, gg, gb, bb = box_mean(products, radius) - outer
+    rr, gg, bb = rr + eps, gg + eps, bb + eps
+    # Cofactors written out: a batched solver takes ten times as long on 3x3 matrices.
+    c00, c01, c02 = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
+    c11, c12, c22 = rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg
+    determinant = rr * c00 + rg * c01 + rb * c02
+    cofactors = torch.stack([c00, c01, c02, c01, c11, c12, c02, c12, c22])
+    inverse: Tensor = (cofactors / determinant).reshape(3, 3, *determinant.shape)
+    return inverse

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+
+from layered_nst.errors import ModelError
+from layered_nst.weights import CATALOGUE, catalogue, fetch, is_present, weights_path
+
+MOBILE = "deeplabv3_mobilenet_v3_large"
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    return tmp_path / "torch" / "hub" / "checkpoints"
+
+
+def no_network(url: str, *_: object, **__: object) -> None:
+    raise URLError("Name or service not known")
+
+
+@pytest.mark.parametrize("name", [m.name for m in CATALOGUE.values() if m.bundled])
+def test_bundled_models_are_in_the_package_and_fetch_needs_no_network(
+    name: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
+    assert is_present(name)
+    assert fetch(name) == weights_path(name)
+    megabytes = weights_path(name).stat().st_size / 1e6
+    assert megabytes == pytest.approx(CATALOGUE[name].megabytes, abs=0.3)
+
+
+def test_models_of_torchvision_are_named_and_hashed_as_torchvision_does():
+    from torchvision import models
+
+    expected = {
+        "vgg16": models.VGG16_Weights.DEFAULT,
+        "vgg19": models.VGG19_Weights.DEFAULT,
+        "deeplabv3_resnet50": models.segmentation.DeepLabV3_ResNet50_Weights.DEFAULT,
+        "deeplabv3_resnet101": models.segmentation.DeepLabV3_ResNet101_Weights.DEFAULT,
+        MOBILE: models.segmentation.DeepLabV3_MobileNet_V3_Large_Weights.DEFAULT,
+    }
+    for name, weights in expected.items():
+        assert CATALOGUE[name].url == weights.url
+        assert CATALOGUE[name].megabytes * 1e6 / 2**20 == pytest.approx(
+            weights.meta["_file_size"], abs=0.1
+        )
+    assert CATALOGUE["vgg19"].hash_prefix == "dcbb9e9d"
+
+
+def test_a_missing_model_is_answered_in_one_sentence_with_file_place_and_substitute(
+    tmp_path: Path,
+):
+    with pytest.raises(ModelError) as caught:
+        weights_path("vgg19", weights_dir=tmp_path)
+    message = str(caught.value)
+    for part in ("vgg19-dcbb9e9d.pth", str(tmp_path), "models fetch vgg19", "hed-vgg16"):
+        assert part in message
+    assert "\n" not in message
+
+
+def test_an_unknown_model_is_answered_with_the_likely_one():
+    with pytest.raises(ModelError, match=r"'vgg18'.*did you mean vgg1[69]\?"):
+        weights_path("vgg18")
+
+
+def test_a_file_in_the_weights_folder_comes_before_torchs_cache(tmp_path: Path, empty_cache: Path):
+    file = CATALOGUE["vgg16"].file
+    empty_cache.mkdir(parents=True)
+    (empty_cache / file).write_bytes(b"cached")
+    assert weights_path("vgg16") == weights_path("vgg16", weights_dir=tmp_path)
+    (tmp_path / file).write_bytes(b"own")
+    assert weights_path("vgg16", weights_dir=tmp_path) == tmp_path / file
+
+
+def test_fetching_offline_says_what_to_do_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
+    with pytest.raises(ModelError, match=r"cannot download https://.*Name or service.*put .* into"):
+        fetch(MOBILE, weights_dir=tmp_path / "models")
+    assert not is_present(MOBILE, weights_dir=tmp_path / "models")
+
+
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, prefix: str) -> str:
+    """A catalogue entry whose download is a local file, under a name with this hash prefix."""
+    source = tmp_path / "served" / f"tiny-{prefix}.pth"
+    source.parent.mkdir()
+    source.write_bytes(b"weights")
+    model = replace(CATALOGUE["vgg16"], name="tiny", file=source.name)
+    monkeypatch.setattr(catalogue, "CATALOGUE", {**CATALOGUE, "tiny": model})
+    monkeypatch.setattr(catalogue, "DOWNLOADS", source.parent.as_uri())
+    return "tiny"
+
+
+def test_fetching_downloads_checks_and_keeps_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    name = served(tmp_path, monkeypatch, prefix=hashlib.sha256(b"weights").hexdigest()[:8])
+    path = fetch(name, weights_dir=tmp_path / "models")
+    assert path.read_bytes() == b"weights"
+    shutil.rmtree(tmp_path / "served")
+    assert fetch(name, weights_dir=tmp_path / "models") == path
+
+
+def test_a_download_with_another_hash_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    name = served(tmp_path, monkeypatch, prefix="00000000")
+    with pytest.raises(ModelError, match="hash"):
+        fetch(name, weights_dir=tmp_path / "models")
+    assert list((tmp_path / "models").iterdir()) == []

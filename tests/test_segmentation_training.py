@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from layered_nst.errors import DataError, ModelError, OutputError
+from layered_nst.segmentation import load_segmenter
+from layered_nst.segmentation.checkpoints import read_description, read_tensors
+from layered_nst.segmentation.dataset import (
+    LabelledPhotos,
+    paste_cutout,
+    read_labelled_photos,
+    training_pool,
+)
+from layered_nst.segmentation.scoring import score_segmenter
+from layered_nst.segmentation.sheet import score_sheet
+from layered_nst.segmentation.training import Epoch, TrainingPlan, train_segmenter, validate
+
+PLAN = TrainingPlan(phases=((32, 2), (64, 1)), batch=4, learning_rate=3e-3, decoder_channels=16)
+
+
+def write_photos(folder: Path, *, count: int = 8, side: int = 64) -> LabelledPhotos:
+    """Bright stripes on the left of an edge, dark noise on its right; the frame has no label."""
+    random = np.random.default_rng(0)
+    for part in ("images", "labels"):
+        (folder / part).mkdir(parents=True)
+    for index in range(count):
+        edge = int(random.integers(side // 4, 3 * side // 4))
+        photo = random.integers(0, 90, (side, side, 3))
+        photo[:, :edge] = 200 + 50 * (np.arange(side) // 4 % 2)[:, None, None]
+        label = (np.arange(side) >= edge).astype(np.uint8)[None].repeat(side, 0)
+        label[:2] = 255
+        Image.fromarray(photo.astype(np.uint8)).save(folder / "images" / f"photo{index}.png")
+        Image.fromarray(label).save(folder / "labels" / f"photo{index}.png")
+    (folder / "classes.txt").write_text("stripes\nnoise\n")
+    names = [f"photo{index}\n" for index in range(count)]
+    (folder / "train.txt").write_text("".join(names[:-2]))
+    (folder / "val.txt").write_text("".join(names[-2:]))
+    return read_labelled_photos(folder)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> LabelledPhotos:
+    return write_photos(tmp_path / "data")
+
+
+def test_a_short_training_learns_to_tell_two_classes_apart(data: LabelledPhotos, tmp_path: Path):
+    plan = TrainingPlan(
+        phases=((32, 10),), batch=3, learning_rate=5e-3, decoder_channels=16, ema=0.7
+    )
+    epochs: list[Epoch] = []
+    output = tmp_path / "own.safetensors"
+    score = train_segmenter(data, output, plan=plan, on_epoch=epochs.append)
+    print([(e.loss, e.score.accuracy) for e in epochs]); assert score.accuracy > 0.9
+    assert [e.number for e in epochs] == list(range(1, 11))
+    assert score.mean_iou == pytest.approx(max(e.score.mean_iou for e in epochs), abs=0.01)
+    described = read_description(output)
+    assert described is not None
+    assert described.classes == ("stripes", "noise")
+    assert described.notes["val_mean_iou"] == pytest.approx(epochs[-1].best, abs=1e-3)
+    assert score_segmenter(output, data).accuracy > 0.9
+    sheet = score_sheet(output, data)
+    assert sheet.width > 3 * 64
+    assert sheet.height > 2 * 64
+
+
+class BrokenOffError(Exception):
+    pass
+
+
+def test_a_training_broken_off_goes_on_to_the_same_weights(data: LabelledPhotos, tmp_path: Path):
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    expected = train_segmenter(data, whole, plan=PLAN)
+
+    def stop_in_the_middle(step: int, steps: int, loss: float) -> None:
+        if torch.load(checkpoint, weights_only=True)["epoch"] == 1 if checkpoint.exists() else 0:
+            raise BrokenOffError
+
+    checkpoint = tmp_path / "parts.safetensors.training"
+    with pytest.raises(BrokenOffError):
+        train_segmenter(data, parts, plan=PLAN, on_step=stop_in_the_middle)
+    epochs: list[Epoch] = []
+    score = train_segmenter(data, parts, plan=PLAN, on_epoch=epochs.append)
+    assert [e.number for e in epochs] == [2, 3]
+    assert torch.equal(score.matrix, expected.matrix)
+    ours, theirs = read_tensors(parts), read_tensors(whole)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_finished_training_returns_its_score_again(data: LabelledPhotos, tmp_path: Path):
+    plan = TrainingPlan(phases=((32, 1),), batch=3, decoder_channels=16)
+    output = tmp_path / "own.safetensors"
+    first = train_segmenter(data, output, plan=plan)
+    assert torch.equal(train_segmenter(data, output, plan=plan).matrix, first.matrix)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import torch
+from layered_nst.segmentation.dataset import read_labelled_photos
+from layered_nst.segmentation.training import TrainingPlan, train_segmenter
+torch.set_num_threads(1)
+plan = TrainingPlan(phases=((32, 40),), batch=4, decoder_channels=16)
+say = lambda epoch: print(epoch.number, flush=True)
+data = read_labelled_photos(Path(sys.argv[1]))
+train_segmenter(data, Path(sys.argv[2]), plan=plan, on_epoch=say)
+"""
+
+
+def test_kill_9_loses_at_most_one_epoch(data: LabelledPhotos, tmp_path: Path):
+    output = tmp_path / "own.safetensors"
+    command = [sys.executable, "-c", KILLED, str(data.folder), str(output)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+    def run_until(epochs: int) -> list[int]:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env=environment
+        ) as process:
+            assert process.stdout is not None
+            seen = [int(process.stdout.readline()) for _ in range(epochs)]
+            time.sleep(0.05)
+            process.send_signal(signal.SIGKILL)
+            return seen + [int(line) for line in process.stdout if line.strip()]
+
+    last = run_until(2)[-1]
+    checkpoint = torch.load(tmp_path / "own.safetensors.training", weights_only=True)
+    assert checkpoint["epoch"] in (last, last + 1)
+    assert load_segmenter(str(output)).classes == ("stripes", "noise")
+    assert run_until(1)[0] == checkpoint["epoch"] + 1
+
+
+def test_half_a_checkpoint_is_refused_by_name(data: LabelledPhotos, tmp_path: Path):
+    plan = TrainingPlan(phases=((32, 1),), batch=3, decoder_channels=16)
+    output = tmp_path / "own.safetensors"
+    train_segmenter(data, output, plan=plan)
+    checkpoint = tmp_path / "own.safetensors.training"
+    with pytest.raises(ModelError, match="made with other plan"):
+        train_segmenter(data, output, plan=PLAN)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:10_000])
+    with pytest.raises(ModelError, match=r"own\.safetensors\.training: broken; remove it"):
+        train_segmenter(data, output, plan=plan)
+
+
+def test_an_interrupted_write_leaves_the_last_checkpoint(
+    data: LabelledPhotos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    plan = TrainingPlan(phases=((32, 2),), batch=3, decoder_channels=16)
+    output = tmp_path / "own.safetensors"
+    save = torch.save
+
+    def save_half(contents: dict[str, object], path: Path) -> None:
+        save(contents, path)
+        if contents["epoch"] == 2:
+            path.write_bytes(path.read_bytes()[:1000])
+            raise BrokenOffError
+
+    monkeypatch.setattr(torch, "save", save_half)
+    with pytest.raises(BrokenOffError):
+        train_segmenter(data, output, plan=plan)
+    assert torch.load(tmp_path / "own.safetensors.training", weights_only=True)["epoch"] == 1
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_training(
+    data: LabelledPhotos, tmp_path: Path
+):
+    with pytest.raises(OutputError, match="no such folder"):
+        train_segmenter(data, tmp_path / "nowhere" / "own.safetensors", plan=PLAN)
+    with pytest.raises(OutputError, match=r"written as .safetensors"):
+        train_segmenter(data, tmp_path / "own.pth", plan=PLAN)
+
+
+def test_a_loss_that_is_no_number_stops_the_training(data: LabelledPhotos, tmp_path: Path):
+    plan = TrainingPlan(phases=((32, 3),), batch=3, decoder_channels=16, learning_rate=float("inf"))
+    with pytest.raises(ModelError, match="the loss is nan"):
+        train_segmenter(data, tmp_path / "own.safetensors", plan=plan)
+
+
+def test_validation_agrees_with_asking_the_network_photo_by_photo(
+    data: LabelledPhotos, tmp_path: Path
+):
+    plan = TrainingPlan(phases=((32, 1),), batch=3, decoder_channels=16)
+    train_segmenter(data, tmp_path / "own.safetensors", plan=plan)
+    loaded = load_segmenter(str(tmp_path / "own.safetensors"))
+    right = known = 0
+    for name in data.val:
+        winner = validate(loaded.network, data, [name]).matrix
+        right, known = right + int(winner.diagonal().sum()), known + int(winner.sum())
+    assert validate(loaded.network, data, data.val).accuracy == pytest.approx(right / known)
+    assert known == 2 * 62 * 64
+
+
+def test_things_that_stand_free_become_donors(tmp_path: Path):
+    data = write_photos(tmp_path / "data")
+    label = np.full((64, 64), 255, np.uint8)
+    label[20:40, 20:40] = 1
+    Image.fromarray(label).save(tmp_path / "data" / "labels" / "photo0.png")
+    pool = training_pool(data)
+    assert pool.donors == ("photo0",)
+    assert pool.things.tolist() == [0, 1]
+    assert pool.weights.shape == (6,)
+    assert pool.weights.min() >= 1
+
+
+def test_a_cut_out_is_pasted_with_its_labels_and_nothing_else():
+    image, label = torch.zeros(3, 40, 50, dtype=torch.uint8), torch.zeros(40, 50, dtype=torch.uint8)
+    donor, donor_label = torch.full((3, 30, 30), 255, dtype=torch.uint8), torch.full((30, 30), 255)
+    donor_label[5:25, 5:25] = 2
+    pasted, labels = paste_cutout(
+        image, label, donor, donor_label.to(torch.uint8), kept=torch.tensor([1, 2])
+    )
+    assert set(labels.unique().tolist()) == {0, 2}
+    assert (pasted[0] > 127).eq(labels == 2).all()
+    assert image.max() == 0
+    assert label.max() == 0
+
+
+def spoil(data: LabelledPhotos, what: str) -> None:
+    folder = data.folder
+    match what:
+        case "photo missing":
+            (folder / "images" / "photo1.png").unlink()
+        case "label missing":
+            (folder / "labels" / "photo1.png").unlink()
+        case "classes missing":
+            (folder / "classes.txt").unlink()
+        case "no training photos":
+            (folder / "train.txt").write_text("\n\n")
+        case "in both lists":
+            (folder / "val.txt").write_text("photo1\n")
+        case "class twice":
+            (folder / "classes.txt").write_text("sky\nsky\n")
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("photo missing", r"images/photo1\.jpg: no such file, but a list names it"),
+        ("label missing", r"labels/photo1\.png: no such file, but a list names it"),
+        ("classes missing", r"classes\.txt: no such file"),
+        ("no training photos", r"train\.txt: empty"),
+        ("in both lists", "photo1 is in train.txt and in val.txt"),
+        ("class twice", "sky is listed twice"),
+    ],
+)
+def test_a_folder_with_a_hole_is_refused_by_name(data: LabelledPhotos, what: str, message: str):
+    spoil(data, what)
+    with pytest.raises(DataError, match=message):
+        read_labelled_photos(data.folder)
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (Image.fromarray(np.full((64, 64), 2, np.uint8)), "label 2, but classes.txt names only 2"),
+        (Image.new("RGB", (64, 64)), "mode RGB; a label map is an 8-bit picture"),
+        (Image.new("L", (64, 60)), "64x60 px, but its photo has 64x64 px"),
+    ],
+)
+def test_a_wrong_label_map_is_refused_before_training(
+    data: LabelledPhotos, tmp_path: Path, picture: Image.Image, message: str
+):
+    picture.save(data.folder / "labels" / "photo3.png")
+    with pytest.raises(DataError, match=message):
+        train_segmenter(data, tmp_path / "own.safetensors", plan=PLAN)
+
+
+def test_a_broken_picture_is_refused_by_name(data: LabelledPhotos):
+    for part in ("labels", "images"):
+        path = data.folder / part / "photo2.png"
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(DataError, match=f"{part}/photo2.png: not a picture, or a broken one"):
+            training_pool(data)
+
+
+def test_scoring_against_data_of_other_classes_is_refused(data: LabelledPhotos):
+    with pytest.raises(DataError, match="names stripes, noise, but the segmenter scenes knows"):
+        score_segmenter(load_segmenter("scenes"), data)
