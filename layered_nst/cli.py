@@ -70,7 +70,8 @@ ContentOption = Annotated[
     Path | None, typer.Option("--content", "-c", help="Photo, in place of the recipe's own.")
 ]
 SizeOption = Annotated[
-    int | None, typer.Option("--size", min=1, help="Longest side of the result in px.")
+    int | None,
+    typer.Option("--size", min=1, max=32768, help="Longest side of the result in px."),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -113,7 +114,7 @@ def apply(
     ] = None,
     size: SizeOption = None,
     set_: SetOption = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the random numbers.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the random numbers.")] = None,
     device: DeviceOption = "auto",
     steps: StepsOption = None,
     quality: QualityOption = None,
@@ -171,7 +172,7 @@ def _report(result: Result, target: Path, as_json: bool, notes: list[str]) -> No
     width, height = result.image.size
     if not as_json:
         err.print(
-            f"[bold]{escape(str(target))}[/]  {width}×{height} px  {_clock(result.seconds)} min",
+            f"[bold]{escape(str(target))}[/]  {width}×{height} px  {_duration(result.seconds)}",
             highlight=False,
         )
         return
@@ -249,7 +250,7 @@ class _Display:
             self.task,
             completed=step.done,
             where=f"{where}  step {step.step}/{step.steps}",
-            left=f"{_clock(step.seconds_left)} left",
+            left=f"{_duration(step.seconds_left)} left",
             losses=losses,
         )
         is_new_level = self.level != (step.stage, step.level)
@@ -273,9 +274,11 @@ class _Display:
         self.previewed_at = time.monotonic()
 
 
-def _clock(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _print_scene(scene: Scene) -> None:
@@ -333,6 +336,7 @@ def check(
         recipe, content, size=size, overrides=_overrides(set_, steps=steps, quality=quality)
     )
     chosen = choose_device(device)
+    started = time.perf_counter()
     with _notes() as warned:
         scene, plan = api.prepare(
             loaded,
@@ -343,7 +347,8 @@ def check(
             **_max_pixels(max_pixels),
         )
         encoder = load_encoder(loaded.encoder, weights_dir=weights, device=chosen)
-        cost = estimate(plan, scene.size, encoder, chosen)
+        preparation = time.perf_counter() - started
+        cost = estimate(scene, plan, encoder)
     notes = scene.notes + thin_notes(scene, encoder, plan)
     if as_json:
         _print_json(
@@ -352,7 +357,7 @@ def check(
                 "height": scene.size[0],
                 "coverage": scene.masks.coverage,
                 "levels": [[level.longest, level.steps] for level in plan.levels],
-                "seconds": round(cost.seconds, 1),
+                "seconds": round(preparation + cost.seconds, 1),
                 "megabytes": round(cost.memory / 1e6),
                 "notes": [*warned, *notes],
             }
@@ -363,7 +368,7 @@ def check(
     out.print(_region_table(scene))
     levels = ", ".join(f"{level.longest} px × {level.steps}" for level in plan.levels)
     out.print(f"levels    {levels}", highlight=False)
-    out.print(f"time      about {_clock(cost.seconds)} min", highlight=False)
+    out.print(f"time      about {_duration(preparation + cost.seconds)}", highlight=False)
     out.print(f"memory    about {cost.memory / 1e9:.1f} GB", highlight=False)
     for note in notes:
         _note(note)
@@ -680,7 +685,7 @@ def main() -> NoReturn:
     if debug:
         sys.argv.remove("--debug")
     try:
-        code = app(standalone_mode=False) or 0
+        code = app(standalone_mode=False, prog_name="layered-nst") or 0
         sys.stdout.flush()
     except LayeredNstError as error:
         code = _failed(error, error.exit_code, debug)
@@ -688,7 +693,8 @@ def main() -> NoReturn:
         code = leave.exit_code
     except (KeyboardInterrupt, typer.Abort) as error:
         code = _failed(error, 130, debug, "interrupted")
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):
+        # Typer itself meets a broken pipe with SystemExit, and nothing else here raises that.
         code = _unread()
     except Exception as error:
         code = _failed(error, 130, debug, "interrupted") if stop.asked else _other(error, debug)
@@ -709,7 +715,8 @@ def _other(error: Exception, debug: bool) -> int:
     if isinstance(error, MemoryError) or "not enough memory" in str(error):
         return _failed(error, 3, debug, "out of memory; try a smaller --size")
     if isinstance(error, OSError):
-        return _failed(error, 3, debug)
+        place = f"{error.filename}: " if error.filename else ""
+        return _failed(error, 3, debug, f"{place}{error.strerror or error}")
     sentence = f"unexpected {type(error).__name__}: {error} (run with --debug to see where)"
     return _failed(error, 1, debug, sentence)
 

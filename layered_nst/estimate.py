@@ -10,42 +10,79 @@ import torch
 from layered_nst.features import Encoder
 from layered_nst.picture import fit_within
 from layered_nst.plan import Plan
+from layered_nst.scene import Scene
 
-# Measured: peak of the process per pixel of the finest level, and what it takes at rest.
-BYTES_PER_PIXEL = 2600
-BYTES_AT_REST = 700e6
+# Peaks of whole runs were measured at 64 to 768 px (64 px: 1.06 GB, 512 px: 1.59 GB, 768 px:
+# 2.39 GB); these agree with all of them to 7 %.
+BYTES_AT_REST = 1.0e9
+BYTES_PER_PIXEL = 3300
+# A picture that was read stays in memory as float32 with alpha, beside what its decoder held.
+BYTES_PER_PIXEL_READ = 20
+# L-BFGS keeps a step and a change of gradient, three float32 channels each.
+BYTES_PER_PIXEL_AND_STEP_REMEMBERED = 24
 PROBE_SIDE = 160
 # A step's share beyond the encoder's own two passes.
 STEP_OVER_PASSES = 1.2
+# A pass that nothing is learned from, as over the styles and the content, has no way back.
+FORWARD_SHARE = 1 / 3
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds for the whole optimisation and peak memory in bytes."""
+    """Seconds for the whole optimization and peak memory in bytes."""
 
     seconds: float
     memory: float
 
 
-def estimate(plan: Plan, size: tuple[int, int], encoder: Encoder, device: torch.device) -> Estimate:
+def estimate(scene: Scene, plan: Plan, encoder: Encoder) -> Estimate:
     """Estimate a run from one timed pass of the encoder on this machine.
 
+    Levels may end early, when nothing improves, so a run is rather quicker than slower.
+
     Args:
-        size: height and width of the result.
+        scene: where regions and styles are known; its device is the one that is timed.
+        plan: all levels.
+        encoder: on the same device.
     """
-    pixels = [_area(fit_within(size, level.longest)) for level in plan.levels]
-    work = sum(level.steps * area for level, area in zip(plan.levels, pixels, strict=True))
-    seconds = work * _seconds_per_pixel(plan, encoder, device) * STEP_OVER_PASSES
-    return Estimate(seconds, BYTES_AT_REST + BYTES_PER_PIXEL * max(pixels))
+    pixels = [_area(fit_within(scene.size, level.longest)) for level in plan.levels]
+    steps = sum(level.steps * area for level, area in zip(plan.levels, pixels, strict=True))
+    once = FORWARD_SHARE * (sum(pixels) + _style_pixels(scene, plan))
+    seconds = (STEP_OVER_PASSES * steps + once) * _seconds_per_pixel(plan, encoder, scene)
+    return Estimate(seconds, _memory(scene, plan, max(pixels)))
+
+
+def _memory(scene: Scene, plan: Plan, largest: int) -> float:
+    read = [style.rgb for blend in scene.styles.values() for style in blend]
+    sides = [scene.photo.size, *((rgb.shape[1], rgb.shape[2]) for rgb in read)]
+    remembered = plan.history if plan.optimizer == "lbfgs" else 2
+    per_pixel = BYTES_PER_PIXEL + BYTES_PER_PIXEL_AND_STEP_REMEMBERED * remembered
+    return BYTES_AT_REST + per_pixel * largest + BYTES_PER_PIXEL_READ * sum(map(_area, sides))
+
+
+def _style_pixels(scene: Scene, plan: Plan) -> int:
+    """Pixels of all style pictures at all levels."""
+    scales = {region.name: region.scale for region in scene.recipe.regions}
+    return sum(
+        _area(fit_within((style.rgb.shape[1], style.rgb.shape[2]), _side(level.longest, scale)))
+        for level in plan.levels
+        for name, scale in scales.items()
+        for style in scene.styles[name]
+    )
+
+
+def _side(longest: int, scale: float) -> int:
+    return max(8, round(longest * scale))
 
 
 def _area(size: tuple[int, int]) -> int:
     return size[0] * size[1]
 
 
-def _seconds_per_pixel(plan: Plan, encoder: Encoder, device: torch.device) -> float:
+def _seconds_per_pixel(plan: Plan, encoder: Encoder, scene: Scene) -> float:
     """The faster of two forward and backward passes over a small picture, by its area."""
-    picture = torch.rand(1, 3, PROBE_SIDE, PROBE_SIDE, device=device).requires_grad_()
+    shape, device = (1, 3, PROBE_SIDE, PROBE_SIDE), scene.picture.rgb.device
+    picture = torch.full(shape, 0.5, device=device, requires_grad=True)
     layers = {*plan.layers, *plan.content_layers}
     taken = []
     for _ in range(2):

@@ -48,7 +48,7 @@ def content_loss(features: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 
 def total_variation(picture: Tensor) -> Tensor:
-    """Mean squared difference of neighbouring pixels, down plus across; picture (1, 3, H, W)."""
+    """Mean squared difference of neighboring pixels, down plus across; picture (1, 3, H, W)."""
     down = picture[:, :, 1:] - picture[:, :, :-1]
     across = picture[:, :, :, 1:] - picture[:, :, :, :-1]
     return sum((d.square().mean() for d in (down, across) if d.numel()), picture.new_zeros(()))
@@ -67,13 +67,13 @@ def laplacian_loss(picture: Tensor, target: Tensor, weight: Tensor, pool: int) -
 
     Args:
         picture, target: shape (1, 3, H, W).
-        weight: where it matters, shape (H, W).
+        weight: how much each pixel matters, shape (H, W); 0 where it doesn't.
         pool: side of the averaged squares in px, cut at the picture's shorter side.
     """
     pool = max(1, min(pool, *picture.shape[2:]))
     here, there = laplacian(picture, pool), laplacian(target, pool)
     mask = F.avg_pool2d(weight[None, None], pool)[0, 0]
-    energy = (there.square() * mask).sum().clamp(min=1e-6)
+    energy = (there.square() * (mask > 0)).sum().clamp(min=1e-6)
     return ((here - there).square() * mask).sum() / energy
 
 
@@ -91,11 +91,11 @@ def contour_loss(logits: list[Tensor], targets: list[Tensor], weights: list[Tens
     Args:
         logits: side outputs of the picture, each (1, 1, h, w).
         targets: edge probabilities of the photo, the same shapes.
-        weights: where contours matter at each scale, each (h, w).
+        weights: how much each position matters at each scale, each (h, w); 0 where it doesn't.
     """
     total = logits[0].new_zeros(())
     for logit, target, weight in zip(logits, targets, weights, strict=True):
         error = (logit.sigmoid() - target).square()[0, 0]
-        energy = (target.square()[0, 0] * weight).sum().clamp(min=1e-6)
+        energy = (target.square()[0, 0] * (weight > 0)).sum().clamp(min=1e-6)
         total = total + (error * weight).sum() / energy
     return total / len(logits)

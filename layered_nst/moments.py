@@ -2,7 +2,7 @@
 
 For features f of shape (N, C), one row a position, and weights m of shape (N,), the moments are
 ``mean = Σ m f / Σ m`` and ``second = Σ m f fᵀ / Σ m`` (the masked Gram matrix). Sums over disjoint
-sets of positions add up, so tiles and pictures are merged by ``merge``, and normalised moments
+sets of positions add up, so tiles and pictures are merged by ``merge``, and normalized moments
 blend linearly by weight, which finished covariances do not.
 
 Source: Gatys, Ecker, Bethge 2016 (arXiv 1508.06576) for the Gram matrix, Gatys et al. 2017
@@ -22,7 +22,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class MomentSums:
-    """Unnormalised moments: total weight (), Σ m f of shape (C,), Σ m f fᵀ of shape (C, C)."""
+    """Unnormalized moments: total weight (), Σ m f of shape (C,), Σ m f fᵀ of shape (C, C)."""
 
     weight: Tensor
     first: Tensor
@@ -31,7 +31,7 @@ class MomentSums:
 
 @dataclass(frozen=True)
 class Moments:
-    """Normalised moments: mean (C,), second raw moment (C, C) and the total weight ()."""
+    """Normalized moments: mean (C,), second raw moment (C, C) and the total weight ()."""
 
     mean: Tensor
     second: Tensor
@@ -69,7 +69,7 @@ def merge(*parts: MomentSums) -> MomentSums:
 
 
 def compute(sums: MomentSums) -> Moments:
-    """Normalise by the total weight.
+    """Normalize by the total weight.
 
     Raises:
         ValueError: the weight is zero, so there is nothing to describe.
@@ -106,13 +106,13 @@ def blend(parts: Sequence[Moments], weights: Sequence[float]) -> Moments:
 class Columns:
     """Which positions of a layer each region reads, prepared once per level.
 
-    The rows that the regions read stand one region after the other; a position inside a feather
-    stands once for each region that it belongs to.
+    The rows that the regions read stand one region after the other, each region's inside before
+    its feather; a position inside a feather stands once for each region that it belongs to.
 
     Attributes:
         index: position of each row, shape (K,).
         root: √m of each row, shape (K, 1).
-        ends: where each region's rows end, (R,).
+        spans: for each region where its rows start, where its feather starts, and where they end.
         total: Σ m of each region, shape (R,).
         first: the first row of each position, shape (N,); K where no region reads it.
         again: positions and rows of all further readings, two tensors of shape (E,).
@@ -120,7 +120,7 @@ class Columns:
 
     index: Tensor
     root: Tensor
-    ends: tuple[int, ...]
+    spans: tuple[tuple[int, int, int], ...]
     total: Tensor
     first: Tensor
     again: tuple[Tensor, Tensor]
@@ -133,16 +133,26 @@ def columns(masks: Tensor) -> Columns:
         masks: weights in [0, 1] at the layer's size, shape (R, h, w).
     """
     flat = masks.flatten(1)
-    region, index = flat.nonzero(as_tuple=True)
+    inside = [(row >= 1).nonzero()[:, 0] for row in flat]
+    feather = [((row > 0) & (row < 1)).nonzero()[:, 0] for row in flat]
+    index = torch.cat([part for pair in zip(inside, feather, strict=True) for part in pair])
+    lengths = [(len(a), len(b)) for a, b in zip(inside, feather, strict=True)]
+    spans, start = [], 0
+    for solid, soft in lengths:
+        spans.append((start, start + solid, start + solid + soft))
+        start += solid + soft
+    region = torch.repeat_interleave(
+        torch.arange(len(flat), device=masks.device),
+        torch.tensor([a + b for a, b in lengths], device=masks.device),
+    )
     rows = torch.arange(len(index), device=masks.device)
-    ends = torch.bincount(region, minlength=len(masks)).cumsum(0)
     first = torch.full((flat.shape[1],), len(index), device=masks.device)
     first.scatter_reduce_(0, index, rows, "amin")
     further = rows[first[index] != rows]
     return Columns(
         index=index,
         root=flat[region, index].sqrt()[:, None],
-        ends=tuple(ends.tolist()),
+        spans=tuple(spans),
         total=flat.sum(1),
         first=first,
         again=(index[further], further),
@@ -172,15 +182,17 @@ class _RegionSums(torch.autograd.Function):
     """Σ m f and Σ m f fᵀ of every region, with a backward pass of one product per region.
 
     Autograd alone would multiply twice in the backward pass, once for each factor of f fᵀ, and
-    scatter once per region.
+    scatter once per region. Rows inside a region have weight 1 and are never scaled: what limits
+    this function is how often it passes over its rows, not the products.
     """
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, read: Columns) -> tuple[Tensor, Tensor]:
-        scaled = rows.index_select(0, read.index).mul_(read.root)
-        first = rows.new_empty(len(read.ends), rows.shape[1])
-        second = rows.new_empty(len(read.ends), rows.shape[1], rows.shape[1])
-        for region, (start, end) in enumerate(_spans(read.ends)):
+        scaled = rows.index_select(0, read.index)
+        first = rows.new_empty(len(read.spans), rows.shape[1])
+        second = rows.new_empty(len(read.spans), rows.shape[1], rows.shape[1])
+        for region, (start, soft, end) in enumerate(read.spans):
+            scaled[soft:end].mul_(read.root[soft:end])
             part = scaled[start:end]
             torch.mm(part.T, part, out=second[region])
             torch.mv(part.T, read.root[start:end, 0], out=first[region])
@@ -196,16 +208,12 @@ class _RegionSums(torch.autograd.Function):
         pulled = scaled.new_empty(len(scaled) + 1, scaled.shape[1])
         pulled[-1].zero_()
         symmetric = d_second + d_second.transpose(1, 2)
-        for region, (start, end) in enumerate(_spans(read.ends)):
-            part = pulled[start:end]
-            torch.mm(scaled[start:end], symmetric[region], out=part)
-            part.addcmul_(read.root[start:end], d_first[region][None])
-        pulled[:-1].mul_(read.root)
+        for region, (start, soft, end) in enumerate(read.spans):
+            root, pull = read.root[soft:end], d_first[region][None]
+            torch.addmm(pull, scaled[start:soft], symmetric[region], out=pulled[start:soft])
+            feather = torch.mm(scaled[soft:end], symmetric[region]).addcmul_(root, pull)
+            torch.mul(feather, root, out=pulled[soft:end])
         gradient = pulled.index_select(0, read.first)
-        positions, rows = read.again
-        gradient.index_add_(0, positions, pulled.index_select(0, rows))
+        positions, again = read.again
+        gradient.index_add_(0, positions, pulled.index_select(0, again))
         return gradient, None
-
-
-def _spans(ends: Sequence[int]) -> list[tuple[int, int]]:
-    return list(zip((0, *ends[:-1]), ends, strict=True))

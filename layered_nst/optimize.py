@@ -1,4 +1,4 @@
-"""One joint optimisation over the pixels, coarse to fine."""
+"""One joint optimization over the pixels, coarse to fine."""
 
 from __future__ import annotations
 
@@ -23,18 +23,20 @@ from layered_nst.losses import (
 from layered_nst.moments import Columns, Moments, columns, region_moments
 from layered_nst.picture import fit_within, resize
 from layered_nst.plan import Level, Plan
+from layered_nst.regions.layers import layer_masks
 from layered_nst.styles import StylePicture, style_moments
 
 RANGE_WEIGHT = 100.0
 PATIENCE = 10
-EXPLODED = 20.0
+# L-BFGS without a line search may overshoot and come back; past this factor it does not.
+EXPLODED = 4.0
 CONTOUR_SCALES = 3
 LAPLACIAN_POOLS = (4, 16)
 
 
 @dataclass(frozen=True)
 class PaintedRegion:
-    """A region that takes part in the optimisation.
+    """A region that takes part in the optimization.
 
     Attributes:
         name: of the recipe.
@@ -54,12 +56,12 @@ class PaintedRegion:
 
 @dataclass(frozen=True)
 class Problem:
-    """What to optimise, at the result's size.
+    """What to optimize, at the result's size.
 
     Attributes:
         content: the picture whose content is held, shape (3, H, W).
         photo: the photo whose contours are held, shape (3, H, W).
-        start: where the optimisation starts, shape (3, H, W).
+        start: where the optimization starts, shape (3, H, W).
         regions: the painted regions.
         frozen: how far each pixel keeps ``start``, shape (H, W); 1 never moves.
     """
@@ -109,14 +111,13 @@ class Objective:
         problem: at the result's size; masks and pictures are brought to the level's here.
         plan: the weights.
         size: height and width of the level.
-        longest: longest side of the level, from which styles take their size.
     """
 
     def __init__(
         self, encoder: Encoder, problem: Problem, plan: Plan, size: tuple[int, int]
     ) -> None:
         self.encoder, self.plan = encoder, plan
-        self.regions = [r for r in problem.regions if r.styles and bool((r.mask > 0).any())]
+        self.regions = [region for region in problem.regions if _is_painted(region)]
         self.layers = tuple(plan.layers)
         self._prepare_styles(problem, size)
         self._prepare_content(problem, size)
@@ -124,13 +125,14 @@ class Objective:
 
     def _prepare_styles(self, problem: Problem, size: tuple[int, int]) -> None:
         sizes = self.encoder.layer_sizes(size)
-        masks = torch.stack([r.mask for r in self.regions])
+        masks = _area(torch.stack([r.mask for r in self.regions]), size)
         share = masks.mean((1, 2))
         strength = share.new_tensor([r.strength for r in self.regions])
         pull = self.plan.style * strength * share**self.plan.area_exponent
         self.pull = {layer: pull * weight for layer, weight in self.plan.layers.items()}
+        at_layers = layer_masks(masks, {layer: sizes[layer] for layer in self.layers})
         self.columns: dict[str, Columns] = {
-            layer: columns(_area(masks, sizes[layer])) for layer in self.layers
+            layer: columns(part) for layer, part in at_layers.items()
         }
         targets = [
             style_moments(
@@ -147,9 +149,10 @@ class Objective:
     def _prepare_content(self, problem: Problem, size: tuple[int, int]) -> None:
         sizes = self.encoder.layer_sizes(size)
         weight = sum((r.mask * r.content for r in self.regions), torch.zeros_like(problem.frozen))
-        self.content_weight = {
-            layer: _area(weight[None], sizes[layer])[0] for layer in self.plan.content_layers
-        }
+        at_layers = layer_masks(
+            _area(weight[None], size), {layer: sizes[layer] for layer in self.plan.content_layers}
+        )
+        self.content_weight = {layer: part[0] for layer, part in at_layers.items()}
         picture = resize(problem.content, size)[None]
         with torch.no_grad():
             self.content = self.encoder(
@@ -221,6 +224,10 @@ class Objective:
         return terms
 
 
+def _is_painted(region: PaintedRegion) -> bool:
+    return bool(region.styles) and bool((region.mask > 0).any())
+
+
 def _area(masks: Tensor, size: tuple[int, int]) -> Tensor:
     return F.adaptive_avg_pool2d(masks[None], size)[0]
 
@@ -229,7 +236,7 @@ def _stacked(moments: Sequence[Moments]) -> tuple[Tensor, Tensor]:
     return torch.stack([m.mean for m in moments]), torch.stack([m.second for m in moments])
 
 
-def optimise(
+def optimize(
     encoder: Encoder,
     problem: Problem,
     plan: Plan,
@@ -237,26 +244,28 @@ def optimise(
     stage: str = "joint",
     on_progress: OnProgress = lambda _: None,
 ) -> Tensor:
-    """Optimise the pixels through all levels of the plan.
+    """Optimize the pixels through all levels of the plan.
 
     Args:
         encoder: on the same device as the problem.
         problem: pictures and masks at the result's size.
-        plan: levels, weights, optimiser.
+        plan: levels, weights, optimizer.
         stage: named in the progress.
         on_progress: called after each step.
 
     Returns:
         The picture, shape (3, H, W), clamped to [0, 1]; frozen pixels are those of ``start``.
     """
+    if not any(_is_painted(region) for region in problem.regions):
+        return problem.start.clone()
     clock = _Clock(plan, problem)
     canvas = resize(problem.start, fit_within(_size(problem.start), plan.levels[0].longest))
     if plan.start == "noise":
         canvas = _noise(canvas, plan.seed)
     for number, level in enumerate(plan.levels, 1):
         size = fit_within(_size(problem.start), level.longest)
-        canvas = resize(canvas, size)
-        canvas = _optimise_level(
+        canvas = _at_level(canvas, problem, size, detailed=plan.start != "noise")
+        canvas = _optimize_level(
             encoder,
             problem,
             plan,
@@ -271,19 +280,35 @@ def _size(picture: Tensor) -> tuple[int, int]:
     return picture.shape[1], picture.shape[2]
 
 
+def _at_level(canvas: Tensor, problem: Problem, size: tuple[int, int], *, detailed: bool) -> Tensor:
+    """Enlarge a canvas and give it the detail that the start has at this size and it cannot have.
+
+    Without it whatever is finer than the coarser level has to be found again from the content
+    features alone, which keep forms but no edges: facades and faces came out smeared.
+    """
+    if not detailed or _size(canvas) == size:
+        return resize(canvas, size)
+    coarse = resize(resize(problem.start, _size(canvas)), size)
+    held = sum(
+        (r.mask * min(1.0, r.content) for r in problem.regions), torch.zeros_like(problem.frozen)
+    )
+    detail = resize(problem.start, size) - coarse
+    return (resize(canvas, size) + _area(held[None], size) * detail).clamp(0, 1)
+
+
 def _noise(canvas: Tensor, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     noise = torch.rand(canvas.shape, generator=generator, dtype=torch.float32)
     return noise.to(canvas)
 
 
-def _optimise_level(
+def _optimize_level(
     encoder: Encoder,
     problem: Problem,
     plan: Plan,
     canvas: Tensor,
     level: Level,
-    report: Callable[[int, Mapping[str, Tensor], Tensor], None],
+    report: Callable[[int, Mapping[str, Tensor], Tensor, bool], None],
 ) -> Tensor:
     size = _size(canvas)
     objective = Objective(encoder, problem, plan, size)
@@ -293,20 +318,21 @@ def _optimise_level(
     descent = _Descent(picture, plan, objective, free=1 - frozen)
     for step in range(1, level.steps + 1):
         terms = descent.step()
-        report(step, terms, picture)
+        report(step, terms, picture, descent.settled)
         if descent.settled:
             break
-    return picture.detach()[0].clamp(0, 1).lerp(held, (frozen >= 1).to(frozen))
+    return descent.result()[0].clamp(0, 1).lerp(held, (frozen >= 1).to(frozen))
 
 
 class _Descent:
-    """An optimiser with a guard: a step that explodes is taken back and tried more carefully."""
+    """An optimizer with a guard: a step that explodes is taken back and tried more carefully."""
 
     def __init__(self, picture: Tensor, plan: Plan, objective: Objective, free: Tensor) -> None:
         self.picture, self.plan, self.objective, self.free = picture, plan, objective, free
         self.learning_rate = plan.learning_rate
         self.totals: list[float] = []
         self.good = picture.detach().clone()
+        self.terms: dict[str, Tensor] = {}
         self._restart()
 
     def _restart(self) -> None:
@@ -342,10 +368,12 @@ class _Descent:
         total = terms["total"].item()
         if self._exploded(total):
             self._take_back()
-        else:
+            return self.terms or dict(terms)
+        if total <= min(self.totals, default=float("inf")):
             self.good = before
-            self.totals.append(total)
-        return {name: value.detach() for name, value in terms.items()}
+        self.totals.append(total)
+        self.terms = {name: value.detach() for name, value in terms.items()}
+        return self.terms
 
     def _exploded(self, total: float) -> bool:
         lowest = min(self.totals, default=float("inf"))
@@ -356,6 +384,13 @@ class _Descent:
             self.picture.copy_(self.good)
         self.learning_rate /= 2
         self._restart()
+
+    @torch.no_grad()
+    def result(self) -> Tensor:
+        """The picture of the lowest loss: the last one, which no step has judged, or an earlier."""
+        total = torch.stack(list(self.objective(self.picture).values())).sum().item()
+        lowest = min(self.totals, default=float("inf"))
+        return self.picture.detach() if total <= lowest else self.good
 
     @property
     def settled(self) -> bool:
@@ -385,11 +420,11 @@ class _Clock:
 
 def _reporter(
     stage: str, level: int, plan: Plan, size: tuple[int, int], clock: _Clock, tell: OnProgress
-) -> Callable[[int, Mapping[str, Tensor], Tensor], None]:
+) -> Callable[[int, Mapping[str, Tensor], Tensor, bool], None]:
     steps = plan.levels[level - 1].steps
 
-    def report(step: int, terms: Mapping[str, Tensor], picture: Tensor) -> None:
-        done = clock.done(level, step / steps)
+    def report(step: int, terms: Mapping[str, Tensor], picture: Tensor, settled: bool) -> None:
+        done = clock.done(level, 1.0 if settled else step / steps)
         losses = {name: value.item() for name, value in terms.items()}
         tell(
             Progress(

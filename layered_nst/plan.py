@@ -48,12 +48,12 @@ class Level:
 
 @dataclass(frozen=True)
 class Plan:
-    """All constants of the optimisation, none left to a default.
+    """All constants of the optimization, none left to a default.
 
     Attributes:
         levels: coarse to fine; the last has the result's size.
         style, content, total_variation: weights of the losses.
-        layers, content_layers: weights of the encoder's layers, normalised to sum 1.
+        layers, content_layers: weights of the encoder's layers, normalized to sum 1.
         area_exponent: γ, how a region's pull depends on its share of the picture.
         pooling: ``max`` or ``average``.
         start: ``color``, ``content`` or ``noise``.
@@ -83,10 +83,10 @@ def make_plan(optimize: Optimize, size: tuple[int, int]) -> Plan:
     return Plan(
         levels=_levels(optimize, max(size)),
         style=_default(optimize.style, 30.0),
-        content=_default(optimize.content, 1.0),
+        content=_default(optimize.content, 2.0),
         total_variation=_default(optimize.total_variation, 20.0),
-        layers=_normalised(optimize.layers or STYLE_LAYERS),
-        content_layers=_normalised(optimize.content_layers or CONTENT_LAYERS),
+        layers=_normalized(optimize.layers or STYLE_LAYERS),
+        content_layers=_normalized(optimize.content_layers or CONTENT_LAYERS),
         area_exponent=optimize.area_exponent,
         pooling=optimize.pooling or "max",
         start=optimize.start,
@@ -104,7 +104,7 @@ def _default(value: float | None, default: float) -> float:
     return default if value is None else value
 
 
-def _normalised(weights: Mapping[Any, float]) -> dict[str, float]:
+def _normalized(weights: Mapping[Any, float]) -> dict[str, float]:
     total = sum(weights.values())
     return {layer: weight / total for layer, weight in weights.items() if weight > 0}
 

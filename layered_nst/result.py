@@ -107,18 +107,21 @@ def check_writable(path: Path, *, keep: Iterable[Path] = ()) -> None:
     """
     if path.suffix.lower() not in FORMATS:
         raise OutputError(f"{path}: no known format; use {', '.join(FORMATS)}")
-    if path.is_dir():
-        raise OutputError(f"{path}: is a folder, not a file")
-    if not path.absolute().parent.is_dir():
-        raise OutputError(f"{path}: no such folder {path.absolute().parent}")
-    if path.exists() and any(file.exists() and path.samefile(file) for file in keep):
-        raise OutputError(f"{path}: would replace a picture that is read; name another with -o")
-    probe = path.with_name(f".{path.name}.probe")
+    probe = path.with_name(f".{path.name[:40]}.{os.getpid()}.probe")
     try:
+        if path.is_dir():
+            raise OutputError(f"{path}: is a folder, not a file")
+        if not path.absolute().parent.is_dir():
+            raise OutputError(f"{path}: no such folder {path.absolute().parent}")
         probe.touch()
         probe.unlink()
+        replaced = path.exists() and any(f.exists() and path.samefile(f) for f in keep)
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+    if replaced:
+        raise OutputError(f"{path}: would replace a picture that is read; name another with -o")
 
 
 def files_of(recipe: Recipe) -> list[Path]:

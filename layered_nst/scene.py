@@ -1,4 +1,4 @@
-"""A recipe resolved on one photo: everything the optimisation needs, as plain data."""
+"""A recipe resolved on one photo: everything the optimization needs, as plain data."""
 
 from __future__ import annotations
 
@@ -116,9 +116,9 @@ def resolve(
         recipe.regions, picture=picture, segment=seen, strict=strict, photo_size=photo.size
     )
     styles = {r.name: _styles(r, picture, masks, device, max_pixels) for r in recipe.regions}
-    if all(
-        float(m.max()) <= 0 for n, m in zip(masks.names, masks.masks, strict=True) if styles.get(n)
-    ):
+    visible = 1.0 if alpha is None else alpha
+    painted = [m for n, m in zip(masks.names, masks.masks, strict=True) if styles.get(n)]
+    if not any(bool((mask * visible > 0).any()) for mask in painted):
         raise RegionError("no region with a style covers anything of this photo: nothing to paint")
     return Scene(recipe, photo, picture, masks, styles, masks.notes, seen.segmentation)
 
@@ -207,7 +207,7 @@ def thin_notes(scene: Scene, encoder: Encoder, plan: Plan) -> tuple[str, ...]:
 
 
 def problem(scene: Scene, plan: Plan) -> Problem:
-    """The optimisation that a scene asks for.
+    """The optimization that a scene asks for.
 
     Transparent pixels belong to no region here, so that they enter no statistic.
     """

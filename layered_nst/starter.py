@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import itertools
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -14,6 +16,8 @@ from layered_nst.picture import replacing
 
 # Regions smaller than this are left to the rest: a starter should be short.
 SMALLEST_SHARE = 0.02
+# With less than this left, a region for the rest would only be noted as empty.
+SMALLEST_REST = 0.001
 
 _HEAD = """\
 # {photo}: a starting point. Run it with
@@ -29,19 +33,23 @@ strategy: joint               # all regions in one optimization
 
 # Bottom to top: an upper region is cut out of the lower ones.
 regions:
+"""
+
+_REST = """\
   - name: rest
     select: rest              # whatever no other region takes
 {style}
+
 """
 
-_REGION = """
-  - name: {name}  # {share:.0%} of this photo
+_REGION = """  - name: {name}  # {share:.0%} of this photo
     select: {{class: {name}}}
     feather: 4                # width of the soft border, px of the result
 {style}
+
 """
 
-_TAIL = """
+_TAIL = """\
 optimize:
   quality: standard           # draft | standard | fine
   seed: 0
@@ -51,12 +59,10 @@ _STYLED = """\
     style: {style}
     strength: 1.0             # 0.5 is half as strong
     scale: 1.0                # size of the strokes
-    color: style              # style | content | luminance
-"""
+    color: style              # style | content | luminance"""
 _PROTECTED = """\
     protect: true             # the photo as it is; for a style write instead
-    # style: path/to/style.png
-"""
+    # style: path/to/style.png"""
 
 
 def write_starter(
@@ -84,7 +90,7 @@ def write_starter(
         raise OutputError(f"{path}: is there already; --force replaces it")
     for style in styles:
         if not style.is_file():
-            raise PictureError(f"{style}: no such file")
+            raise PictureError(f"{style}: no such file{_near(style)}")
     text = starter(path, photo, coverage, styles)
     with replacing(path) as file:
         file.write(text.encode())
@@ -96,25 +102,34 @@ def starter(path: Path, photo: Path, coverage: Mapping[str, float], styles: Sequ
         (item for item in coverage.items() if item[1] >= SMALLEST_SHARE),
         key=lambda item: -item[1],
     )
-    looks = [_look(path, styles, number) for number in range(len(found) + 1)]
+    left = 1 - sum(share for _, share in found)
+    looks = (_look(path, styles, number) for number in itertools.count())
     head = _HEAD.format(
         photo=photo.name,
         argument=shlex.quote(path.name),
         name=_scalar(photo.stem),
         content=_scalar(_relative(photo, path)),
-        style=looks[0],
     )
-    regions = [
-        _REGION.format(name=name, share=share, style=look).rstrip("\n") + "\n"
-        for (name, share), look in zip(found, looks[1:], strict=True)
+    regions = [_REST.format(style=next(looks))] if left >= SMALLEST_REST else []
+    regions += [
+        _REGION.format(name=_scalar(name), share=share, style=next(looks)) for name, share in found
     ]
-    return head.rstrip("\n") + "\n" + "".join(regions) + _TAIL
+    return head + "".join(regions) + _TAIL
 
 
 def _look(path: Path, styles: Sequence[Path], number: int) -> str:
     if not styles:
         return _PROTECTED
     return _STYLED.format(style=_scalar(_relative(styles[number % len(styles)], path)))
+
+
+def _near(path: Path) -> str:
+    try:
+        names = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return ""
+    close = difflib.get_close_matches(path.name, names, 1)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _relative(file: Path, recipe: Path) -> str:

@@ -10,26 +10,26 @@ from torch import Tensor
 from layered_nst.color import restore_chroma
 from layered_nst.errors import RecipeError
 from layered_nst.features import Encoder
-from layered_nst.optimize import OnProgress, optimise
+from layered_nst.optimize import OnProgress, optimize
 from layered_nst.plan import Plan
 from layered_nst.scene import Scene, problem
 
 
 @dataclass(frozen=True)
 class Painting:
-    """A finished optimisation: the picture, shape (3, H, W) in [0, 1]."""
+    """A finished optimization: the picture, shape (3, H, W) in [0, 1]."""
 
     rgb: Tensor
 
 
 def joint(scene: Scene, encoder: Encoder, plan: Plan, *, on_progress: OnProgress) -> Painting:
-    """Optimise all regions at once, from the photo with its colors moved to the styles'."""
-    canvas = optimise(encoder, problem(scene, plan), plan, on_progress=on_progress)
+    """Optimize all regions at once, from the photo with its colors moved to the styles'."""
+    canvas = optimize(encoder, problem(scene, plan), plan, on_progress=on_progress)
     return Painting(finished(canvas, scene))
 
 
 def finished(canvas: Tensor, scene: Scene) -> Tensor:
-    """Lay the photo's chroma and the kept photo back over an optimised canvas.
+    """Lay the photo's chroma and the kept photo back over an optimized canvas.
 
     Args:
         canvas: shape (3, H, W) at the result's size.

@@ -82,8 +82,8 @@ def test_masks_may_take_part_in_losses_with_gradients(scenes: NetworkSegmenter):
 
 def test_a_mirrored_photo_gives_mirrored_probabilities(scenes: NetworkSegmenter):
     rgb = photo(64, 96)
-    there = segment(scenes, rgb, refine=False).probabilities
-    back = segment(scenes, rgb.flip(-1), refine=False).probabilities.flip(-1)
+    there = segment(scenes, rgb, mirror=True, refine=False).probabilities
+    back = segment(scenes, rgb.flip(-1), mirror=True, refine=False).probabilities.flip(-1)
     torch.testing.assert_close(there, back, atol=1e-4, rtol=0)
 
 

@@ -27,7 +27,7 @@ class Encoder(nn.Module):
     """A VGG's convolutions, frozen.
 
     Layers are named as in the papers, ``conv1_1`` … ``conv5_3``, and give activations after their
-    ReLU. The picture is RGB in [0, 1]; any normalisation is folded into conv1_1.
+    ReLU. The picture is RGB in [0, 1]; any normalization is folded into conv1_1.
 
     Args:
         name: what recipes call it.
@@ -168,7 +168,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_torchvision(path: Path) -> dict[str, Tensor]:
-    """Rename torchvision's tensors and fold the ImageNet normalisation into conv1_1."""
+    """Rename torchvision's tensors and fold the ImageNet normalization into conv1_1."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, EOFError) as error:
@@ -182,10 +182,10 @@ def _read_torchvision(path: Path) -> dict[str, Tensor]:
         for name, key in zip(names, keys, strict=True)
         for kind in ("weight", "bias")
     }
-    return tensors | _fold_normalisation(tensors["conv1_1.weight"], tensors["conv1_1.bias"])
+    return tensors | _fold_normalization(tensors["conv1_1.weight"], tensors["conv1_1.bias"])
 
 
-def _fold_normalisation(weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
+def _fold_normalization(weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
     mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float64)[None, :, None, None]
     std = torch.tensor(IMAGENET_STD, dtype=torch.float64)[None, :, None, None]
     folded = weight.double() / std

@@ -45,7 +45,7 @@ def antialias(field: Tensor) -> Tensor:
 
 
 def _steepest(field: Tensor) -> Tensor:
-    """Largest step from each pixel to one of its two neighbours in the column."""
+    """Largest step from each pixel to one of its two neighbors in the column."""
     steps = field.new_zeros(field.shape[0] + 1, field.shape[1])
     steps[1:-1] = field.diff(dim=0).abs()
     return torch.maximum(steps[:-1], steps[1:])

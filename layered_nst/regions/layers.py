@@ -125,6 +125,6 @@ def thin_notes(names: Sequence[str], thin: Mapping[int, Sequence[str]]) -> tuple
     """
     return tuple(
         f"region {names[index]!r} is thinner than what {' and '.join(layers)} see, so its style "
-        "mixes with its neighbours' there"
+        "mixes with its neighbors' there"
         for index, layers in thin.items()
     )

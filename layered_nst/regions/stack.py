@@ -1,4 +1,4 @@
-"""Stacking: who is seen where, and how neighbours share the pixels along their borders.
+"""Stacking: who is seen where, and how neighbors share the pixels along their borders.
 
 Blending soft masks one over the other leaves a seam: where two regions meet, each is at one half,
 and a quarter of whatever lies below shines through. So the picture is first divided by who is on
@@ -51,7 +51,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class _Group:
-    """Neighbours in the stack that are feathered alike, so that their order cannot matter."""
+    """Neighbors in the stack that are feathered alike, so that their order cannot matter."""
 
     members: range
     feather: float
@@ -203,7 +203,7 @@ def _visible(parts: Sequence[Coverage]) -> list[Coverage]:
 def _uncover(
     labels: Labels, parts: Sequence[Coverage], covered: Mask
 ) -> tuple[Labels, list[Coverage]]:
-    """Continue what is seen under what covers it: each covered pixel takes its nearest neighbour's.
+    """Continue what is seen under what covers it: each covered pixel takes its nearest neighbor's.
 
     Otherwise a region that ends at an upper one would have a border there, and let the ground
     through in the upper one's feather.

@@ -46,7 +46,7 @@ def save_segmenter(
     std: float,
     notes: Mapping[str, Any],
 ) -> None:
-    """Write float16 weights with the class names and input normalisation in the metadata.
+    """Write float16 weights with the class names and input normalization in the metadata.
 
     The file is written beside ``path`` and renamed, so a reader never sees half of it.
     """
@@ -152,7 +152,11 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, path: Path, class
     named = _without_prefix(tensors, path)
     _check_classes(named, path=path, classes=classes)
     parts = dict(network.named_children())
-    counters = {k: v for k, v in network.state_dict().items() if k.endswith("num_batches_tracked")}
+    counters = {
+        k: torch.zeros_like(v)
+        for k, v in network.state_dict().items()
+        if k.endswith("num_batches_tracked")
+    }
     # What lies beside the network's own parts (losses, auxiliary heads) served training alone.
     own = {k: v for k, v in named.items() if k.split(".")[0] in parts}
     try:

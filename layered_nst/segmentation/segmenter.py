@@ -87,11 +87,11 @@ class NetworkSegmenter:
     """A DeepLabV3 network with all it takes to use it on any photo.
 
     Attributes:
-        network: takes normalised (1, 3, h, w), gives logits (1, K, h, w); not changed by use.
-        mean, std: normalisation of RGB in [0, 1], one number each or three.
+        network: takes normalized (1, 3, h, w), gives logits (1, K, h, w); not changed by use.
+        mean, std: normalization of RGB in [0, 1], one number each or three.
         pixels: area in px at which objects have the size that the network was trained on.
         scales: sizes to look at, as factors of the sides at ``pixels``; their votes are averaged.
-        mirror: look at the mirrored photo too.
+        mirror: look at the mirrored photo too; beside two scales it brings nothing more.
         refine: sharpen the masks to the photo's edges.
     """
 
@@ -101,8 +101,8 @@ class NetworkSegmenter:
     mean: float | tuple[float, float, float]
     std: float | tuple[float, float, float]
     pixels: int
-    scales: tuple[float, ...] = (1.0, 1.5)
-    mirror: bool = True
+    scales: tuple[float, ...] = (0.75, 1.25)
+    mirror: bool = False
     refine: bool = True
 
     @torch.no_grad()

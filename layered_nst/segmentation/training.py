@@ -223,7 +223,7 @@ def _train_epoch(
     state.network.train()
     batch = min(plan.batch, len(data.train))
     if batch < 2:
-        raise DataError(f"{data.folder / 'train.txt'}: one photo; batch normalisation needs two")
+        raise DataError(f"{data.folder / 'train.txt'}: one photo; batch normalization needs two")
     steps = len(data.train) // batch
     losses = []
     batches = training_batches(
@@ -245,7 +245,7 @@ def _train_epoch(
 
 def _step(state: _State, plan: TrainingPlan, images: Tensor, labels: Tensor) -> float:
     """One update of the network and of its running average; returns the loss before it."""
-    logits = state.network(normalised(images))
+    logits = state.network(normalized(images))
     dice = smp.losses.DiceLoss("multiclass", ignore_index=IGNORED)
     loss = F.cross_entropy(
         logits, labels, ignore_index=IGNORED, label_smoothing=plan.label_smoothing
@@ -268,7 +268,7 @@ def _set_learning_rate(
         group["lr"] = plan.learning_rate * factor * group["share"]
 
 
-def normalised(images: Tensor, mean: float = LITE0_MEAN, std: float = LITE0_STD) -> Tensor:
+def normalized(images: Tensor, mean: float = LITE0_MEAN, std: float = LITE0_STD) -> Tensor:
     """uint8 photos (B, 3, H, W) as the network's float input, channels last."""
     return ((images.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 

@@ -31,7 +31,7 @@ def read_h5(path: Path) -> dict[str, Tensor]:
     """Read the Keras file as float32 tensors named like ``conv1_1.weight`` (out, in, h, w)."""
     import h5py
 
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     with h5py.File(path) as file:
         for block, depth in enumerate(BLOCKS, 1):
             for conv in range(1, depth + 1):

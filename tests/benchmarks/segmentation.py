@@ -23,14 +23,18 @@ from layered_nst.segmentation.scoring import score_segmenter
 
 WAYS: dict[str, dict[str, Any]] = {
     "one look": {"scales": (1.0,), "mirror": False, "refine": False},
-    "one look, refined": {"scales": (1.0,), "mirror": False},
-    "x 0.75, refined": {"scales": (0.75,), "mirror": False},
-    "mirrored, refined": {"scales": (1.0,)},
-    "x 0.75 1.25, refined": {"scales": (0.75, 1.25), "mirror": False},
-    "x 0.75 1.25, mirrored": {"scales": (0.75, 1.25), "refine": False},
-    "x 0.75 1.25, mirrored, refined": {"scales": (0.75, 1.25)},
-    "x 1 1.5, mirrored, refined": {"scales": (1.0, 1.5)},
-    "x 0.5 0.75 1 1.5, mirrored, refined": {"scales": (0.5, 0.75, 1.0, 1.5)},
+    "one look, refined": {"scales": (1.0,), "mirror": False, "refine": True},
+    "x 0.75, refined": {"scales": (0.75,), "mirror": False, "refine": True},
+    "mirrored, refined": {"scales": (1.0,), "mirror": True, "refine": True},
+    "x 0.75 1.25": {"scales": (0.75, 1.25), "mirror": False, "refine": False},
+    "x 0.75 1.25, refined": {"scales": (0.75, 1.25), "mirror": False, "refine": True},
+    "x 0.75 1.25, mirrored, refined": {"scales": (0.75, 1.25), "mirror": True, "refine": True},
+    "x 1 1.5, mirrored, refined": {"scales": (1.0, 1.5), "mirror": True, "refine": True},
+    "x 0.5 0.75 1 1.5, mirrored, refined": {
+        "scales": (0.5, 0.75, 1.0, 1.5),
+        "mirror": True,
+        "refine": True,
+    },
 }
 
 

@@ -1,0 +1,342 @@
+"""Encoders: one pass, any layers, any size; torchvision's weights; contours."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from pathlib import Path
+
+import pytest
+import torch
+from narrow import narrow_encoder
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.vgg import cfgs, make_layers
+
+from layered_nst.errors import ModelError
+from layered_nst.features import Encoder, contour_logits, contour_map, load_encoder
+from layered_nst.features.contours import contour_layers
+from layered_nst.features.encoder import IMAGENET_MEAN, IMAGENET_STD, VGG16, VGG19
+
+FILES = {"vgg16": "vgg16-397923af.pth", "vgg19": "vgg19-dcbb9e9d.pth"}
+STYLE = ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
+
+
+def random_picture(*size: int, batch: int = 1, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(batch, 3, *size, generator=generator, dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def narrow() -> Encoder:
+    return narrow_encoder()
+
+
+@pytest.fixture(scope="module")
+def bundled() -> Encoder:
+    return load_encoder("hed-vgg16")
+
+
+@pytest.fixture
+def convolutions(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """Kernels of all convolutions made from here on."""
+    made: list[Tensor] = []
+    convolve = functional.conv2d
+
+    def counted(*args, **kwargs):
+        made.append(args[1])
+        return convolve(*args, **kwargs)
+
+    monkeypatch.setattr(functional, "conv2d", counted)
+    return made
+
+
+def test_layers_are_named_as_in_the_papers(bundled: Encoder) -> None:
+    assert len(bundled.layers) == 13
+    assert bundled.layers[:3] == ("conv1_1", "conv1_2", "conv2_1")
+    assert bundled.layers[-1] == "conv5_3"
+    nineteen = narrow_encoder(blocks=VGG19)
+    assert len(nineteen.layers) == 16
+    assert nineteen.layers[-1] == "conv5_4"
+
+
+def test_the_bundled_encoder_has_the_widths_of_a_vgg(bundled: Encoder) -> None:
+    assert [bundled.width(layer) for layer in STYLE] == [64, 128, 256, 512, 512]
+
+
+def test_one_pass_gives_any_set_of_layers(narrow: Encoder) -> None:
+    picture = random_picture(21, 34)
+    together = narrow(picture, {"conv4_2", "conv1_1", "conv3_1"})
+    assert set(together) == {"conv4_2", "conv1_1", "conv3_1"}
+    for layer, features in together.items():
+        assert torch.equal(features, narrow(picture, [layer])[layer])
+
+
+@pytest.mark.parametrize(
+    ("layers", "count"),
+    [
+        (["conv1_1"], 1),
+        (["conv2_1"], 3),
+        (["conv3_3"], 7),
+        (["conv4_2", "conv1_1"], 9),
+        (STYLE, 11),
+        (["conv5_3"], 13),
+        ([], 0),
+    ],
+)
+def test_a_pass_stops_at_the_deepest_layer_asked_for(
+    narrow: Encoder, convolutions: list[Tensor], layers: list[str], count: int
+) -> None:
+    assert list(narrow(random_picture(16, 16), layers)) == sorted(layers)
+    assert len(convolutions) == count
+
+
+@pytest.mark.parametrize("pooling", ["max", "average"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 2), (3, 200), (17, 33), (31, 16)])
+def test_a_picture_may_have_any_size(narrow: Encoder, size: tuple[int, int], pooling: str) -> None:
+    found = narrow(random_picture(*size), narrow.layers, pooling=pooling)
+    sizes = narrow.layer_sizes(size)
+    for number, block in enumerate(narrow.blocks):
+        for layer in block:
+            assert sizes[layer] == tuple(-(-side // 2**number) for side in size)
+            assert found[layer].shape == (1, narrow.width(layer), *sizes[layer])
+            assert found[layer].isfinite().all()
+
+
+@pytest.mark.parametrize("size", [(8, 6), (7, 5), (1, 3)])
+@pytest.mark.parametrize("pooling", ["max", "average"])
+def test_pooling_takes_the_largest_or_the_mean_of_each_square(
+    narrow: Encoder, pooling: str, size: tuple[int, int]
+) -> None:
+    found = narrow(random_picture(*size), ["conv1_2", "conv2_1"], pooling=pooling)
+    before = found["conv1_2"][0]
+    height, width = -(-size[0] // 2), -(-size[1] // 2)
+    pooled = torch.empty(len(before), height, width, dtype=torch.float64)
+    for i in range(height):
+        for j in range(width):
+            square = before[:, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].flatten(1)
+            pooled[:, i, j] = square.amax(1) if pooling == "max" else square.mean(1)
+    weight, bias = narrow.conv2_1_weight, narrow.conv2_1_bias
+    wanted = functional.conv2d(pooled[None], weight, bias, padding=1).relu()
+    assert torch.allclose(found["conv2_1"], wanted, atol=1e-12)
+
+
+def test_an_unknown_layer_is_named(narrow: Encoder) -> None:
+    with pytest.raises(ValueError, match="no layer conv9_1"):
+        narrow(random_picture(4, 4), ["conv1_1", "conv9_1"])
+
+
+def test_a_plain_picture_gets_no_frame_at_the_first_layer(narrow: Encoder) -> None:
+    plain = torch.full((1, 3, 9, 9), 0.8, dtype=torch.float64)
+    features = narrow(plain, ["conv1_1"])["conv1_1"]
+    assert torch.allclose(features, features[:, :, :1, :1].expand_as(features), atol=1e-12)
+
+
+def test_several_pictures_in_one_pass_do_not_mix(narrow: Encoder) -> None:
+    pictures = random_picture(12, 15, batch=3)
+    together = narrow(pictures, ["conv4_1"])["conv4_1"]
+    for number in range(3):
+        alone = narrow(pictures[number : number + 1], ["conv4_1"])["conv4_1"]
+        assert torch.allclose(together[number : number + 1], alone, atol=1e-12)
+
+
+def test_weights_are_frozen_and_gradients_reach_the_picture(narrow: Encoder) -> None:
+    picture = random_picture(5, 6).requires_grad_()
+    assert not any(tensor.requires_grad for tensor in narrow.state_dict().values())
+    layers = ["conv1_1", "conv1_2", "conv2_1", "conv3_1"]
+    torch.autograd.gradcheck(lambda p: tuple(narrow(p, layers).values()), picture)
+
+
+def test_a_pass_leaves_the_picture_as_it_is(narrow: Encoder) -> None:
+    picture = random_picture(6, 6)
+    before = picture.clone()
+    narrow(picture, narrow.layers)
+    assert torch.equal(picture, before)
+
+
+@pytest.fixture(scope="module")
+def seeing() -> tuple[Encoder, dict[str, int]]:
+    encoder = narrow_encoder(widths=(1, 1, 1, 1, 1), positive=True)
+    return encoder, encoder.receptive_fields()
+
+
+@pytest.mark.parametrize("layer", ["conv1_1", "conv1_2", *STYLE[1:], "conv5_3"])
+def test_a_unit_sees_exactly_its_receptive_field(
+    seeing: tuple[Encoder, dict[str, int]], layer: str
+) -> None:
+    encoder, fields = seeing
+    side = fields[layer] + 64
+    picture = random_picture(side, 24)
+
+    def unit(changed: Tensor) -> Tensor:
+        column = encoder(changed, [layer], pooling="average")[layer][0, 0].sum(1)
+        return column[len(column) // 2]
+
+    def seen(row: int) -> bool:
+        changed = picture.clone()
+        changed[:, :, row] += 1
+        return bool((unit(changed) - unit(picture)).abs() > 1e-12)
+
+    tried = picture.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(unit(tried), tried)
+    rows = gradient.abs().sum((0, 1, 3)).nonzero().flatten()
+    first, last = int(rows[0]), int(rows[-1])
+    assert last - first + 1 == fields[layer]
+    assert 0 < first < last < side - 1
+    assert seen(first)
+    assert seen(last)
+    assert not seen(first - 1)
+    assert not seen(last + 1)
+
+
+def test_receptive_fields_are_those_of_the_papers() -> None:
+    sixteen, nineteen = narrow_encoder(), narrow_encoder(blocks=VGG19)
+    assert [sixteen.receptive_fields()[layer] for layer in STYLE] == [3, 10, 24, 60, 132]
+    assert [nineteen.receptive_fields()[layer] for layer in STYLE] == [3, 10, 24, 68, 156]
+
+
+def torchvision_features(name: str) -> nn.Sequential:
+    """torchvision's own convolutions with few channels, in double."""
+    narrow = {64: 4, 128: 5, 256: 6, 512: 7}
+    plan = [
+        entry if entry == "M" else narrow[entry] for entry in cfgs["E" if "19" in name else "D"]
+    ]
+    generator = torch.Generator().manual_seed(0)
+    features = make_layers(plan).double().requires_grad_(False)
+    for tensor in features.state_dict().values():
+        tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.3)
+    return features.eval()
+
+
+def save(features: nn.Sequential, path: Path) -> Path:
+    state = {f"features.{key}": value for key, value in features.state_dict().items()}
+    torch.save(state | {"classifier.0.weight": torch.zeros(2, 2)}, path)
+    return path
+
+
+@pytest.mark.parametrize(("name", "blocks"), [("vgg16", VGG16), ("vgg19", VGG19)])
+def test_torchvision_weights_compute_what_torchvision_computes(
+    name: str, blocks: tuple[int, ...], tmp_path: Path
+) -> None:
+    features = torchvision_features(name)
+    save(features, tmp_path / FILES[name])
+    encoder = load_encoder(name, weights_dir=tmp_path, dtype=torch.float64)
+    assert len(encoder.layers) == sum(blocks)
+    assert not encoder.has_contours
+    features[0].padding_mode = "replicate"
+    picture = random_picture(64, 96)
+    mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float64)[:, None, None]
+    std = torch.tensor(IMAGENET_STD, dtype=torch.float64)[:, None, None]
+    found = encoder(picture, encoder.layers)
+    hidden, names = (picture - mean) / std, iter(encoder.layers)
+    for module in features[:-1]:
+        hidden = module(hidden)
+        if isinstance(module, nn.ReLU):
+            assert torch.allclose(found[next(names)], hidden, rtol=1e-6, atol=1e-9)
+    assert next(names, None) is None
+
+
+def test_only_the_frame_differs_from_torchvision(tmp_path: Path) -> None:
+    features = torchvision_features("vgg16")
+    save(features, tmp_path / FILES["vgg16"])
+    encoder = load_encoder("vgg16", weights_dir=tmp_path, dtype=torch.float64)
+    picture = random_picture(40, 40)
+    mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float64)[:, None, None]
+    std = torch.tensor(IMAGENET_STD, dtype=torch.float64)[:, None, None]
+    theirs = features[:9]((picture - mean) / std)
+    ours = encoder(picture, ["conv2_2"])["conv2_2"]
+    same = torch.isclose(ours, theirs, rtol=1e-6, atol=1e-9).all(1)[0]
+    reach = -(-encoder.receptive_fields()["conv2_2"] // 4)
+    assert same[reach:-reach, reach:-reach].all()
+    assert not same[0].all()
+
+
+def test_the_sizes_of_torchvision_files_come_out_in_single_precision(tmp_path: Path) -> None:
+    save(torchvision_features("vgg16"), tmp_path / FILES["vgg16"])
+    encoder = load_encoder("vgg16", weights_dir=tmp_path)
+    assert {tensor.dtype for tensor in encoder.state_dict().values()} == {torch.float32}
+
+
+def test_an_unknown_encoder_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ModelError, match="'vgg11': no such encoder; there are hed-vgg16"):
+        load_encoder("vgg11")
+
+
+def broken_text(path: Path) -> None:
+    path.write_text("not a checkpoint")
+
+
+def broken_empty(path: Path) -> None:
+    path.touch()
+
+
+def broken_other(path: Path) -> None:
+    torch.save({"weight": torch.zeros(3)}, path)
+
+
+def broken_list(path: Path) -> None:
+    torch.save([torch.zeros(3)], path)
+
+
+def broken_truncated(path: Path) -> None:
+    save(torchvision_features("vgg19"), path)
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def broken_shallow(path: Path) -> None:
+    save(torchvision_features("vgg16"), path)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [broken_text, broken_empty, broken_other, broken_list, broken_truncated, broken_shallow],
+)
+def test_a_file_that_holds_no_such_weights_is_named(write, tmp_path: Path) -> None:
+    write(tmp_path / FILES["vgg19"])
+    with pytest.raises(ModelError, match=r"vgg19-dcbb9e9d\.pth: not the weights of vgg19"):
+        load_encoder("vgg19", weights_dir=tmp_path)
+
+
+def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "sprung",))
+
+    torch.save({"features.0.weight": Trap()}, tmp_path / FILES["vgg16"])
+    with pytest.raises(ModelError):
+        load_encoder("vgg16", weights_dir=tmp_path)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_contours_lie_where_a_square_ends(bundled: Encoder) -> None:
+    picture = torch.full((3, 64, 64), 0.2)
+    picture[:, 16:48, 16:48] = 0.9
+    found = contour_map(bundled, picture)
+    assert found.shape == (6, 64, 64)
+    assert found.min() >= 0
+    assert found.max() <= 1
+    border = torch.cat([found[0, 15:17, 18:46].flatten(), found[0, 18:46, 47:49].flatten()])
+    assert border.mean() > 0.5
+    assert found[0, 28:36, 28:36].mean() < 0.2
+
+
+def test_contours_need_the_heads_of_hed(tmp_path: Path) -> None:
+    save(torchvision_features("vgg16"), tmp_path / FILES["vgg16"])
+    encoder = load_encoder("vgg16", weights_dir=tmp_path)
+    with pytest.raises(ModelError, match="vgg16 sees no contours; hed-vgg16 does"):
+        contour_logits(encoder, {})
+
+
+def test_contours_read_the_last_layer_of_each_block(narrow: Encoder) -> None:
+    assert contour_layers(narrow) == ("conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3")
+    assert contour_layers(narrow, 2) == ("conv1_2", "conv2_2")
+    features = narrow(random_picture(16, 16), ["conv2_2", "conv3_3"])
+    logits = contour_logits(narrow, features)
+    assert [logit.shape for logit in logits] == [(1, 1, 8, 8), (1, 1, 4, 4)]
+    wanted = (features["conv2_2"] * narrow.side2_weight).sum(1) + narrow.side2_bias
+    assert torch.allclose(logits[0][:, 0], wanted, atol=1e-12)
+
+
+def test_layer_sizes_halve_and_round_up(narrow: Encoder) -> None:
+    sizes = narrow.layer_sizes((65, 40))
+    heights = [sizes[block[0]][0] for block in narrow.blocks]
+    assert heights == list(accumulate([65, 33, 17, 9, 5], lambda h, _: -(-h // 2)))

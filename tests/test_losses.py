@@ -1,0 +1,350 @@
+"""Losses against explicit loops, scipy and finite differences; what must leave them unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from narrow import narrow_encoder
+from scipy import ndimage
+from torch import Tensor
+
+from layered_nst.features import Encoder, load_encoder
+from layered_nst.losses import (
+    content_loss,
+    contour_loss,
+    laplacian,
+    laplacian_loss,
+    out_of_range,
+    style_losses,
+    total_variation,
+)
+from layered_nst.moments import region_moments
+from layered_nst.optimize import Objective, PaintedRegion, Problem
+from layered_nst.plan import Plan, make_plan
+from layered_nst.recipe import Optimize
+from layered_nst.styles import StylePicture
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(*shape, generator=generator, dtype=torch.float64)
+
+
+def random_moments(regions: int, channels: int, *, seed: int) -> tuple[Tensor, Tensor]:
+    rows = random(regions, 30, channels, seed=seed)
+    return rows.mean(1), rows.mT @ rows / 30
+
+
+def test_the_style_loss_is_that_of_explicit_loops() -> None:
+    mean, second = random_moments(3, 4, seed=1)
+    wanted_mean, wanted_second = random_moments(3, 4, seed=2)
+    found = style_losses(mean, second, wanted_mean, wanted_second)
+    for r in range(3):
+        error, energy, shift, size = 0.0, 0.0, 0.0, 0.0
+        for i in range(4):
+            for j in range(4):
+                here = second[r, i, j] - mean[r, i] * mean[r, j]
+                there = wanted_second[r, i, j] - wanted_mean[r, i] * wanted_mean[r, j]
+                error += float(here - there) ** 2
+                energy += float(there) ** 2
+            shift += float(mean[r, i] - wanted_mean[r, i]) ** 2
+            size += float(wanted_mean[r, i]) ** 2
+        assert found[r].item() == pytest.approx(error / energy + shift / size, rel=1e-10)
+
+
+def test_the_style_loss_is_zero_at_its_target_and_means_the_same_at_every_scale() -> None:
+    mean, second = random_moments(2, 5, seed=1)
+    target = random_moments(2, 5, seed=2)
+    assert not style_losses(mean, second, mean, second).any()
+    louder = style_losses(10 * mean, 100 * second, 10 * target[0], 100 * target[1])
+    assert torch.allclose(louder, style_losses(mean, second, *target), rtol=1e-10)
+
+
+def test_a_style_of_no_contrast_gives_a_finite_loss() -> None:
+    mean, second = random_moments(1, 3, seed=1)
+    flat = torch.zeros(1, 3).double(), torch.zeros(1, 3, 3).double()
+    assert style_losses(mean, second, *flat).isfinite().all()
+
+
+def test_the_content_loss_is_that_of_explicit_loops() -> None:
+    features, target = random(1, 3, 4, 5, seed=1), random(1, 3, 4, 5, seed=2)
+    weight = (2 * random(4, 5, seed=3) - 1).clamp(min=0)
+    error = energy = 0.0
+    for i in range(4):
+        for j in range(5):
+            for c in range(3):
+                error += float(weight[i, j] * (features - target)[0, c, i, j] ** 2)
+                energy += float(target[0, c, i, j] ** 2) if weight[i, j] > 0 else 0.0
+    found = content_loss(features, target, weight)
+    assert found.item() == pytest.approx(error / energy, rel=1e-10)
+    assert content_loss(features, target, torch.zeros(4, 5).double()) == 0
+    assert content_loss(target, target, weight) == 0
+
+
+def test_total_variation_is_that_of_explicit_loops() -> None:
+    picture = random(1, 3, 4, 6)
+    down = [float(picture[0, c, i + 1, j] - picture[0, c, i, j]) ** 2
+            for c in range(3) for i in range(3) for j in range(6)]  # fmt: skip
+    across = [float(picture[0, c, i, j + 1] - picture[0, c, i, j]) ** 2
+              for c in range(3) for i in range(4) for j in range(5)]  # fmt: skip
+    assert total_variation(picture).item() == pytest.approx(np.mean(down) + np.mean(across))
+
+
+def test_total_variation_of_lines_and_single_pixels_is_finite() -> None:
+    row = random(1, 3, 1, 7)
+    assert total_variation(row) == (row[..., 1:] - row[..., :-1]).square().mean()
+    assert total_variation(random(1, 3, 1, 1)) == 0
+
+
+def test_only_values_out_of_range_cost() -> None:
+    picture = torch.tensor([-0.5, 0.0, 0.5, 1.0, 1.2, 0.3]).reshape(1, 3, 1, 2)
+    assert out_of_range(picture).item() == pytest.approx((0.25 + 0.04) / 6)
+    assert out_of_range(random(1, 3, 4, 4)) == 0
+
+
+@pytest.mark.parametrize("pool", [1, 2, 4])
+def test_the_laplacian_is_that_of_scipy(pool: int) -> None:
+    picture = random(1, 3, 8, 12)
+    blocks = picture[0].sum(0).numpy().reshape(8 // pool, pool, 12 // pool, pool).mean((1, 3))
+    assert np.allclose(laplacian(picture, pool), -ndimage.laplace(blocks, mode="nearest"))
+
+
+def test_the_laplacian_loss_is_relative_and_masked() -> None:
+    picture, target = random(1, 3, 8, 8, seed=1), random(1, 3, 8, 8, seed=2)
+    weight = torch.zeros(8, 8).double()
+    weight[:, 4:] = 1
+    here, there = (
+        -ndimage.laplace(p[0].sum(0).numpy().reshape(4, 2, 4, 2).mean((1, 3)), mode="nearest")[
+            :, 2:
+        ]
+        for p in (picture, target)
+    )
+    found = laplacian_loss(picture, target, weight, 2)
+    assert found.item() == pytest.approx(((here - there) ** 2).sum() / (there**2).sum())
+    assert laplacian_loss(target, target, weight, 2) == 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (2, 2)])
+def test_the_laplacian_loss_takes_any_size(size: tuple[int, int]) -> None:
+    picture, weight = random(1, 3, *size), torch.ones(size).double()
+    assert laplacian_loss(picture, 1 - picture, weight, 16).isfinite()
+
+
+def test_the_contour_loss_is_that_of_explicit_loops() -> None:
+    logits = [random(1, 1, 4, 5, seed=1) - 0.5, random(1, 1, 2, 3, seed=2) - 0.5]
+    targets = [random(1, 1, 4, 5, seed=3), random(1, 1, 2, 3, seed=4)]
+    weights = [(2 * random(4, 5, seed=5) - 1).clamp(min=0), random(2, 3, seed=6)]
+    ratios = []
+    for logit, target, weight in zip(logits, targets, weights, strict=True):
+        error = energy = 0.0
+        for i in range(weight.shape[0]):
+            for j in range(weight.shape[1]):
+                seen = 1 / (1 + np.exp(-float(logit[0, 0, i, j])))
+                error += float(weight[i, j]) * (seen - float(target[0, 0, i, j])) ** 2
+                energy += float(weight[i, j] > 0) * float(target[0, 0, i, j]) ** 2
+        ratios.append(error / energy)
+    assert contour_loss(logits, targets, weights).item() == pytest.approx(np.mean(ratios))
+    exact = [target.logit() for target in targets]
+    assert contour_loss(exact, targets, weights).item() == pytest.approx(0, abs=1e-20)
+
+
+def plan_of(**keys: object) -> Plan:
+    return make_plan(Optimize(**{"content_layers": {"conv4_2": 1.0}, **keys}), (48, 48))
+
+
+def style(seed: int, *size: int) -> StylePicture:
+    rgb = random(3, *size, seed=seed)
+    return StylePicture(rgb, torch.ones(size).double(), 1.0, f"style {seed}")
+
+
+def feathered(height: int, width: int) -> Tensor:
+    """Left, middle and right of a picture with feathers between them."""
+    at = torch.linspace(0, 3, width, dtype=torch.float64).expand(height, width)
+    left, right = (1.5 - at).clamp(0, 1), (at - 1.5).clamp(0, 1)
+    return torch.stack([left, 1 - left - right, right])
+
+
+def problem_of(height: int, width: int, *, contour: float = 0.7, side: int = 16) -> Problem:
+    masks = feathered(height, width)
+    regions = [
+        PaintedRegion("left", masks[0], [style(1, side, side)], strength=2.0),
+        PaintedRegion("middle", masks[1], [style(2, side, side + 4), style(3, side, side)]),
+        PaintedRegion("right", masks[2], [style(4, side, side)], content=3, contour=contour),
+    ]
+    photo = random(3, height, width, seed=5)
+    return Problem(photo, photo, photo, regions, torch.zeros(height, width).double())
+
+
+def total(objective: Objective) -> Callable[[Tensor], Tensor]:
+    return lambda picture: torch.stack(list(objective(picture).values())).sum()
+
+
+def test_the_gradient_of_everything_agrees_with_finite_differences() -> None:
+    problem = problem_of(8, 9)
+    objective = Objective(narrow_encoder(), problem, plan_of(), (8, 9))
+    picture = (1.4 * random(1, 3, 8, 9, seed=6) - 0.2).requires_grad_()
+    terms = objective(picture)
+    # A picture of one pooled square has no Laplacian.
+    assert [name for name, value in terms.items() if value <= 0] == ["contour.laplacian_16"]
+    assert any(name.startswith("contour.") for name in terms)
+    assert torch.autograd.gradcheck(total(objective), picture, atol=1e-6, rtol=1e-5)
+
+
+def test_the_gradient_through_the_bundled_encoder_agrees_with_finite_differences() -> None:
+    encoder = load_encoder("hed-vgg16", dtype=torch.float64)
+    objective = Objective(encoder, problem_of(20, 24), plan_of(), (20, 24))
+    loss = total(objective)
+    picture = random(1, 3, 20, 24, seed=6).requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(picture), picture)
+    for seed in range(3):
+        direction = random(1, 3, 20, 24, seed=10 + seed) - 0.5
+        step = 1e-6 * direction
+        with torch.no_grad():
+            slope = (loss(picture + step) - loss(picture - step)) / 2e-6
+        assert slope.item() == pytest.approx((gradient * direction).sum().item(), rel=1e-5)
+
+
+def test_terms_carry_dotted_names() -> None:
+    terms = Objective(narrow_encoder(), problem_of(16, 16), plan_of(), (16, 16))(
+        random(1, 3, 16, 16)
+    )
+    layers = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+    styles = {f"style.{r}.{la}" for r in ("left", "middle", "right") for la in layers}
+    contours = {"contour.laplacian_4", "contour.laplacian_16", "contour.sides"}
+    assert set(terms) == styles | contours | {"content.conv4_2", "total_variation", "range"}
+
+
+def test_a_recipe_without_contours_has_no_contour_terms() -> None:
+    problem = problem_of(16, 16, contour=0)
+    terms = Objective(narrow_encoder(), problem, plan_of(), (16, 16))(random(1, 3, 16, 16))
+    assert not [name for name in terms if name.startswith("contour")]
+
+
+def test_a_stronger_contour_weighs_more() -> None:
+    """The weight of the contours is what a recipe says, not divided out again."""
+    sums = []
+    for contour in (0.5, 1.0, 2.0):
+        problem = problem_of(16, 16, contour=contour)
+        terms = Objective(narrow_encoder(), problem, plan_of(), (16, 16))(random(1, 3, 16, 16))
+        sums.append(sum(v.item() for k, v in terms.items() if k.startswith("contour")))
+    assert sums[1] == pytest.approx(2 * sums[0], rel=1e-6)
+    assert sums[2] == pytest.approx(4 * sums[0], rel=1e-6)
+
+
+def test_style_terms_are_weights_times_the_loss_of_each_region() -> None:
+    plan, problem, encoder = plan_of(style=7.0), problem_of(16, 20), narrow_encoder()
+    objective = Objective(encoder, problem, plan, (16, 20))
+    picture = random(1, 3, 16, 20)
+    terms, features = objective(picture), encoder(picture, ["conv1_1", "conv3_1"])
+    for number, region in enumerate(problem.regions):
+        for layer in features:
+            mean, second = region_moments(features[layer], objective.columns[layer])
+            loss = style_losses(mean, second, *objective.targets[layer])[number]
+            share = region.mask.mean()
+            wanted = 7 * plan.layers[layer] * region.strength * share * loss
+            found = terms[f"style.{region.name}.{layer}"]
+            assert found.item() == pytest.approx(wanted.item(), rel=1e-10)
+
+
+@pytest.mark.parametrize(("exponent", "ratio"), [(1.0, 0.25), (0.0, 1.0), (0.5, 0.5)])
+def test_the_area_exponent_sets_the_pull_of_small_regions(exponent: float, ratio: float) -> None:
+    masks = torch.zeros(2, 20, 20).double()
+    masks[0, :, :4], masks[1, :, 4:] = 1, 1
+    regions = [PaintedRegion(n, m, [style(1, 16, 16)]) for n, m in zip("ab", masks, strict=True)]
+    photo = random(3, 20, 20)
+    problem = Problem(photo, photo, photo, regions, torch.zeros(20, 20).double())
+    plan = plan_of(area_exponent=exponent)
+    small, large = Objective(narrow_encoder(), problem, plan, (20, 20)).pull["conv1_1"]
+    assert (small / large).item() == pytest.approx(ratio)
+
+
+def island(padding: int, encoder: Encoder, *, masked: bool = True) -> dict[str, Tensor]:
+    """Style terms of a 32 px island in a plain sea, its style at the same size whatever the sea."""
+    dtype = next(encoder.buffers()).dtype
+    side = 32 + 2 * padding
+    inside = slice(padding, padding + 32)
+    picture = torch.full((3, side, side), 0.4, dtype=dtype)
+    picture[:, inside, inside] = random(3, 32, 32, seed=1)
+    mask = torch.full((side, side), 0.0 if masked else 1.0, dtype=dtype)
+    mask[inside, inside] = 1
+    look = StylePicture(random(3, 48, 48, seed=2).to(dtype), torch.ones(48, 48).to(dtype), 1, "")
+    region = PaintedRegion("island", mask, [look], scale=64 / side)
+    problem = Problem(picture, picture, picture, [region], torch.zeros_like(mask))
+    objective = Objective(encoder, problem, plan_of(area_exponent=0.0), (side, side))
+    with torch.no_grad():
+        terms = objective(picture[None])
+    return {name: value for name, value in terms.items() if name.startswith("style")}
+
+
+@pytest.mark.parametrize("padding", [64, 80])
+def test_doubling_the_padding_around_a_region_changes_none_of_its_style_losses(
+    padding: int,
+) -> None:
+    encoder = narrow_encoder()
+    once, twice = island(padding, encoder), island(2 * padding, encoder)
+    assert len(once) == 5
+    for name, loss in once.items():
+        assert abs(twice[name] / loss - 1) < 1e-9, name
+
+
+def test_doubling_the_padding_changes_the_bundled_encoders_style_loss_by_less_than_1e_4() -> None:
+    encoder = load_encoder("hed-vgg16")
+    # Nearer than half of conv5_1's receptive field, the frame itself is seen from the region.
+    once, twice = (sum(island(p, encoder).values()).item() for p in (64, 128))
+    assert twice == pytest.approx(once, rel=1e-4)
+
+
+def test_without_masks_the_padding_would_matter() -> None:
+    encoder = narrow_encoder()
+    once, twice = (sum(island(p, encoder, masked=False).values()).item() for p in (80, 160))
+    assert abs(twice / once - 1) > 0.05
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_swapping_regions_that_do_not_overlap_changes_nothing(dtype: torch.dtype) -> None:
+    masks = torch.zeros(3, 24, 32, dtype=dtype)
+    masks[0, :, :10], masks[1, :12, 10:], masks[2, 12:, 10:] = 1, 1, 1
+    regions = [
+        PaintedRegion(
+            str(k),
+            mask,
+            [
+                StylePicture(
+                    random(3, 20, 20, seed=k).to(dtype), torch.ones(20, 20).to(dtype), 1, ""
+                )
+            ],
+            strength=k + 1.0,
+            contour=float(k),
+        )
+        for k, mask in enumerate(masks)
+    ]
+    photo = random(3, 24, 32, seed=7).to(dtype)
+    encoder, frozen = narrow_encoder(dtype=dtype), torch.zeros(24, 32, dtype=dtype)
+    picture = random(1, 3, 24, 32, seed=8).to(dtype).requires_grad_()
+    seen = []
+    for order in ([0, 1, 2], [2, 0, 1]):
+        problem = Problem(photo, photo, photo, [regions[k] for k in order], frozen)
+        terms = Objective(encoder, problem, plan_of(), (24, 32))(picture)
+        (gradient,) = torch.autograd.grad(torch.stack(list(terms.values())).sum(), picture)
+        seen.append((terms, gradient))
+    rounding = 1e-5 if dtype == torch.float32 else 1e-12
+    (terms, gradient), (swapped, other) = seen
+    for name, value in terms.items():
+        assert swapped[name].item() == pytest.approx(value.item(), rel=rounding), name
+    assert (gradient - other).abs().max() < rounding * gradient.abs().max()
+
+
+def test_an_empty_region_changes_nothing() -> None:
+    problem = problem_of(16, 16)
+    empty = PaintedRegion("empty", torch.zeros(16, 16).double(), [style(9, 16, 16)])
+    with_empty = Problem(
+        problem.content, problem.photo, problem.start, [empty, *problem.regions], problem.frozen
+    )
+    picture = random(1, 3, 16, 16)
+    wanted = Objective(narrow_encoder(), problem, plan_of(), (16, 16))(picture)
+    found = Objective(narrow_encoder(), with_empty, plan_of(), (16, 16))(picture)
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)

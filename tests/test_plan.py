@@ -1,0 +1,111 @@
+"""Presets, and how a recipe's ``optimize`` overrides them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from layered_nst.plan import PRESETS, STYLE_LAYERS, make_plan
+from layered_nst.recipe import Optimize
+
+
+def sides(size: tuple[int, int], **keys: object) -> list[int]:
+    return [level.longest for level in make_plan(Optimize(**keys), size).levels]
+
+
+def steps(size: tuple[int, int], **keys: object) -> list[int]:
+    return [level.steps for level in make_plan(Optimize(**keys), size).levels]
+
+
+@pytest.mark.parametrize("quality", PRESETS)
+@pytest.mark.parametrize("longest", [1, 60, 128, 129, 400, 512, 1024, 3000])
+def test_levels_rise_evenly_to_the_size_of_the_result(quality: str, longest: int) -> None:
+    found = sides((longest, max(1, longest // 2)), quality=quality)
+    assert found[-1] == longest
+    assert found[0] == min(128, longest)
+    ratios = [high / low for low, high in pairwise(found)]
+    assert all(1 < ratio <= PRESETS[quality].ratio * 1.01 for ratio in ratios)
+    # Ratios are even to the rounding of a side of 128 px.
+    assert not ratios or max(ratios) / min(ratios) < 1.02
+
+
+@pytest.mark.parametrize("quality", PRESETS)
+def test_steps_fall_from_the_coarsest_level_to_the_finest(quality: str) -> None:
+    preset = PRESETS[quality]
+    counts = steps((1024, 700), quality=quality)
+    assert counts[0] == preset.first_steps
+    assert counts[-1] == preset.last_steps
+    assert all(low >= high for low, high in pairwise(counts))
+
+
+def test_a_better_quality_takes_more_levels_and_steps() -> None:
+    plans = [make_plan(Optimize(quality=q), (700, 1024)) for q in ("draft", "standard", "fine")]
+    counts = [len(plan.levels) for plan in plans]
+    assert counts == sorted(counts)
+    work = [sum(level.steps for level in plan.levels) for plan in plans]
+    assert work == sorted(set(work))
+
+
+def test_the_longer_side_counts_whichever_it_is() -> None:
+    assert sides((300, 700)) == sides((700, 300)) == sides((700, 700))
+
+
+def test_a_tiny_picture_is_one_level() -> None:
+    assert sides((1, 1)) == [1]
+    assert steps((1, 1)) == [PRESETS["standard"].first_steps]
+    assert sides((3, 100)) == [100]
+
+
+def test_levels_of_the_recipe_end_at_the_size_of_the_result() -> None:
+    assert sides((400, 300), levels=(100, 200)) == [100, 200, 400]
+    assert sides((400, 300), levels=(100, 400)) == [100, 400]
+    assert sides((150, 90), levels=(100, 200, 400)) == [100, 150]
+    assert sides((50, 50), levels=(100, 200)) == [50]
+
+
+def test_one_number_of_steps_is_for_every_level() -> None:
+    assert steps((400, 300), levels=(100, 200), steps=7) == [7, 7, 7]
+    assert steps((400, 300), levels=(100, 200), steps=0) == [0, 0, 0]
+
+
+def test_a_list_of_steps_is_for_the_finest_levels() -> None:
+    assert steps((400, 300), levels=(100, 400), steps=(9, 4)) == [9, 4]
+    assert steps((400, 300), levels=(100, 200), steps=(9, 4)) == [9, 9, 4]
+    assert steps((150, 90), levels=(100, 200, 400), steps=(9, 6, 3)) == [6, 3]
+
+
+def test_layer_weights_sum_to_one_and_those_of_no_weight_are_not_computed() -> None:
+    plan = make_plan(
+        Optimize(layers={"conv1_1": 3, "conv2_1": 0, "conv4_3": 1}, content_layers={"conv4_2": 9}),
+        (64, 64),
+    )
+    assert plan.layers == {"conv1_1": 0.75, "conv4_3": 0.25}
+    assert plan.content_layers == {"conv4_2": 1}
+    default = make_plan(Optimize(), (64, 64)).layers
+    assert sum(default.values()) == pytest.approx(1)
+    assert default["conv1_1"] / default["conv5_1"] == pytest.approx(256)
+    assert list(default) == list(STYLE_LAYERS)
+
+
+def test_every_key_of_the_recipe_arrives_in_the_plan() -> None:
+    keys = {
+        "style": 5.0,
+        "content": 0.0,
+        "total_variation": 0.0,
+        "area_exponent": 0.5,
+        "pooling": "average",
+        "start": "noise",
+        "optimizer": "adam",
+        "learning_rate": 0.3,
+        "history": 4,
+        "tolerance": 0.0,
+        "seed": 11,
+    }
+    plan = make_plan(Optimize(**keys), (64, 64))
+    assert {key: getattr(plan, key) for key in keys} == keys
+
+
+def test_each_optimizer_has_its_own_learning_rate() -> None:
+    assert make_plan(Optimize(), (64, 64)).learning_rate == 1
+    assert make_plan(Optimize(optimizer="adam"), (64, 64)).learning_rate == 0.02
