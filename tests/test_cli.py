@@ -369,9 +369,9 @@ def test_a_disk_that_fills_up_ends_with_3(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("where", "error", "sentence"),
     [
-        ("optimise", MemoryError(), "out of memory at 48×36 px; try --size 64"),
+        ("optimize", MemoryError(), "out of memory at 48×36 px; try --size 64"),
         (
-            "optimise",
+            "optimize",
             RuntimeError("DefaultCPUAllocator: can't allocate memory"),
             "out of memory at 48×36 px; try --size 64",
         ),

@@ -10,7 +10,7 @@ import torch
 from narrow import narrow_encoder
 from torch import Tensor
 
-from layered_nst import optimize
+from layered_nst import optimize as optimize_room
 from layered_nst.features import Encoder, load_encoder
 from layered_nst.optimize import (
     Objective,
@@ -217,7 +217,7 @@ class Faulty(Objective):
 def test_a_step_that_explodes_is_taken_back(
     encoder: Encoder, monkeypatch: pytest.MonkeyPatch, optimizer: str, spoil: float
 ) -> None:
-    monkeypatch.setattr(optimize, "Objective", Faulty)
+    monkeypatch.setattr(optimize_room, "Objective", Faulty)
     monkeypatch.setattr(Faulty, "spoiled", {6: spoil})
     plan = plan_of((32, 20), optimizer=optimizer, tolerance=0.0)
     found, told, totals = run(encoder, problem_of(), plan)
@@ -233,7 +233,7 @@ def test_a_step_that_explodes_is_taken_back(
 def test_steps_are_shorter_after_one_exploded(
     encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(optimize, "Objective", Faulty)
+    monkeypatch.setattr(optimize_room, "Objective", Faulty)
     monkeypatch.setattr(Faulty, "spoiled", {1: float("inf")})
     run(encoder, problem_of(), plan_of((32, 4), optimizer="adam"))
     shown = Faulty.last.shown
@@ -245,7 +245,7 @@ def test_steps_are_shorter_after_one_exploded(
 def test_a_loss_that_is_never_a_number_leaves_the_start(
     encoder: Encoder, monkeypatch: pytest.MonkeyPatch, optimizer: str
 ) -> None:
-    monkeypatch.setattr(optimize, "Objective", Faulty)
+    monkeypatch.setattr(optimize_room, "Objective", Faulty)
     monkeypatch.setattr(Faulty, "spoiled", float("nan"))
     problem = problem_of()
     found, _, _ = run(encoder, problem, plan_of((32, 5), optimizer=optimizer))

@@ -71,7 +71,7 @@ def test_the_good_recipe_of_this_file_is_good() -> None:
         ("strategi: joint", "r.yaml:10: strategi: unknown key (did you mean strategy?)"),
         ("extend: b.yaml", "r.yaml:10: extend: unknown key (did you mean extends?)"),
         ("strength: 2", "r.yaml:10: strength: unknown key (it belongs in a region)"),
-        ("optimize: {}", "r.yaml:10: optimize: unknown key (did you mean optimize?)"),
+        ("optimise: {}", "r.yaml:10: optimise: unknown key (did you mean optimize?)"),
         (
             "optimize:\n  seed: 1\n  stepps: 3",
             "r.yaml:12: optimize.stepps: unknown key (did you mean steps?)",
