@@ -3,8 +3,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -20,6 +22,7 @@ from layered_nst.segmentation.network import (
 from layered_nst.segmentation.segmenter import LONGEST, working_size
 from layered_nst.weights import CATALOGUE
 
+PHOTOS = Path(__file__).parent.parent / "assets" / "photos"
 NAMES = ("bag", "shoe", "rest")
 
 
@@ -64,13 +67,23 @@ def test_scenes_labels_photos_of_any_size(scenes: NetworkSegmenter, size: tuple[
     assert sum(seen.shares().values()) == pytest.approx(1)
 
 
-def test_scenes_sees_a_sky_over_the_ground(scenes: NetworkSegmenter):
-    rgb = torch.tensor([0.45, 0.65, 0.95])[:, None, None].expand(3, 240, 320).clone()
-    rgb[:, 150:] = torch.tensor([0.4, 0.38, 0.35])[:, None, None]
-    rgb = (rgb + 0.03 * (photo(240, 320) - 0.5)).clamp(0, 1)
-    winner = segment(scenes, rgb).winner
-    assert (winner[:100] == SCENES.index("sky")).float().mean() > 0.8
-    assert (winner[190:] != SCENES.index("sky")).all()
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("temple", {"sky": 0.45, "building": 0.27, "plant": 0.25}),
+        ("mountain", {"mountain": 0.75, "sky": 0.25}),
+    ],
+)
+def test_scenes_finds_the_large_parts_of_real_photos(
+    scenes: NetworkSegmenter, name: str, expected: dict[str, float]
+):
+    with Image.open(PHOTOS / f"{name}.jpg") as picture:
+        picture.thumbnail((400, 400))
+        rgb = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1) / 255
+    seen = segment(scenes, rgb)
+    for label, share in expected.items():
+        assert seen.shares()[label] == pytest.approx(share, abs=0.1)
+    assert (seen.winner[:20] == SCENES.index("sky")).float().mean() > 0.9
 
 
 def test_masks_may_take_part_in_losses_with_gradients(scenes: NetworkSegmenter):
