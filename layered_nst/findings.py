@@ -79,7 +79,7 @@ def photo_masks(
 ) -> Findings:
     """The classes that a segmenter finds in a photo, each pixel in the likeliest one."""
     device = choose_device(None)
-    picture = _at_size(read_picture(photo, max_pixels=max_pixels), size or 1024)
+    picture = _at_size(read_picture(photo, max_pixels=max_pixels), size or 768)
     rgb = bleed_under_alpha(picture.rgb, picture.alpha).to(device)
     seen = segment(load_segmenter(segmenter, weights_dir=weights_dir, device=device), rgb)
     winner = seen.winner.cpu()

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from layered_nst import regions
 from layered_nst.color import color_moments, move_colors
@@ -32,8 +33,9 @@ from layered_nst.styles import StylePicture, style_color, with_colors
 
 # A mean over fewer pixels than this says nothing about a region's colors.
 FEWEST_PIXELS = 16.0
-# The segmenter works on a small copy anyway, and its masks are refined on this one.
-SEGMENTED_SIDE = 2048
+# Smaller results take their masks from a copy of this longest side, so that a preview finds the
+# regions that the final picture will have.
+SEGMENTED_SIDE = 768
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def resolve(
     rgb = bleed_under_alpha(picture.rgb, picture.alpha).to(device)
     alpha = None if picture.alpha is None else picture.alpha.to(device)
     picture = replace(picture, rgb=rgb, alpha=alpha)
-    seen = _Eyes(recipe, picture, weights_dir, device)
+    seen = _Eyes(recipe, photo, picture, weights_dir, device)
     masks = build_masks(
         recipe.regions, picture=picture, segment=seen, strict=strict, photo_size=photo.size
     )
@@ -136,11 +138,12 @@ class _Eyes:
     def __init__(
         self,
         recipe: Recipe,
+        photo: Picture,
         picture: Picture,
         weights_dir: Path | None,
         device: torch.device | str,
     ) -> None:
-        self._recipe, self._picture = recipe, picture
+        self._recipe, self._photo, self._picture = recipe, photo, picture
         self._weights_dir, self._device = weights_dir, device
         self.segmentation: Segmentation | None = None
 
@@ -149,8 +152,17 @@ class _Eyes:
             segmenter: Segmenter = load_segmenter(
                 self._recipe.segmentation, weights_dir=self._weights_dir, device=self._device
             )
-            self.segmentation = segment(segmenter, self._picture.rgb)
+            seen = segment(segmenter, self._view())
+            shares = F.adaptive_avg_pool2d(seen.probabilities[None], self._picture.size)[0]
+            self.segmentation = replace(seen, probabilities=shares)
         return self.segmentation
+
+    def _view(self) -> Tensor:
+        side = min(max(self._photo.size), SEGMENTED_SIDE)
+        if max(self._picture.size) >= side:
+            return self._picture.rgb
+        view = resize_picture(self._photo, fit_within(self._photo.size, side))
+        return bleed_under_alpha(view.rgb, view.alpha).to(self._device)
 
 
 def _styles(
@@ -198,12 +210,17 @@ def _style_mask(path: Path, style: Picture, max_pixels: int) -> Tensor:
 
 
 def thin_notes(scene: Scene, encoder: Encoder, plan: Plan) -> tuple[str, ...]:
-    """Sentences about regions too narrow for the deeper layers at the result's size."""
+    """Sentences about regions too narrow for more than the deepest layer at the result's size.
+
+    Almost any region is too narrow for the deepest one, and its share in the style is small.
+    """
     sizes = encoder.layer_sizes(scene.size)
     fields = {layer: encoder.receptive_fields()[layer] for layer in plan.layers}
     thin = thin_layers(scene.masks.masks, {layer: sizes[layer] for layer in fields}, fields)
-    painted = {i: la for i, la in thin.items() if scene.styles.get(scene.masks.names[i])}
-    return regions.thin_notes(scene.masks.names, painted)
+    names = scene.masks.names
+    painted = {i: blind for i, blind in thin.items() if scene.styles.get(names[i])}
+    painted = {i: blind for i, blind in painted.items() if len(blind) > 1}
+    return regions.thin_notes(names, painted)
 
 
 def problem(scene: Scene, plan: Plan) -> Problem:

@@ -172,7 +172,7 @@ def test_apply_tells_regions_levels_and_notes_on_standard_error() -> None:
     ran = run("apply", "look.yaml", "--set", "optimize.levels=[24, 32, 48]")
     assert re.search(r"ground +50\.0% +stripes\.png", ran.err)
     assert re.search(r"joint 1/3  24×18 px .*\njoint 2/3  32×24 px .*\njoint 3/3", ran.err)
-    assert "note: region 'sky' is thinner than what conv4_1 and conv5_1 see" in ran.err
+    assert "note: region 'sky' is thinner than what a unit of conv4_1 or conv5_1 sees" in ran.err
     assert "content" in ran.err
 
 

@@ -114,4 +114,4 @@ def test_empty_regions_are_not_called_thin() -> None:
 def test_thin_regions_are_named_with_their_layers() -> None:
     (note,) = thin_notes(["sky", "logo"], {1: ("conv4_1", "conv5_1")})
     assert "'logo'" in note
-    assert "conv4_1 and conv5_1" in note
+    assert "conv4_1 or conv5_1" in note

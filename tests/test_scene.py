@@ -385,3 +385,23 @@ def test_the_same_scene_gives_the_same_bytes(encoder: Encoder, look: Path) -> No
     )
     first, second = (painted(scene_of(noise(24, 32), *regions), encoder) for _ in range(2))
     assert torch.equal(first, second)
+
+
+def test_a_small_result_finds_the_regions_of_a_large_one() -> None:
+    photos = Path(__file__).parents[1] / "assets" / "photos"
+    styles = photos.parent / "styles"
+    recipe = load_recipe(
+        {
+            "recipe": 1,
+            "content": str(photos / "mountain.jpg"),
+            "regions": [
+                {"name": "rocks", "select": "rest", "style": str(styles / "ink.jpg")},
+                {"name": "sky", "select": {"class": "sky"}, "style": str(styles / "swirl.jpg")},
+                {"name": "grass", "select": {"class": "grass"}, "style": str(styles / "ink.jpg")},
+            ],
+        }
+    )
+    small, large = (
+        resolve(recipe.model_copy(update={"size": size})).masks.coverage for size in (96, 640)
+    )
+    assert small == pytest.approx(large, abs=0.015)

@@ -124,7 +124,7 @@ def thin_notes(names: Sequence[str], thin: Mapping[int, Sequence[str]]) -> tuple
         thin: layers at which each region is thin, by the region's index.
     """
     return tuple(
-        f"region {names[index]!r} is thinner than what {' and '.join(layers)} see, so its style "
-        "mixes with its neighbors' there"
+        f"region {names[index]!r} is thinner than what a unit of {' or '.join(layers)} sees, so "
+        "its style mixes with its neighbors' there"
         for index, layers in thin.items()
     )
