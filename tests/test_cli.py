@@ -303,7 +303,12 @@ def test_another_error_after_an_interruption_is_still_an_interruption(
             raise ImportError("half an import") from None
 
     monkeypatch.setattr(api, "load", swallow)
-    ran = run("apply", "look.yaml")
+    # A shell's background job, as these tests may be, ignores SIGINT.
+    before = cli.signal.signal(cli.signal.SIGINT, cli.signal.default_int_handler)
+    try:
+        ran = run("apply", "look.yaml")
+    finally:
+        cli.signal.signal(cli.signal.SIGINT, before)
     assert (ran.code, ran.error) == (130, "interrupted")
 
 

@@ -448,3 +448,17 @@ def test_a_missing_picture_is_an_error_only_when_files_are_checked(tmp_path: Pat
     load_recipe(base, check_files=False)
     with pytest.raises(RecipeError, match="no such file"):
         load_recipe(base)
+
+
+def test_a_color_that_pillow_has_drawn_with_is_still_known_by_name() -> None:
+    from PIL import ImageColor
+
+    ImageColor.getrgb("rebeccapurple")
+    recipe = load_recipe(
+        {
+            "recipe": 1,
+            "regions": [{"name": "all", "select": "rest", "protect": True}],
+            "output": {"background": "rebeccapurple"},
+        }
+    )
+    assert recipe.output.background == (0x66, 0x33, 0x99)

@@ -89,7 +89,7 @@ def test_a_starter_says_what_every_key_is_for_in_plain_american_english(styles: 
     )
     text = Path("r.yaml").read_text()
     assert text.count("#") >= 8
-    assert "optimiz" not in text
+    assert "optimis" not in text
     assert max(map(len, text.splitlines())) <= 88
     assert "\n\n\n" not in text
     assert text.endswith("seed: 0\n")

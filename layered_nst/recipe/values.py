@@ -163,9 +163,9 @@ SomeTexts = Annotated[
 
 def _read_color(value: Any) -> Any:
     if isinstance(value, str):
-        text = ImageColor.colormap.get(value.lower(), value)
-        text = text if isinstance(text, str) else value
-        return _read_hex(text)
+        named = ImageColor.colormap.get(value.lower(), value)
+        # Pillow replaces a name's digits by a tuple once anybody has drawn with it.
+        return _read_hex(named) if isinstance(named, str) else list(named[:3])
     return value
 
 
