@@ -172,9 +172,8 @@ def region_moments(features: Tensor, read: Columns) -> tuple[Tensor, Tensor]:
     Returns:
         Means (R, C) and second raw moments (R, C, C); zero for regions of no weight.
     """
-    rows = features[0].flatten(1).T
-    first, second = _RegionSums.apply(rows, read)
-    total = read.total.clamp(min=torch.finfo(rows.dtype).tiny)
+    first, second = _RegionSums.apply(features, read)
+    total = read.total.clamp(min=torch.finfo(features.dtype).tiny)
     return first / total[:, None], second / total[:, None, None]
 
 
@@ -187,7 +186,8 @@ class _RegionSums(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, read: Columns) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, features: Tensor, read: Columns) -> tuple[Tensor, Tensor]:
+        rows = features[0].flatten(1).T
         scaled = rows.index_select(0, read.index)
         first = rows.new_empty(len(read.spans), rows.shape[1])
         second = rows.new_empty(len(read.spans), rows.shape[1], rows.shape[1])
@@ -196,7 +196,7 @@ class _RegionSums(torch.autograd.Function):
             part = scaled[start:end]
             torch.mm(part.T, part, out=second[region])
             torch.mv(part.T, read.root[start:end, 0], out=first[region])
-        ctx.read = read
+        ctx.read, ctx.size = read, features.shape[2:]
         ctx.save_for_backward(scaled)
         return first, second
 
@@ -216,4 +216,5 @@ class _RegionSums(torch.autograd.Function):
         gradient = pulled.index_select(0, read.first)
         positions, again = read.again
         gradient.index_add_(0, positions, pulled.index_select(0, again))
-        return gradient, None
+        # Channels-last like the features: any other order would be converted at every layer below.
+        return gradient.view(1, *ctx.size, -1).permute(0, 3, 1, 2), None
