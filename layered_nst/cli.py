@@ -600,6 +600,7 @@ def score_command(
             weights, labelled, on_photo=lambda done, of: bar.update(task, completed=done, total=of)
         )
     print(score.table(labelled.classes))
+    print(score.summary())
     picture = score_sheet(weights, labelled)
     picture.save(sheet)
     print(sheet)

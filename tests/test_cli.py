@@ -667,7 +667,9 @@ def test_segmenter_score_prints_numbers_and_writes_a_sheet(folder: Path) -> None
     ran = run("segmenter", "score", weights_path("scenes"), data)
     assert ran.code == 0, ran.err
     assert classes[1] in ran.out
-    assert ran.out.splitlines()[-1] == "score.png"
+    *_, summary, written = ran.out.splitlines()
+    assert written == "score.png"
+    assert re.fullmatch(r"pixel accuracy 0\.\d+, mean IoU 0\.\d+, outline F-score .*", summary)
     assert Image.open("score.png").size > (64, 48)
 
 
