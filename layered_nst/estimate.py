@@ -11,6 +11,7 @@ from layered_nst.features import Encoder
 from layered_nst.picture import fit_within
 from layered_nst.plan import Plan
 from layered_nst.scene import Scene
+from layered_nst.styles import stroke_side
 
 # Peaks of whole runs were measured at 64 to 768 px (64 px: 1.06 GB, 512 px: 1.59 GB, 768 px:
 # 2.39 GB); these agree with all of them to 7 %.
@@ -64,15 +65,13 @@ def _style_pixels(scene: Scene, plan: Plan) -> int:
     """Pixels of all style pictures at all levels."""
     scales = {region.name: region.scale for region in scene.recipe.regions}
     return sum(
-        _area(fit_within((style.rgb.shape[1], style.rgb.shape[2]), _side(level.longest, scale)))
+        _area(
+            fit_within((style.rgb.shape[1], style.rgb.shape[2]), stroke_side(level.longest, scale))
+        )
         for level in plan.levels
         for name, scale in scales.items()
         for style in scene.styles[name]
     )
-
-
-def _side(longest: int, scale: float) -> int:
-    return max(8, round(longest * scale))
 
 
 def _area(size: tuple[int, int]) -> int:

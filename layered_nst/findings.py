@@ -24,6 +24,7 @@ from layered_nst.picture import (
     resize_picture,
     write_picture,
 )
+from layered_nst.scene import SEGMENTED_SIDE
 from layered_nst.segmentation import load_segmenter, segment
 from layered_nst.segmentation.overlay import overlay
 
@@ -79,12 +80,11 @@ def photo_masks(
 ) -> Findings:
     """The classes that a segmenter finds in a photo, each pixel in the likeliest one."""
     device = choose_device(None)
-    picture = _at_size(read_picture(photo, max_pixels=max_pixels), size or 768)
+    picture = _at_size(read_picture(photo, max_pixels=max_pixels), size or SEGMENTED_SIDE)
     rgb = bleed_under_alpha(picture.rgb, picture.alpha).to(device)
     seen = segment(load_segmenter(segmenter, weights_dir=weights_dir, device=device), rgb)
     winner = seen.winner.cpu()
-    shares = torch.bincount(winner.flatten(), minlength=len(seen.classes)) / winner.numel()
-    kept = [i for i, share in enumerate(shares.tolist()) if share >= SMALLEST_SHARE]
+    kept = [i for i, share in enumerate(seen.shares().values()) if share >= SMALLEST_SHARE]
     masks = torch.stack([(winner == i).float() for i in kept])
     return Findings(picture.rgb, tuple(seen.classes[i] for i in kept), masks)
 

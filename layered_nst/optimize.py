@@ -24,7 +24,7 @@ from layered_nst.moments import Columns, Moments, columns, region_moments
 from layered_nst.picture import fit_within, resize
 from layered_nst.plan import Level, Plan
 from layered_nst.regions.layers import layer_masks
-from layered_nst.styles import StylePicture, style_moments
+from layered_nst.styles import StylePicture, stroke_side, style_moments
 
 RANGE_WEIGHT = 100.0
 PATIENCE = 10
@@ -139,7 +139,7 @@ class Objective:
                 self.encoder,
                 region.styles,
                 self.layers,
-                longest=max(8, round(max(size) * region.scale)),
+                longest=stroke_side(max(size), region.scale),
                 pooling=self.plan.pooling,
             )
             for region in self.regions
@@ -148,7 +148,7 @@ class Objective:
 
     def _prepare_content(self, problem: Problem, size: tuple[int, int]) -> None:
         sizes = self.encoder.layer_sizes(size)
-        weight = sum((r.mask * r.content for r in self.regions), torch.zeros_like(problem.frozen))
+        weight = _laid_out(self.regions, [r.content for r in self.regions])
         at_layers = layer_masks(
             _area(weight[None], size), {layer: sizes[layer] for layer in self.plan.content_layers}
         )
@@ -160,7 +160,7 @@ class Objective:
             )
 
     def _prepare_contours(self, problem: Problem, size: tuple[int, int]) -> None:
-        weight = sum((r.mask * r.contour for r in self.regions), torch.zeros_like(problem.frozen))
+        weight = _laid_out(self.regions, [r.contour for r in self.regions])
         self.contour_layers: tuple[str, ...] = ()
         if not bool((weight > 0).any()):
             return
@@ -228,6 +228,12 @@ def _is_painted(region: PaintedRegion) -> bool:
     return bool(region.styles) and bool((region.mask > 0).any())
 
 
+def _laid_out(regions: Sequence[PaintedRegion], values: Sequence[float]) -> Tensor:
+    """One value for each region as a map over the picture, shape (H, W)."""
+    parts = [region.mask * value for region, value in zip(regions, values, strict=True)]
+    return torch.stack(parts).sum(0)
+
+
 def _area(masks: Tensor, size: tuple[int, int]) -> Tensor:
     return F.adaptive_avg_pool2d(masks[None], size)[0]
 
@@ -289,9 +295,7 @@ def _at_level(canvas: Tensor, problem: Problem, size: tuple[int, int], *, detail
     if not detailed or _size(canvas) == size:
         return resize(canvas, size)
     coarse = resize(resize(problem.start, _size(canvas)), size)
-    held = sum(
-        (r.mask * min(1.0, r.content) for r in problem.regions), torch.zeros_like(problem.frozen)
-    )
+    held = _laid_out(problem.regions, [min(1.0, r.content) for r in problem.regions])
     detail = resize(problem.start, size) - coarse
     return (resize(canvas, size) + _area(held[None], size) * detail).clamp(0, 1)
 
@@ -376,8 +380,7 @@ class _Descent:
         return self.terms
 
     def _exploded(self, total: float) -> bool:
-        lowest = min(self.totals, default=float("inf"))
-        return not total < EXPLODED * lowest + 1e-9 if self.totals else not total < float("inf")
+        return not total < EXPLODED * min(self.totals, default=float("inf")) + 1e-9
 
     def _take_back(self) -> None:
         with torch.no_grad():

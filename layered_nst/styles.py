@@ -65,6 +65,11 @@ def _repainted(style: StylePicture, wanted: Moments, kept: slice) -> StylePictur
     return StylePicture(lab_to_rgb(lab * 100), style.mask, style.weight, style.source)
 
 
+def stroke_side(longest: int, scale: float) -> int:
+    """Longest side in px at which a style is seen for a picture of this longest side."""
+    return max(8, round(longest * scale))
+
+
 def style_moments(
     encoder: Encoder,
     styles: Sequence[StylePicture],
