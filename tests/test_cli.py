@@ -19,6 +19,8 @@ from rich.console import Console
 from workbench import RECIPE, lay_out, run
 
 from layered_nst import api, cli, recipe, result, strategy
+from layered_nst.cli.console import duration, print_json
+from layered_nst.cli.display import Display
 from layered_nst.errors import Interrupted, OutputError
 from layered_nst.optimize import Progress
 from layered_nst.picture import read_metadata
@@ -80,10 +82,11 @@ def test_help_is_made_of_american_sentences(command: list[str]) -> None:
 
 def test_help_does_not_wait_for_torch() -> None:
     """Importing torch takes seconds; the module of the commands must not."""
-    source = Path(cli.__file__).read_text("utf-8")
-    imports = re.findall(r"^(?:from|import) (\S+)", source, re.MULTILINE)
-    assert "torch" not in {name.split(".")[0] for name in imports}
-    assert {name for name in imports if name.startswith("layered_nst")} == {"layered_nst.errors"}
+    for module in Path(cli.__file__).parent.glob("*.py"):
+        imports = re.findall(r"^(?:from|import) (\S+)", module.read_text("utf-8"), re.MULTILINE)
+        assert "torch" not in {name.split(".")[0] for name in imports}
+        ours = {name for name in imports if name.startswith("layered_nst")}
+        assert all(re.match(r"layered_nst\.(cli|errors)\b", name) for name in ours), module
 
 
 def test_without_arguments_the_help_is_shown() -> None:
@@ -188,7 +191,7 @@ def test_json_is_one_object_on_standard_output_and_all_there_is() -> None:
 
 
 def test_json_stays_json_when_a_loss_is_infinite(capsys: pytest.CaptureFixture[str]) -> None:
-    cli._print_json({"losses": {"total": float("inf"), "é": float("nan")}})
+    print_json({"losses": {"total": float("inf"), "é": float("nan")}})
     assert json.loads(capsys.readouterr().out) == {"losses": {"total": None, "é": None}}
 
 
@@ -222,14 +225,14 @@ def test_a_preview_is_kept_beside_the_output_and_removed_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen = []
-    usual = cli._Display.step
+    usual = Display.step
 
-    def step(self: cli._Display, progress: Progress) -> None:
+    def step(self: Display, progress: Progress) -> None:
         usual(self, progress)
         with Image.open("out.preview.png") as preview:
             seen.append(preview.size)
 
-    monkeypatch.setattr(cli._Display, "step", step)
+    monkeypatch.setattr(Display, "step", step)
     options = ["-o", "out.png", "--set", "optimize.levels=[16, 32, 48]", "--steps", "2"]
     assert run("apply", "look.yaml", *options).code == 0
     assert seen == [(16, 12)] * 2 + [(32, 24)] * 2 + [(48, 36)] * 2
@@ -248,7 +251,7 @@ def test_a_preview_that_cannot_be_written_does_not_stop_the_work(
 
 
 def test_no_preview_is_kept_if_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli._Display, "step", lambda *_: None)
+    monkeypatch.setattr(Display, "step", lambda *_: None)
     Path("look.preview.png").write_text("mine")
     assert run("apply", "look.yaml", "--no-preview").code == 0
     assert Path("look.preview.png").read_text() == "mine"
@@ -258,14 +261,14 @@ def test_an_interrupted_run_saves_the_picture_so_far_and_ends_with_130(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In-process; tests of interruption send real signals."""
-    usual = cli._Display.step
+    usual = Display.step
 
-    def step(self: cli._Display, progress: Progress) -> None:
+    def step(self: Display, progress: Progress) -> None:
         usual(self, progress)
         if progress.level == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli._Display, "step", step)
+    monkeypatch.setattr(Display, "step", step)
     ran = run("apply", "look.yaml", "--set", "optimize.levels=[16, 32, 48]")
     assert (ran.code, ran.error) == (
         130,
@@ -449,7 +452,7 @@ def test_the_bar_fits_a_narrow_terminal_and_does_not_read_names_as_markup(
     monkeypatch.setattr(cli, "err", terminal)
     losses = {f"style.region [/{i}] with a long name.conv1_1": 1.0 for i in range(5)}
     picture = torch.zeros(3, 4, 6)
-    with cli._Display(Path("out.png"), quiet=False, preview=False) as display:
+    with Display(Path("out.png"), quiet=False, preview=False) as display:
         display.step(Progress("joint", 10, 12, (768, 1024), 21, 60, 0.5, 5000, losses, picture))
         display.bar.refresh()
         screen.truncate(0)
@@ -463,7 +466,7 @@ def test_the_bar_fits_a_narrow_terminal_and_does_not_read_names_as_markup(
 
 
 def test_durations_read_as_one_says_them() -> None:
-    said = [cli._duration(seconds) for seconds in (0, 59.4, 61, 3599, 3661, 90000)]
+    said = [duration(seconds) for seconds in (0, 59.4, 61, 3599, 3661, 90000)]
     assert said == ["0 s", "59 s", "1 min 1 s", "59 min 59 s", "1 h 1 min", "25 h 0 min"]
 
 

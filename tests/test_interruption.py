@@ -31,15 +31,16 @@ def here(place):
 sys.argv = ["layered-nst", "apply", "look.yaml", "-o", "out.png", "--set", "optimize.tolerance=0",
             "--set", "optimize.levels=[24, 48]", "--set", "optimize.steps=[1, 1000000]"]
 from layered_nst import api, cli
+from layered_nst.cli.display import Display
 from layered_nst.picture import replacement
 """
 IN_THE_MIDDLE = """
-usual = cli._Display.step
+usual = Display.step
 def step(self, progress):
     usual(self, progress)
     if (progress.level, progress.step) == (2, 2):
         here("painting")
-cli._Display.step = step
+Display.step = step
 """
 BEFORE_THE_FIRST_STEP = """
 def load_encoder(*_, **__):

@@ -1,0 +1,96 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Annotated, NoReturn
+
+import typer
+from rich.markup import escape
+
+from layered_nst.cli import finding, models, painting, segmenter
+from layered_nst.cli.console import err
+from layered_nst.cli.signals import Stop
+from layered_nst.errors import LayeredNstError
+
+# torch takes seconds to import, so each command imports what it needs and --help stays quick.
+
+app = typer.Typer(
+    name="layered-nst",
+    help="Restyle a photo region by region, as a recipe says.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _main(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    context.ensure_object(dict)["debug"] = debug
+
+
+app.command()(painting.apply)
+app.command()(painting.check)
+app.command()(finding.masks)
+app.command()(finding.segment)
+app.command()(finding.new)
+app.command()(finding.schema)
+app.add_typer(segmenter.app, name="segmenter")
+app.add_typer(models.app, name="models")
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its code."""
+    stop = Stop()
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    try:
+        code = app(standalone_mode=False, prog_name="layered-nst") or 0
+        sys.stdout.flush()
+    except LayeredNstError as error:
+        code = _failed(error, error.exit_code, debug)
+    except typer.Exit as leave:
+        code = leave.exit_code
+    except (KeyboardInterrupt, typer.Abort) as error:
+        code = _failed(error, 130, debug, "interrupted")
+    except (BrokenPipeError, SystemExit):
+        # Typer itself meets a broken pipe with SystemExit, and nothing else here raises that.
+        code = _unread()
+    except Exception as error:
+        code = _failed(error, 130, debug, "interrupted") if stop.asked else _other(error, debug)
+    sys.exit(code)
+
+
+def _unread() -> int:
+    """Whoever read our output, such as ``head``, has seen enough."""
+    # Python flushes once more at exit and would complain again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _other(error: Exception, debug: bool) -> int:
+    if hasattr(error, "exit_code") and hasattr(error, "show"):
+        error.show()
+        return int(error.exit_code)
+    if isinstance(error, MemoryError) or "not enough memory" in str(error):
+        return _failed(error, 3, debug, "out of memory; try a smaller --size")
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return _failed(error, 3, debug, f"{place}{error.strerror or error}")
+    sentence = f"unexpected {type(error).__name__}: {error} (run with --debug to see where)"
+    return _failed(error, 1, debug, sentence)
+
+
+def _failed(error: BaseException, code: int, debug: bool, sentence: str | None = None) -> int:
+    if debug:
+        traceback.print_exception(error)
+    label = "" if code == 130 else "[red]error:[/] "
+    err.print(label + escape(sentence or str(error)), highlight=False)
+    return code

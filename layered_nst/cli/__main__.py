@@ -1,0 +1,5 @@
+"""``python -m layered_nst.cli``."""
+
+from layered_nst.cli import main
+
+main()

@@ -1,0 +1,46 @@
+"""``models``: what there is, and fetching what is not bundled."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from layered_nst.cli.console import out
+from layered_nst.cli.options import WeightsOption
+
+app = typer.Typer(help="List the models, or fetch one.", invoke_without_command=True)
+
+
+@app.callback()
+def models(context: typer.Context, weights: WeightsOption = None) -> None:
+    """List the models: what for, size, license, and whether they are on this machine."""
+    from layered_nst.weights.catalogue import CATALOGUE, is_present
+
+    if context.invoked_subcommand is not None:
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("model", "kind", "here", "MB", "license", "note"):
+        table.add_column(heading, justify="right" if heading == "MB" else "left", overflow="fold")
+    for model in CATALOGUE.values():
+        here = is_present(model.name, weights_dir=weights)
+        where = "bundled" if model.bundled else "yes" if here else "no"
+        table.add_row(
+            model.name, model.kind, where, f"{model.megabytes:.0f}", model.licence, model.note
+        )
+    Console(width=max(out.width, 120)).print(table)
+
+
+@app.command("fetch")
+def fetch_model(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A name that `layered-nst models` lists.")
+    ],
+    weights: WeightsOption = None,
+) -> None:
+    """Download a model's weights, and print where they are."""
+    from layered_nst.weights.catalogue import fetch
+
+    print(fetch(name, weights_dir=weights, progress=True))

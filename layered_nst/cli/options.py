@@ -1,0 +1,58 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+class Quality(StrEnum):
+    """Presets of ``optimize.quality``."""
+
+    DRAFT = "draft"
+    STANDARD = "standard"
+    FINE = "fine"
+
+
+RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe (YAML).")]
+PhotoArgument = Annotated[Path, typer.Argument(metavar="PHOTO", help="Photo.")]
+ContentOption = Annotated[
+    Path | None, typer.Option("--content", "-c", help="Photo, in place of the recipe's own.")
+]
+SizeOption = Annotated[
+    int | None,
+    typer.Option("--size", min=1, max=32768, help="Longest side of the result in px."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override, e.g. regions.sky.strength=0.5."),
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="cpu, cuda, mps, or auto for the fastest there is.")
+]
+WeightsOption = Annotated[
+    Path | None, typer.Option("--weights", metavar="DIR", help="Folder with fetched weights.")
+]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="An empty region is an error, not a note.")
+]
+MaxPixelsOption = Annotated[
+    int | None, typer.Option("--max-pixels", min=1, help="Largest picture that is read, in pixels.")
+]
+StepsOption = Annotated[int | None, typer.Option("--steps", min=0, help="Steps at each level.")]
+QualityOption = Annotated[
+    Quality | None, typer.Option("--quality", help="How long to work on it.", show_default=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
+
+
+def joined_overrides(texts: list[str] | None, **options: Any) -> list[str]:
+    given = [f"optimize.{key}={value}" for key, value in options.items() if value is not None]
+    return [*(texts or ()), *given]
+
+
+def limits(limit: int | None) -> dict[str, Any]:
+    return {} if limit is None else {"max_pixels": limit}

@@ -1,0 +1,108 @@
+"""``segmenter``: train and score one on photos of your own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress
+
+from layered_nst.cli.console import err, printed_notes
+from layered_nst.cli.options import DeviceOption
+
+app = typer.Typer(help="Train and score segmenters on your own photos.", no_args_is_help=True)
+
+
+@app.command("train")
+def train(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder with images/, labels/ and lists.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Weights (.safetensors).")],
+    imagenet: Annotated[
+        Path | None, typer.Option(help="EfficientNet-Lite0 ImageNet weights to start from.")
+    ] = None,
+    epochs: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SIDE:EPOCHS", help="Crop side and epochs; may be given several times."
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=2, help="Crops in a step.")] = 8,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 0,
+    device: DeviceOption = "auto",
+) -> None:
+    """Train the bundled architecture on your own photos and classes.
+
+    DATA holds images/NAME.jpg, labels/NAME.png (class indices, 255 = not labelled), classes.txt,
+    train.txt and val.txt. A run that was stopped goes on where the last epoch ended.
+    """
+    from layered_nst.device import choose_device
+    from layered_nst.segmentation.dataset import read_labelled_photos
+    from layered_nst.segmentation.training import Epoch, TrainingPlan, train_segmenter
+
+    phases: dict[str, Any] = {"phases": _phases(epochs)} if epochs else {}
+    with printed_notes(), Progress(console=err) as bar:
+        task = bar.add_task("epoch", total=None)
+
+        def on_step(step: int, steps: int, loss: float) -> None:
+            bar.update(task, completed=step, total=steps, description=f"loss {loss:.3f}")
+
+        def on_epoch(epoch: Epoch) -> None:
+            bar.console.print(
+                f"epoch {epoch.number}/{epoch.of}  loss {epoch.loss:.3f}  "
+                f"mean IoU {epoch.score.mean_iou:.4f}  accuracy {epoch.score.accuracy:.4f}  "
+                f"best {epoch.best:.4f}",
+                highlight=False,
+            )
+
+        score = train_segmenter(
+            read_labelled_photos(data),
+            output,
+            plan=TrainingPlan(batch=batch, seed=seed, **phases),
+            imagenet=imagenet,
+            device=choose_device(device),
+            on_step=on_step,
+            on_epoch=on_epoch,
+        )
+    print(f"{output}  mean IoU {score.mean_iou:.4f}  accuracy {score.accuracy:.4f}")
+
+
+def _phases(texts: list[str]) -> tuple[tuple[int, int], ...]:
+    try:
+        return tuple((int(side), int(count)) for side, count in (t.split(":") for t in texts))
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"--epochs {' '.join(texts)}: write SIDE:EPOCHS, e.g. 224:8"
+        ) from error
+
+
+@app.command("score")
+def score_command(
+    weights: Annotated[
+        Path, typer.Argument(metavar="WEIGHTS", help="What `segmenter train` wrote.")
+    ],
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder with images/, labels/ and lists.")
+    ],
+    sheet: Annotated[Path, typer.Option(help="Sheet of photos, predicted and true masks.")] = Path(
+        "score.png"
+    ),
+) -> None:
+    """Print accuracy, IoU per class and confusion on val.txt, and write a sheet of masks."""
+    from layered_nst.segmentation.dataset import read_labelled_photos
+    from layered_nst.segmentation.scoring import score_segmenter
+    from layered_nst.segmentation.sheet import score_sheet
+
+    labelled = read_labelled_photos(data)
+    with printed_notes(), Progress(console=err) as bar:
+        task = bar.add_task("scoring", total=len(labelled.val))
+        score = score_segmenter(
+            weights, labelled, on_photo=lambda done, of: bar.update(task, completed=done, total=of)
+        )
+    print(score.table(labelled.classes))
+    print(score.summary())
+    picture = score_sheet(weights, labelled)
+    picture.save(sheet)
+    print(sheet)
