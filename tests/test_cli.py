@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -19,6 +20,7 @@ from rich.console import Console
 from workbench import RECIPE, lay_out, run
 
 from layered_nst import api, cli, recipe, result, strategy
+from layered_nst.cli import display as display_module
 from layered_nst.cli.console import duration, print_json
 from layered_nst.cli.display import Display
 from layered_nst.errors import Interrupted, OutputError
@@ -301,17 +303,17 @@ def test_another_error_after_an_interruption_is_still_an_interruption(
 
     def swallow(*_: Any, **__: Any) -> None:
         try:
-            cli.signal.raise_signal(cli.signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         except KeyboardInterrupt:
             raise ImportError("half an import") from None
 
     monkeypatch.setattr(api, "load", swallow)
     # A shell's background job, as these tests may be, ignores SIGINT.
-    before = cli.signal.signal(cli.signal.SIGINT, cli.signal.default_int_handler)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         ran = run("apply", "look.yaml")
     finally:
-        cli.signal.signal(cli.signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before)
     assert (ran.code, ran.error) == (130, "interrupted")
 
 
@@ -449,7 +451,7 @@ def test_the_bar_fits_a_narrow_terminal_and_does_not_read_names_as_markup(
 ) -> None:
     screen = io.StringIO()
     terminal = Console(file=screen, force_terminal=True, width=80, emoji=False)
-    monkeypatch.setattr(cli, "err", terminal)
+    monkeypatch.setattr(display_module, "err", terminal)
     losses = {f"style.region [/{i}] with a long name.conv1_1": 1.0 for i in range(5)}
     picture = torch.zeros(3, 4, 6)
     with Display(Path("out.png"), quiet=False, preview=False) as display:
