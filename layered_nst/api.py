@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from layered_nst.cache import Cache, open_cache
+from layered_nst.checkpoint import State
 from layered_nst.device import choose_device
-from layered_nst.errors import Interrupted, OutOfMemoryError
+from layered_nst.errors import Interrupted, LayeredNstWarning
+from layered_nst.estimate import footprint
 from layered_nst.features import load_encoder
+from layered_nst.keeping import Keeper, belonging
+from layered_nst.memory import advice, memory_errors, obtainable_bytes
 from layered_nst.optimize import OnProgress, Progress
+from layered_nst.outputs.manifest import Inputs, read_inputs
+from layered_nst.outputs.rerun import Record, read_record
 from layered_nst.picture import MAX_PIXELS, resize
 from layered_nst.plan import Plan, make_plan
 from layered_nst.recipe import Recipe, load_recipe
 from layered_nst.result import Result
-from layered_nst.scene import Scene, resolve, thin_notes
+from layered_nst.scene import Scene, check_looks, resolve, thin_notes
 from layered_nst.strategy import finished, paint
 
 
@@ -32,6 +41,9 @@ def apply(
     strict: bool = False,
     weights_dir: Path | None = None,
     max_pixels: int = MAX_PIXELS,
+    cache: bool | str | Path | Cache = True,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
     on_scene: Callable[[Scene, Plan], None] = lambda *_: None,
     on_progress: OnProgress = lambda _: None,
 ) -> Result:
@@ -40,7 +52,8 @@ def apply(
     Nothing is printed and no global state is touched; calls may run in several threads.
 
     Args:
-        recipe: a path, a mapping or a loaded recipe.
+        recipe: a path, a mapping or a loaded recipe; or a picture made before, or its OUT.json,
+            to run it again.
         content: a path, a Pillow picture or an array (H, W, 3), in place of the recipe's photo.
         size: longest side of the result in px, in place of the recipe's.
         overrides: ``["regions.sky.strength=0.5"]`` or ``{"optimize.seed": 3}``.
@@ -48,6 +61,13 @@ def apply(
         strict: a region that is empty on this photo is an error, not a note.
         weights_dir: folder with weights that are not bundled.
         max_pixels: largest picture that is read.
+        cache: where moments of styles and segmentations are kept for the next time: True for the
+            user's cache directory, False for nowhere, or another folder. It never changes the
+            picture.
+        checkpoint: a file that holds, every ``optimize.checkpoint`` seconds and after Ctrl-C,
+            where the run stands. The result's ``save`` removes it.
+        resume: go on from ``checkpoint`` if it is there: the picture has the same bytes as that
+            of a run without a break.
         on_scene: called once when regions and plan are known, before the optimization.
         on_progress: called after each step.
 
@@ -55,28 +75,34 @@ def apply(
         The picture, its masks and its losses.
 
     Raises:
-        LayeredNstError: one of its kinds, in one sentence. ``Interrupted`` carries the picture so
-            far as ``partial``.
+        LayeredNstError: one of its kinds, in one sentence. ``CheckpointError`` if the checkpoint
+            to resume is broken or of another run; ``Interrupted`` carries the picture so far as
+            ``partial``.
     """
     loaded = load(recipe, content, size=size, overrides=overrides)
     device = choose_device(device)
     options = {"strict": strict, "weights_dir": weights_dir, "max_pixels": max_pixels}
-    scene, plan = prepare(loaded, content, device=device, **options)
+    with memory_errors(lambda: _out_of_memory(loaded, device)):
+        scene, plan = prepare(loaded, content, device=device, cache=cache, **options)
     encoder = load_encoder(loaded.encoder, weights_dir=weights_dir, device=device)
-    scene = replace(scene, notes=scene.notes + thin_notes(scene, encoder, plan))
+    inputs = read_inputs(scene, weights_dir=weights_dir)
+    looks = check_looks(scene, encoder, plan)
+    scene = replace(scene, notes=scene.notes + looks + thin_notes(scene, encoder, plan))
+    keeper = Keeper(
+        None if checkpoint is None else Path(checkpoint),
+        belonging(scene, plan, inputs),
+        every=loaded.optimize.checkpoint,
+    )
+    state = keeper.begin(resume=resume, device=device)
     on_scene(scene, plan)
-    track = _Track(scene, on_progress)
+    track = _Track(scene, on_progress, inputs, keeper, state)
     try:
-        painting = paint(scene, encoder, plan, on_progress=track)
+        with memory_errors(lambda: _out_of_memory(loaded, device, scene)):
+            painted = paint(scene, encoder, plan, on_progress=track, resume=state, keep=track.keep)
+        kept = keeper.write_last()
     except KeyboardInterrupt as stop:
-        raise Interrupted("interrupted", partial=track.partial()) from stop
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise OutOfMemoryError(_out_of_memory(scene)) from error
-    except RuntimeError as error:
-        if "not enough memory" not in str(error) and "DefaultCPUAllocator" not in str(error):
-            raise
-        raise OutOfMemoryError(_out_of_memory(scene)) from error
-    return Result(painting.rgb.cpu(), scene, track.losses, track.seconds)
+        raise track.interrupted() from stop
+    return Result(painted.cpu(), scene, track.losses, track.seconds, inputs=inputs, checkpoint=kept)
 
 
 def load(
@@ -86,12 +112,24 @@ def load(
     size: int | None = None,
     overrides: Sequence[str] | Mapping[str, Any] = (),
 ) -> Recipe:
-    """Load a recipe for ``apply``: a photo given beside it stands in for the recipe's own."""
+    """Load a recipe for ``apply``: a photo given beside it stands in for the recipe's own.
+
+    What has changed since a picture was made is a LayeredNstWarning when it is made again.
+    """
+    record = read_record(Path(recipe)) if isinstance(recipe, str | Path) else None
+    source: Any = recipe if record is None else record.recipe
+    called = "" if record is None else str(record.source)
     if content is None or isinstance(content, str | Path):
-        loaded = load_recipe(recipe, overrides=overrides, content=content)
+        loaded = load_recipe(source, overrides=overrides, content=content, called=called)
     else:
-        loaded = load_recipe(recipe, overrides=_without_photo(overrides))
+        loaded = load_recipe(source, overrides=_without_photo(overrides), called=called)
+    _tell_changes(record, loaded)
     return loaded if size is None else loaded.model_copy(update={"size": _checked_size(size)})
+
+
+def _tell_changes(record: Record | None, loaded: Recipe) -> None:
+    for sentence in () if record is None else record.changes(loaded):
+        warnings.warn(sentence, LayeredNstWarning, stacklevel=4)
 
 
 def _without_photo(overrides: Sequence[str] | Mapping[str, Any]) -> Any:
@@ -109,33 +147,55 @@ _PROBE = {"recipe": 1, "regions": [{"name": "all", "select": "rest", "protect": 
 
 
 def prepare(
-    recipe: Recipe, content: Any = None, *, device: str | torch.device | None = None, **options: Any
+    recipe: Recipe,
+    content: Any = None,
+    *,
+    device: str | torch.device | None = None,
+    cache: bool | str | Path | Cache = True,
+    **options: Any,
 ) -> tuple[Scene, Plan]:
     """Find the regions and settle the plan; nothing is optimized."""
-    scene = resolve(recipe, content, device=choose_device(device), **options)
+    chosen, store = choose_device(device), open_cache(cache)
+    scene = resolve(recipe, content, device=chosen, cache=store, **options)
     return scene, make_plan(recipe.optimize, scene.size)
 
 
 @dataclass
 class _Track:
-    """Keeps the losses of every step and the last picture, whatever the callback does."""
+    """Keeps the losses of every step and the last picture, whatever the callback does.
+
+    Of a resumed run it also has what its earlier part had.
+    """
 
     scene: Scene
     tell: OnProgress
+    inputs: Inputs
+    keeper: Keeper
+    resumed: State | None
 
     def __post_init__(self) -> None:
-        self.losses: list[Mapping[str, float]] = []
+        self.losses = [] if self.resumed is None else [*self.resumed.losses]
         self.last: Progress | None = None
-        self.started = time.monotonic()
+        self.started = time.monotonic() - (0.0 if self.resumed is None else self.resumed.seconds)
 
     def __call__(self, progress: Progress) -> None:
         self.losses.append(progress.losses)
         self.last = progress
         self.tell(progress)
 
+    def keep(self, state: State) -> None:
+        self.keeper(replace(state, losses=tuple(self.losses), seconds=self.seconds))
+
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.started
+
+    def interrupted(self) -> Interrupted:
+        partial = self.partial()
+        with suppress(KeyboardInterrupt):
+            # Whoever hits Ctrl-C again will not wait: the checkpoint before stays.
+            self.keeper.write_last()
+        return Interrupted("interrupted", partial=partial, checkpoint=self.keeper.written)
 
     def partial(self) -> Result | None:
         """The picture so far at the result's size, None before the first step."""
@@ -143,10 +203,13 @@ class _Track:
             return None
         canvas = resize(self.last.picture.clamp(0, 1), self.scene.size)
         rgb = finished(canvas, self.scene).cpu()
-        return Result(rgb, self.scene, self.losses, self.seconds, complete=False)
+        return Result(
+            rgb, self.scene, self.losses, self.seconds, complete=False, inputs=self.inputs
+        )
 
 
-def _out_of_memory(scene: Scene) -> str:
-    height, width = scene.size
-    smaller = max(64, round(max(height, width) / 1.5 / 16) * 16)
-    return f"out of memory at {width}×{height} px; try --size {smaller}"
+def _out_of_memory(recipe: Recipe, device: torch.device, scene: Scene | None = None) -> str:
+    # Before the photo has been read, its form is not known: a square is the worst.
+    size = (recipe.size, recipe.size) if scene is None else scene.size
+    plan = make_plan(recipe.optimize, size)
+    return advice(size, footprint(plan, scene), obtainable_bytes(device))

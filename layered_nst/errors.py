@@ -30,8 +30,16 @@ class ModelError(LayeredNstError, RuntimeError):
     """A model's weights are missing, broken or of another kind."""
 
 
+class LibraryError(LayeredNstError, ValueError):
+    """A style library is missing, broken, of another version or encoder, or lacks a look."""
+
+
 class DataError(LayeredNstError, ValueError):
     """Training data is missing or malformed."""
+
+
+class CheckpointError(LayeredNstError, ValueError):
+    """A checkpoint is missing, broken or belongs to another run."""
 
 
 class OutputError(LayeredNstError, OSError):
@@ -47,13 +55,18 @@ class OutOfMemoryError(LayeredNstError, MemoryError):
 
 
 class Interrupted(LayeredNstError):  # noqa: N818 - stopping is what the user wanted
-    """The user stopped the run; ``partial`` is the result so far, None before the first step."""
+    """The user stopped the run.
+
+    Attributes:
+        partial: the result so far, None before the first step.
+        checkpoint: the file that a later run can go on from, None without one.
+    """
 
     exit_code = 130
 
-    def __init__(self, sentence: str, *, partial: Any = None) -> None:
+    def __init__(self, sentence: str, *, partial: Any = None, checkpoint: Any = None) -> None:
         super().__init__(sentence)
-        self.partial = partial
+        self.partial, self.checkpoint = partial, checkpoint
 
 
 class DeviceError(LayeredNstError, ValueError):

@@ -11,10 +11,12 @@ from layered_nst.features import Encoder
 from layered_nst.picture import fit_within
 from layered_nst.plan import Plan
 from layered_nst.scene import Scene
-from layered_nst.styles import stroke_side
+from layered_nst.strategy import stages
+from layered_nst.styles import pictures_of, stroke_side
 
 # Peaks of whole runs were measured at 64 to 768 px (64 px: 1.06 GB, 512 px: 1.59 GB, 768 px:
 # 2.39 GB); these agree with all of them to 7 %.
+TOLERANCE = 1.07
 BYTES_AT_REST = 1.0e9
 BYTES_PER_PIXEL = 3300
 # A picture that was read stays in memory as float32 with alpha, beside what its decoder held.
@@ -47,18 +49,42 @@ def estimate(scene: Scene, plan: Plan, encoder: Encoder) -> Estimate:
         encoder: on the same device.
     """
     pixels = [_area(fit_within(scene.size, level.longest)) for level in plan.levels]
-    steps = sum(level.steps * area for level, area in zip(plan.levels, pixels, strict=True))
-    once = FORWARD_SHARE * (sum(pixels) + _style_pixels(scene, plan))
+    parts = stages(scene, plan)
+    once = FORWARD_SHARE * len(parts) * (sum(pixels) + _style_pixels(scene, plan))
+    steps = sum(stage.work for stage in parts)
     seconds = (STEP_OVER_PASSES * steps + once) * _seconds_per_pixel(plan, encoder, scene)
-    return Estimate(seconds, _memory(scene, plan, max(pixels)))
+    return Estimate(seconds, footprint(plan, scene).bytes(max(pixels)))
 
 
-def _memory(scene: Scene, plan: Plan, largest: int) -> float:
-    read = [style.rgb for blend in scene.styles.values() for style in blend]
-    sides = [scene.photo.size, *((rgb.shape[1], rgb.shape[2]) for rgb in read)]
+@dataclass(frozen=True)
+class Footprint:
+    """Memory of a run: so many bytes, and so many more for each pixel of the finest level."""
+
+    at_rest: float
+    per_pixel: float
+
+    def bytes(self, pixels: float) -> float:
+        """Peak memory of a run of so many pixels."""
+        return self.at_rest + self.per_pixel * pixels
+
+    def pixels(self, memory: float) -> float:
+        """Pixels that fit into so many bytes; negative if not even none do."""
+        return (memory - self.at_rest) / self.per_pixel
+
+
+def footprint(plan: Plan, scene: Scene | None = None) -> Footprint:
+    """The memory of a run, less the pictures that it reads if it has no scene yet."""
     remembered = plan.history if plan.optimizer == "lbfgs" else 2
     per_pixel = BYTES_PER_PIXEL + BYTES_PER_PIXEL_AND_STEP_REMEMBERED * remembered
-    return BYTES_AT_REST + per_pixel * largest + BYTES_PER_PIXEL_READ * sum(map(_area, sides))
+    return Footprint(BYTES_AT_REST + BYTES_PER_PIXEL_READ * _pixels_read(scene), per_pixel)
+
+
+def _pixels_read(scene: Scene | None) -> int:
+    if scene is None:
+        return 0
+    read = [style.rgb for blend in scene.styles.values() for style in pictures_of(blend)]
+    sides = [scene.photo.size, *((rgb.shape[1], rgb.shape[2]) for rgb in read)]
+    return sum(map(_area, sides))
 
 
 def _style_pixels(scene: Scene, plan: Plan) -> int:
@@ -70,7 +96,7 @@ def _style_pixels(scene: Scene, plan: Plan) -> int:
         )
         for level in plan.levels
         for name, scale in scales.items()
-        for style in scene.styles[name]
+        for style in pictures_of(scene.styles[name])
     )
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from layered_nst import api
 from layered_nst.device import choose_device
 from layered_nst.errors import OutputError
+from layered_nst.features import contour_map, load_encoder
 from layered_nst.picture import (
     MAX_PIXELS,
     Picture,
@@ -30,6 +31,9 @@ from layered_nst.segmentation.overlay import overlay
 
 # A class that wins fewer pixels than this is a slip of the segmenter, not something to show.
 SMALLEST_SHARE = 0.002
+CONTOURS = ("fused", *(f"scale-{number}" for number in range(1, 6)))
+# Fine enough for any outline; the network was trained on photos of 481 px.
+CONTOURS_SIDE = 1024
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,40 @@ def photo_masks(
     return Findings(picture.rgb, tuple(seen.classes[i] for i in kept), masks)
 
 
+def photo_contours(
+    photo: Path, *, size: int | None = None, max_pixels: int = MAX_PIXELS
+) -> dict[str, Tensor]:
+    """The contours that the bundled network sees in a photo.
+
+    Args:
+        photo: a picture; transparent pixels take the colors around them.
+        size: longest side in px; the photo's own up to 1024 px if not given.
+        max_pixels: largest picture that is read.
+
+    Returns:
+        Probabilities of a contour by name, each of shape (H, W): ``fused``, and ``scale-1`` to
+        ``scale-5``, fine to coarse.
+    """
+    device = choose_device(None)
+    picture = _at_size(read_picture(photo, max_pixels=max_pixels), size or CONTOURS_SIDE)
+    rgb = bleed_under_alpha(picture.rgb, picture.alpha).to(device)
+    seen = contour_map(load_encoder("hed-vgg16", device=device), rgb).cpu()
+    return dict(zip(CONTOURS, seen, strict=True))
+
+
+def write_contours(found: Mapping[str, Tensor], folder: Path) -> list[Path]:
+    """Write ``NAME.png`` for each map of ``photo_contours``, white where a contour is.
+
+    Raises:
+        OutputError: the folder cannot be made or written to.
+    """
+    _make_folder(folder)
+    paths = [folder / f"{name}.png" for name in found]
+    for path, contours in zip(paths, found.values(), strict=True):
+        write_picture(path, contours.expand(3, -1, -1))
+    return paths
+
+
 def _at_size(picture: Picture, longest: int) -> Picture:
     if max(picture.size) <= longest:
         return picture
@@ -101,14 +139,18 @@ def write_masks(found: Findings, folder: Path) -> list[Path]:
     Raises:
         OutputError: the folder cannot be made or written to.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made a folder ({error.strerror})") from error
+    _make_folder(folder)
     paths = [folder / f"{stem}.png" for stem in _stems(found.names)]
     for path, mask in zip(paths, found.masks, strict=True):
         write_picture(path, mask.expand(3, -1, -1))
     return [*paths, write_overlay(found, folder / "overlay.png")]
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made a folder ({error.strerror})") from error
 
 
 def _stems(names: Sequence[str]) -> list[str]:

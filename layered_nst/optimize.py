@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from layered_nst.checkpoint import Keep, State
 from layered_nst.features import Encoder, contour_logits
 from layered_nst.features.contours import contour_layers
 from layered_nst.losses import (
@@ -24,14 +26,19 @@ from layered_nst.moments import Columns, Moments, columns, region_moments
 from layered_nst.picture import fit_within, resize
 from layered_nst.plan import Level, Plan
 from layered_nst.regions.layers import layer_masks
-from layered_nst.styles import StylePicture, stroke_side, style_moments
+from layered_nst.styles import PictureMoments, Style, picture_moments, stroke_side, style_moments
 
 RANGE_WEIGHT = 100.0
 PATIENCE = 10
 # L-BFGS without a line search may overshoot and come back; past this factor it does not.
 EXPLODED = 4.0
-CONTOUR_SCALES = 3
+# The first side output sees grain as contours, and holding it drew a grid over the product; the
+# last one hardly sees where they are.
+CONTOUR_SIDES = (2, 3, 4)
+# Encoders without HED's heads hold contours by the Laplacian of Li et al. 2017. More than this
+# shows the squares that it pools by, and it keeps lines less well than the side outputs.
 LAPLACIAN_POOLS = (4, 16)
+LAPLACIAN_WEIGHT = 0.2
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class PaintedRegion:
     """A region that takes part in the optimization.
 
     Attributes:
-        name: of the recipe.
+        name: of the recipe; regions of one name report one loss.
         mask: its share of every pixel, shape (H, W) in [0, 1].
         styles: the blend it gets; empty for a region that keeps the photo.
         strength, scale, content, contour: of the recipe.
@@ -47,7 +54,7 @@ class PaintedRegion:
 
     name: str
     mask: Tensor
-    styles: Sequence[StylePicture] = ()
+    styles: Sequence[Style] = ()
     strength: float = 1.0
     scale: float = 1.0
     content: float = 1.0
@@ -64,6 +71,7 @@ class Problem:
         start: where the optimization starts, shape (3, H, W).
         regions: the painted regions.
         frozen: how far each pixel keeps ``start``, shape (H, W); 1 never moves.
+        moments: gives the moments of each style picture.
     """
 
     content: Tensor
@@ -71,6 +79,7 @@ class Problem:
     start: Tensor
     regions: Sequence[PaintedRegion]
     frozen: Tensor
+    moments: PictureMoments = picture_moments
 
 
 @dataclass(frozen=True)
@@ -141,6 +150,7 @@ class Objective:
                 self.layers,
                 longest=stroke_side(max(size), region.scale),
                 pooling=self.plan.pooling,
+                of=problem.moments,
             )
             for region in self.regions
         ]
@@ -161,13 +171,16 @@ class Objective:
 
     def _prepare_contours(self, problem: Problem, size: tuple[int, int]) -> None:
         weight = _laid_out(self.regions, [r.contour for r in self.regions])
+        drawn = [r.mask.mean() for r in self.regions if r.contour > 0]
+        # Like the style's, the pull of contours is the same on every pixel of a region of any size.
+        self.contour_pull = self.plan.contour * float(sum(drawn))
         self.contour_layers: tuple[str, ...] = ()
-        if not bool((weight > 0).any()):
+        if not self.contour_pull:
             return
         self.photo = resize(problem.photo, size)[None]
         self.edge_weight = _area(weight[None], size)[0]
         if self.encoder.has_contours:
-            self.contour_layers = contour_layers(self.encoder, CONTOUR_SCALES)
+            self.contour_layers = contour_layers(self.encoder, CONTOUR_SIDES)
             with torch.no_grad():
                 features = self.encoder(self.photo, self.contour_layers, pooling=self.plan.pooling)
                 self.contours = [side.sigmoid() for side in contour_logits(self.encoder, features)]
@@ -196,10 +209,9 @@ class Objective:
         for layer in self.layers:
             mean, second = region_moments(features[layer], self.columns[layer])
             losses = self.pull[layer] * style_losses(mean, second, *self.targets[layer])
-            terms |= {
-                f"style.{region.name}.{layer}": loss
-                for region, loss in zip(self.regions, losses.unbind(), strict=True)
-            }
+            for region, loss in zip(self.regions, losses.unbind(), strict=True):
+                name = f"style.{region.name}.{layer}"
+                terms[name] = terms[name] + loss if name in terms else loss
         return terms
 
     def _content_terms(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -211,17 +223,19 @@ class Objective:
         }
 
     def _contour_terms(self, picture: Tensor, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        if not hasattr(self, "photo"):
-            return {}
-        terms = {
-            f"contour.laplacian_{pool}": laplacian_loss(picture, self.photo, self.edge_weight, pool)
-            for pool in LAPLACIAN_POOLS
-        }
         if self.contour_layers:
             seen = {layer: features[layer] for layer in self.contour_layers}
             logits = contour_logits(self.encoder, seen)
-            terms["contour.sides"] = contour_loss(logits, self.contours, self.contour_weight)
-        return terms
+            loss = contour_loss(logits, self.contours, self.contour_weight)
+            return {"contour.sides": self.contour_pull * loss}
+        if not self.contour_pull:
+            return {}
+        return {
+            f"contour.laplacian_{pool}": LAPLACIAN_WEIGHT
+            * self.contour_pull
+            * laplacian_loss(picture, self.photo, self.edge_weight, pool)
+            for pool in LAPLACIAN_POOLS
+        }
 
 
 def _is_painted(region: PaintedRegion) -> bool:
@@ -249,6 +263,8 @@ def optimize(
     *,
     stage: str = "joint",
     on_progress: OnProgress = lambda _: None,
+    resume: State | None = None,
+    keep: Keep = lambda _: None,
 ) -> Tensor:
     """Optimize the pixels through all levels of the plan.
 
@@ -258,19 +274,20 @@ def optimize(
         plan: levels, weights, optimizer.
         stage: named in the progress.
         on_progress: called after each step.
+        resume: a state of this stage to go on from; the steps behind it are not repeated.
+        keep: called after ``on_progress`` with the state that ``resume`` takes.
 
     Returns:
         The picture, shape (3, H, W), clamped to [0, 1]; frozen pixels are those of ``start``.
     """
     if not any(_is_painted(region) for region in problem.regions):
         return problem.start.clone()
-    clock = _Clock(plan, problem)
-    canvas = resize(problem.start, fit_within(_size(problem.start), plan.levels[0].longest))
-    if plan.start == "noise":
-        canvas = _noise(canvas, plan.seed)
-    for number, level in enumerate(plan.levels, 1):
+    first = 1 if resume is None else resume.level
+    clock = _Clock(plan, problem, behind=0.0 if resume is None else resume.seconds)
+    canvas = _beginning(problem, plan) if resume is None else resume.picture[0]
+    for number, level in enumerate(plan.levels[first - 1 :], first):
         size = fit_within(_size(problem.start), level.longest)
-        canvas = _at_level(canvas, problem, size, detailed=plan.start != "noise")
+        canvas = at_level(canvas, problem, size, detailed=plan.start != "noise")
         canvas = _optimize_level(
             encoder,
             problem,
@@ -278,16 +295,29 @@ def optimize(
             canvas,
             level,
             _reporter(stage, number, plan, size, clock, on_progress),
+            resume if number == first else None,
+            _keeper(stage, number, keep),
         )
     return canvas
+
+
+def _beginning(problem: Problem, plan: Plan) -> Tensor:
+    canvas = resize(problem.start, fit_within(_size(problem.start), plan.levels[0].longest))
+    return _noise(canvas, plan.seed) if plan.start == "noise" else canvas
 
 
 def _size(picture: Tensor) -> tuple[int, int]:
     return picture.shape[1], picture.shape[2]
 
 
-def _at_level(canvas: Tensor, problem: Problem, size: tuple[int, int], *, detailed: bool) -> Tensor:
+def at_level(canvas: Tensor, problem: Problem, size: tuple[int, int], *, detailed: bool) -> Tensor:
     """Enlarge a canvas and give it the detail that the start has at this size and it cannot have.
+
+    Args:
+        canvas: shape (3, h, w).
+        problem: its start and regions.
+        size: height and width wanted.
+        detailed: False where the start's detail is not to be seen, as after noise.
 
     Without it whatever is finer than the coarser level has to be found again from the content
     features alone, which keep forms but no edges: facades and faces came out smeared.
@@ -313,6 +343,8 @@ def _optimize_level(
     canvas: Tensor,
     level: Level,
     report: Callable[[int, Mapping[str, Tensor], Tensor, bool], None],
+    resume: State | None,
+    keep: Callable[[int, _Descent], None],
 ) -> Tensor:
     size = _size(canvas)
     objective = Objective(encoder, problem, plan, size)
@@ -320,11 +352,14 @@ def _optimize_level(
     held = resize(problem.start, size)
     picture = canvas.lerp(held, frozen)[None].contiguous().requires_grad_()
     descent = _Descent(picture, plan, objective, free=1 - frozen)
-    for step in range(1, level.steps + 1):
-        terms = descent.step()
-        report(step, terms, picture, descent.settled)
+    if resume is not None:
+        descent.restore(resume)
+    for step in range(1 if resume is None else resume.step + 1, level.steps + 1):
         if descent.settled:
             break
+        terms = descent.step()
+        report(step, terms, picture, descent.settled)
+        keep(step, descent)
     return descent.result()[0].clamp(0, 1).lerp(held, (frozen >= 1).to(frozen))
 
 
@@ -395,6 +430,26 @@ class _Descent:
         lowest = min(self.totals, default=float("inf"))
         return self.picture.detach() if total <= lowest else self.good
 
+    def state(self, stage: str, level: int, step: int) -> State:
+        """All that the next step depends on, out of its reach."""
+        descent = {
+            "good": self.good,
+            "totals": list(self.totals),
+            "terms": dict(self.terms),
+            "learning_rate": self.learning_rate,
+            "optimizer": _apart(self.optimizer.state_dict()),
+        }
+        return State(stage, level, step, self.picture.detach().clone(), descent)
+
+    def restore(self, state: State) -> None:
+        """Go back to where ``state`` was taken."""
+        with torch.no_grad():
+            self.picture.copy_(state.picture)
+        self.good, self.totals = state.descent["good"], list(state.descent["totals"])
+        self.terms, self.learning_rate = state.descent["terms"], state.descent["learning_rate"]
+        self._restart()
+        self.optimizer.load_state_dict(_apart(state.descent["optimizer"]))
+
     @property
     def settled(self) -> bool:
         if len(self.totals) <= PATIENCE:
@@ -403,16 +458,34 @@ class _Descent:
         return then - now < self.plan.tolerance * then
 
 
+def _apart(value: Any) -> Any:
+    """A copy of an optimizer's state that no further step writes into.
+
+    The tensors in lists are the history of L-BFGS: large, and only ever put in and taken out.
+    """
+    if isinstance(value, dict):
+        return {key: _apart(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return list(value)
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def work(plan: Plan, size: tuple[int, int]) -> list[int]:
+    """Steps times pixels of each level for a picture of this height and width."""
+    sizes = [fit_within(size, level.longest) for level in plan.levels]
+    return [
+        level.steps * height * width
+        for level, (height, width) in zip(plan.levels, sizes, strict=True)
+    ]
+
+
 class _Clock:
     """Time left, from the pixels that steps have cost so far."""
 
-    def __init__(self, plan: Plan, problem: Problem) -> None:
+    def __init__(self, plan: Plan, problem: Problem, *, behind: float) -> None:
         size = _size(problem.start)
-        self.work = [
-            level.steps * fit_within(size, level.longest)[0] * fit_within(size, level.longest)[1]
-            for level in plan.levels
-        ]
-        self.started = time.monotonic()
+        self.work = work(plan, size)
+        self.started = time.monotonic() - behind
 
     def done(self, level: int, share: float) -> float:
         return (sum(self.work[: level - 1]) + share * self.work[level - 1]) / sum(self.work)
@@ -445,6 +518,13 @@ def _reporter(
         )
 
     return report
+
+
+def _keeper(stage: str, level: int, keep: Keep) -> Callable[[int, _Descent], None]:
+    def kept(step: int, descent: _Descent) -> None:
+        keep(descent.state(stage, level, step))
+
+    return kept
 
 
 def region_losses(losses: Mapping[str, float]) -> dict[str, float]:

@@ -52,7 +52,7 @@ class Plan:
 
     Attributes:
         levels: coarse to fine; the last has the result's size.
-        style, content, total_variation: weights of the losses.
+        style, content, contour, total_variation: weights of the losses.
         layers, content_layers: weights of the encoder's layers, normalized to sum 1.
         area_exponent: γ, how a region's pull depends on its share of the picture.
         pooling: ``max`` or ``average``.
@@ -65,6 +65,7 @@ class Plan:
     levels: tuple[Level, ...]
     style: float
     content: float
+    contour: float
     total_variation: float
     layers: Mapping[str, float]
     content_layers: Mapping[str, float]
@@ -84,6 +85,7 @@ def make_plan(optimize: Optimize, size: tuple[int, int]) -> Plan:
         levels=_levels(optimize, max(size)),
         style=_default(optimize.style, 30.0),
         content=_default(optimize.content, 2.0),
+        contour=_default(optimize.contour, 20.0),
         total_variation=_default(optimize.total_variation, 20.0),
         layers=_normalized(optimize.layers or STYLE_LAYERS),
         content_layers=_normalized(optimize.content_layers or CONTENT_LAYERS),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from layered_nst import regions
+from layered_nst import ramps, regions
+from layered_nst.cache import Cache
 from layered_nst.color import color_moments, move_colors
-from layered_nst.errors import PictureError, RecipeError, RegionError
+from layered_nst.errors import RecipeError, RegionError
 from layered_nst.features import Encoder
+from layered_nst.library import LibraryStyle, check_styles, read_style
 from layered_nst.optimize import PaintedRegion, Problem
 from layered_nst.picture import (
     MAX_PIXELS,
@@ -24,12 +27,21 @@ from layered_nst.picture import (
     read_picture,
     resize_picture,
 )
-from layered_nst.picture import resize as resize_tensor
 from layered_nst.plan import Plan
-from layered_nst.recipe import Recipe, Region, StyleSource
-from layered_nst.regions import RegionMasks, build_masks, thin_layers
+from layered_nst.recipe import MaskSelector, Recipe, Region, StyleSource, find_look
+from layered_nst.regions import RegionMasks, build_masks, is_drawn, thin_layers
+from layered_nst.remembered import RememberedMoments, remembered_segmentation
 from layered_nst.segmentation import Segmentation, Segmenter, load_segmenter, segment
-from layered_nst.styles import StylePicture, style_color, with_colors
+from layered_nst.stylefiles import read_style_picture
+from layered_nst.styles import (
+    PictureMoments,
+    Style,
+    picture_moments,
+    stroke_side,
+    style_color,
+    weighing,
+    with_colors,
+)
 
 # A mean over fewer pixels than this says nothing about a region's colors.
 FEWEST_PIXELS = 16.0
@@ -50,15 +62,20 @@ class Scene:
         styles: the blend of each region of the recipe, as the encoder will see it.
         notes: sentences for the user.
         segmentation: what the segmenter saw, if a selector asked.
+        ramps: for each region whose styles flow into one another, the share of each style at
+            every pixel, shape (S, H, W), sum 1.
+        moments: gives the moments of each style picture.
     """
 
     recipe: Recipe
     photo: Picture
     picture: Picture
     masks: RegionMasks
-    styles: dict[str, list[StylePicture]]
+    styles: dict[str, list[Style]]
     notes: tuple[str, ...]
     segmentation: Segmentation | None = None
+    ramps: dict[str, Tensor] = field(default_factory=dict)
+    moments: PictureMoments = picture_moments
 
     @property
     def size(self) -> tuple[int, int]:
@@ -96,6 +113,7 @@ def resolve(
     weights_dir: Path | None = None,
     device: torch.device | str = "cpu",
     max_pixels: int = MAX_PIXELS,
+    cache: Cache | None = None,
 ) -> Scene:
     """Read the photo and the styles and find the regions.
 
@@ -104,25 +122,49 @@ def resolve(
         content: a path, a Pillow picture or an array, in place of the recipe's photo.
         strict: an empty region is an error, not a note.
         max_pixels: largest picture that is read.
+        cache: where moments of styles and the segmentation are kept for the next time.
 
     Raises:
-        RecipeError, PictureError, RegionError, ModelError: whatever is at fault, in one sentence.
+        RecipeError, PictureError, RegionError, ModelError, LibraryError: whatever is at fault, in
+            one sentence.
     """
     photo = _read_content(recipe, content, max_pixels)
     picture = resize_picture(photo, fit_within(photo.size, recipe.size))
     rgb = bleed_under_alpha(picture.rgb, picture.alpha).to(device)
     alpha = None if picture.alpha is None else picture.alpha.to(device)
     picture = replace(picture, rgb=rgb, alpha=alpha)
-    seen = _Eyes(recipe, photo, picture, weights_dir, device)
+    seen = _Eyes(recipe, photo, picture, weights_dir, device, cache)
     masks = build_masks(
-        recipe.regions, picture=picture, segment=seen, strict=strict, photo_size=photo.size
+        recipe.regions,
+        picture=picture,
+        segment=seen,
+        strict=strict,
+        photo_size=photo.size,
+        refined=[region.name for region in recipe.regions if _is_refined(region, recipe)],
     )
-    styles = {r.name: _styles(r, picture, masks, device, max_pixels) for r in recipe.regions}
+    shelf = _Shelf(device, max_pixels)
+    styles = {r.name: _styles(r, picture, masks, shelf) for r in recipe.regions}
     visible = 1.0 if alpha is None else alpha
     painted = [m for n, m in zip(masks.names, masks.masks, strict=True) if styles.get(n)]
     if not any(bool((mask * visible > 0).any()) for mask in painted):
         raise RegionError("no region with a style covers anything of this photo: nothing to paint")
-    return Scene(recipe, photo, picture, masks, styles, masks.notes, seen.segmentation)
+    return Scene(
+        recipe=recipe,
+        photo=photo,
+        picture=picture,
+        masks=masks,
+        styles=styles,
+        notes=masks.notes,
+        segmentation=seen.segmentation,
+        ramps=_ramps(recipe, picture, masks, photo.size),
+        moments=RememberedMoments(cache),
+    )
+
+
+def _is_refined(region: Region, recipe: Recipe) -> bool:
+    if region.refine is not None:
+        return region.refine
+    return recipe.is_painted_first(region) and is_drawn(region.select)
 
 
 def _read_content(recipe: Recipe, content: Any, max_pixels: int) -> Picture:
@@ -142,20 +184,27 @@ class _Eyes:
         picture: Picture,
         weights_dir: Path | None,
         device: torch.device | str,
+        cache: Cache | None,
     ) -> None:
         self._recipe, self._photo, self._picture = recipe, photo, picture
-        self._weights_dir, self._device = weights_dir, device
+        self._weights_dir, self._device, self._cache = weights_dir, device, cache
         self.segmentation: Segmentation | None = None
 
     def __call__(self) -> Segmentation:
         if self.segmentation is None:
-            segmenter: Segmenter = load_segmenter(
-                self._recipe.segmentation, weights_dir=self._weights_dir, device=self._device
+            view, spec = self._view(), self._recipe.segmentation
+            seen = remembered_segmentation(
+                self._cache, spec, view, lambda: self._look(view), weights_dir=self._weights_dir
             )
-            seen = segment(segmenter, self._view())
             shares = F.adaptive_avg_pool2d(seen.probabilities[None], self._picture.size)[0]
             self.segmentation = replace(seen, probabilities=shares)
         return self.segmentation
+
+    def _look(self, view: Tensor) -> Segmentation:
+        segmenter: Segmenter = load_segmenter(
+            self._recipe.segmentation, weights_dir=self._weights_dir, device=self._device
+        )
+        return segment(segmenter, view)
 
     def _view(self) -> Tensor:
         side = min(max(self._photo.size), SEGMENTED_SIDE)
@@ -165,15 +214,31 @@ class _Eyes:
         return bleed_under_alpha(view.rgb, view.alpha).to(self._device)
 
 
-def _styles(
-    region: Region,
-    picture: Picture,
-    masks: RegionMasks,
-    device: torch.device | str,
-    max_pixels: int,
-) -> list[StylePicture]:
-    used = [source for source in region.style if source.weight > 0]
-    styles = [_read_style(source, device, max_pixels) for source in used]
+class _Shelf:
+    """Reads styles, each only once however many regions name it."""
+
+    def __init__(self, device: torch.device | str, max_pixels: int) -> None:
+        self._device, self._max_pixels = device, max_pixels
+        self._styles: dict[tuple[str, Path | None], Style] = {}
+
+    def __call__(self, source: StyleSource) -> Style:
+        key = (source.library or str(source.image), source.mask)
+        if key not in self._styles:
+            self._styles[key] = self._read(source)
+        return weighing(self._styles[key], source.weight)
+
+    def _read(self, source: StyleSource) -> Style:
+        if source.library is not None:
+            path, look = find_look(source.library, Path.cwd())
+            return read_style(path, look, device=self._device)
+        assert source.image is not None  # the recipe has one or the other
+        return read_style_picture(
+            source.image, source.mask, device=self._device, max_pixels=self._max_pixels
+        )
+
+
+def _styles(region: Region, picture: Picture, masks: RegionMasks, shelf: _Shelf) -> list[Style]:
+    styles = [shelf(source) for source in _used(region)]
     mask = masks.masks[masks.names.index(region.name)]
     weight = mask if picture.alpha is None else mask * picture.alpha
     if not styles or float(weight.sum()) < FEWEST_PIXELS:
@@ -181,32 +246,60 @@ def _styles(
     return with_colors(styles, picture.rgb, weight, color=region.color)
 
 
-def _read_style(source: StyleSource, device: torch.device | str, max_pixels: int) -> StylePicture:
-    if source.image is None:
-        raise RecipeError(
-            f"style library {source.library}: libraries of styles are not read by this version; "
-            "name the pictures with image:"
-        )
-    picture = read_picture(source.image, max_pixels=max_pixels)
-    mask = torch.ones(picture.size) if picture.alpha is None else picture.alpha
-    if source.mask is not None:
-        mask = mask * _style_mask(source.mask, picture, max_pixels)
-    if not bool((mask > 0).any()):
-        raise PictureError(f"{source.image}: its mask or alpha leaves nothing of it")
-    rgb = bleed_under_alpha(picture.rgb, picture.alpha)
-    return StylePicture(rgb.to(device), mask.to(device), source.weight, str(source.image))
+def _used(region: Region) -> list[StyleSource]:
+    return [source for source in region.style if source.weight > 0]
 
 
-def _style_mask(path: Path, style: Picture, max_pixels: int) -> Tensor:
-    mask = read_picture(path, max_pixels=max_pixels)
-    (height, width), (wanted_height, wanted_width) = mask.size, style.size
-    if abs(height * wanted_width / width - wanted_height) > 1 + wanted_width / width:
-        raise PictureError(
-            f"{path}: {width}×{height} px does not have the shape of its style, "
-            f"{wanted_width}×{wanted_height} px"
-        )
-    grey = mask.rgb.mean(0) if mask.alpha is None else mask.rgb.mean(0) * mask.alpha
-    return resize_tensor(grey, style.size)
+def _ramps(
+    recipe: Recipe, picture: Picture, masks: RegionMasks, photo_size: tuple[int, int]
+) -> dict[str, Tensor]:
+    """The shares of styles, for the regions where they differ from place to place."""
+    found = {}
+    for region in recipe.regions:
+        sources = _used(region)
+        weights = [source.weight for source in sources]
+        if region.blend is not None:
+            mask = masks.masks[masks.names.index(region.name)]
+            found[region.name] = ramps.shares_along(region.blend, mask, weights)
+        elif any(source.weight_mask for source in sources):
+            drawn = [_weight_mask(source, picture, photo_size) for source in sources]
+            found[region.name] = ramps.shares_by_masks(drawn, weights)
+    return found
+
+
+def _weight_mask(
+    source: StyleSource, picture: Picture, photo_size: tuple[int, int]
+) -> Tensor | None:
+    if source.weight_mask is None:
+        return None
+    return regions.select(
+        MaskSelector(mask=source.weight_mask),
+        picture=picture,
+        segment=_no_segmentation,
+        photo_size=photo_size,
+    )
+
+
+def _no_segmentation() -> Segmentation:
+    raise AssertionError("a mask asks for no classes")
+
+
+def check_looks(scene: Scene, encoder: Encoder, plan: Plan) -> tuple[str, ...]:
+    """See, before the work, whether the looks of libraries can be had as the plan needs them.
+
+    Returns:
+        Sentences about looks whose moments are interpolated.
+
+    Raises:
+        LibraryError: a look was made with another encoder or pooling, or lacks a layer or size.
+    """
+    notes: dict[str, None] = {}
+    for region in scene.recipe.regions:
+        sides = [stroke_side(level.longest, region.scale) for level in plan.levels]
+        looks = [s for s in scene.styles[region.name] if isinstance(s, LibraryStyle)]
+        check_styles(looks, encoder, plan.layers, sides=sides, pooling=plan.pooling)
+        notes |= dict.fromkeys(n for look in looks for n in look.notes(sides))
+    return tuple(notes)
 
 
 def thin_notes(scene: Scene, encoder: Encoder, plan: Plan) -> tuple[str, ...]:
@@ -228,7 +321,12 @@ def problem(scene: Scene, plan: Plan) -> Problem:
 
     Transparent pixels belong to no region here, so that they enter no statistic.
     """
-    painted = [_painted(region, scene) for region in scene.recipe.regions if region.style]
+    painted = [
+        part
+        for region in scene.recipe.regions
+        if region.style
+        for part in _painted(region, scene, plan)
+    ]
     moved = _moved_colors(scene)
     start = scene.picture.rgb if plan.start == "content" else moved
     return Problem(
@@ -237,19 +335,32 @@ def problem(scene: Scene, plan: Plan) -> Problem:
         start=start.lerp(scene.picture.rgb, scene.kept),
         regions=painted,
         frozen=torch.maximum(scene.kept, 1 - scene.visible.ceil()),
+        moments=scene.moments,
     )
 
 
-def _painted(region: Region, scene: Scene) -> PaintedRegion:
-    return PaintedRegion(
+def _painted(region: Region, scene: Scene, plan: Plan) -> Sequence[PaintedRegion]:
+    """A region, in parts if its styles flow into one another."""
+    whole = PaintedRegion(
         name=region.name,
         mask=scene.mask(region.name) * scene.visible,
         styles=scene.styles[region.name],
         strength=region.strength,
         scale=region.scale,
         content=region.content,
-        contour=region.contour,
+        contour=_contour(region, scene.recipe),
     )
+    shares = scene.ramps.get(region.name)
+    if shares is None:
+        return [whole]
+    return ramps.split(whole, shares, area_exponent=plan.area_exponent)
+
+
+def _contour(region: Region, recipe: Recipe) -> float:
+    """A product that is painted first keeps its drawing unless the recipe says otherwise."""
+    if region.contour is not None:
+        return region.contour
+    return 1.0 if recipe.is_painted_first(region) else 0.0
 
 
 def _moved_colors(scene: Scene) -> Tensor:
@@ -267,7 +378,9 @@ def _moved(region: Region, scene: Scene) -> Tensor:
     photo, weight = scene.picture.rgb, scene.mask(region.name) * scene.visible
     if float(weight.sum()) < FEWEST_PIXELS:
         return photo
-    target = style_color(scene.styles[region.name])
-    return move_colors(
-        photo, color_moments(photo, weight), target, amount=min(1.0, region.strength)
-    )
+    source, amount = color_moments(photo, weight), min(1.0, region.strength)
+    styles, shares = scene.styles[region.name], scene.ramps.get(region.name)
+    if shares is None:
+        return move_colors(photo, source, style_color(styles), amount=amount)
+    moved = [move_colors(photo, source, style.color(), amount=amount) for style in styles]
+    return (torch.stack(moved) * shares[:, None]).sum(0)

@@ -1,31 +1,128 @@
-"""How a picture is painted: all regions at once, or the product first."""
+"""How a picture is painted: all regions at once, or the product first and the styles around it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import accumulate
 
+import torch
 from torch import Tensor
 
+from layered_nst.checkpoint import DONE, Keep, State
 from layered_nst.color import restore_chroma
-from layered_nst.errors import RecipeError
 from layered_nst.features import Encoder
-from layered_nst.optimize import OnProgress, optimize
-from layered_nst.plan import Plan
+from layered_nst.optimize import (
+    OnProgress,
+    PaintedRegion,
+    Problem,
+    Progress,
+    at_level,
+    optimize,
+    work,
+)
+from layered_nst.picture import resize
+from layered_nst.plan import Level, Plan
 from layered_nst.scene import Scene, problem
+
+# The product alone may take this share of the joint stage's work: as many levels as fit, coarse to
+# fine. What is finer the joint stage sharpens, and the finest levels are most of the cost. Both
+# stages also see contours, which costs a tenth.
+PRODUCT_WORK = 0.3
+# What lies around the product is in sight of its edge units; 32 px is what conv3_1 sees.
+PRODUCT_MARGIN = 32
 
 
 @dataclass(frozen=True)
-class Painting:
-    """A finished optimization: the picture, shape (3, H, W) in [0, 1]."""
+class Stage:
+    """One optimization of a strategy.
 
-    rgb: Tensor
+    Attributes:
+        name: told in the progress.
+        plan: the constants, with levels for ``window``.
+        window: rows and columns of the result that it works on.
+    """
+
+    name: str
+    plan: Plan
+    window: tuple[slice, slice]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the window in px of the result."""
+        rows, columns = self.window
+        return rows.stop - rows.start, columns.stop - columns.start
+
+    @property
+    def work(self) -> int:
+        """Steps times pixels."""
+        return sum(work(self.plan, self.size))
 
 
-def joint(scene: Scene, encoder: Encoder, plan: Plan, *, on_progress: OnProgress) -> Painting:
-    """Optimize all regions at once, from the photo with its colors moved to the styles'."""
-    canvas = optimize(encoder, problem(scene, plan), plan, on_progress=on_progress)
-    return Painting(finished(canvas, scene))
+def stages(scene: Scene, plan: Plan) -> tuple[Stage, ...]:
+    """What the recipe's strategy runs, in order.
+
+    ``joint`` is one optimization of all regions. ``product-then-style`` paints the product alone
+    first, unless the photo has none of it.
+    """
+    whole = (slice(0, scene.size[0]), slice(0, scene.size[1]))
+    if scene.recipe.strategy == "joint":
+        return (Stage("joint", plan, whole),)
+    product = _product_mask(scene)
+    if not bool((product > 0).any()):
+        return (Stage("style", plan, whole),)
+    window = _window(product, PRODUCT_MARGIN)
+    own = _for_product(plan, window, scene.size)
+    return (Stage("product", own, window), Stage("style", plan, whole))
+
+
+def paint(
+    scene: Scene,
+    encoder: Encoder,
+    plan: Plan,
+    *,
+    on_progress: OnProgress,
+    resume: State | None = None,
+    keep: Keep = lambda _: None,
+) -> Tensor:
+    """Paint a scene by the strategy that its recipe names.
+
+    Args:
+        on_progress: called after each step.
+        resume: a state to go on from; the steps behind it are not repeated.
+        keep: called after each step, and once all are done, with what ``resume`` takes.
+
+    Returns:
+        The picture, shape (3, H, W) in [0, 1].
+    """
+    if resume is not None and resume.stage == DONE:
+        return finished(resume.picture, scene)
+    asked, product = problem(scene, plan), None if resume is None else resume.product
+    behind = 0.0 if resume is None else resume.seconds
+    for stage, tell in _told(stages(scene, plan), asked, on_progress, behind):
+        run = partial(
+            optimize,
+            encoder,
+            plan=stage.plan,
+            stage=stage.name,
+            on_progress=tell,
+            resume=resume if resume is not None and resume.stage == stage.name else None,
+            keep=partial(_keep_with, keep, product),
+        )
+        if stage.name == "product":
+            cut = _cut_out(asked, _product_mask(scene), scene.recipe.product, stage.window)
+            product = run(cut) if product is None else product
+            asked = _with_product(asked, product, cut, stage)
+        else:
+            canvas = run(asked)
+    keep(State(DONE, 0, 0, canvas))
+    return finished(canvas, scene)
+
+
+def _keep_with(keep: Keep, product: Tensor | None, state: State) -> None:
+    keep(replace(state, product=product))
 
 
 def finished(canvas: Tensor, scene: Scene) -> Tensor:
@@ -42,16 +139,108 @@ def finished(canvas: Tensor, scene: Scene) -> Tensor:
     return recolored.lerp(photo, scene.kept)
 
 
-STRATEGIES: Mapping[str, Callable[..., Painting]] = {"joint": joint}
+def _with_product(asked: Problem, painted: Tensor, cut: Problem, stage: Stage) -> Problem:
+    """Give the joint stage the product that was painted alone, as its start and its content."""
+    start, content = asked.start.clone(), asked.content.clone()
+    full = _enlarged(painted, cut)
+    start[:, *stage.window] = full
+    content[:, *stage.window] = full
+    return replace(asked, start=start, content=content)
 
 
-def paint(scene: Scene, encoder: Encoder, plan: Plan, *, on_progress: OnProgress) -> Painting:
-    """Paint a scene by the strategy that its recipe names.
+def _enlarged(painted: Tensor, cut: Problem) -> Tensor:
+    """A product at the result's size, with the photo's detail that its own levels cannot hold."""
+    full = at_level(painted, cut, (cut.start.shape[1], cut.start.shape[2]), detailed=True)
+    return full.lerp(cut.start, (cut.frozen >= 1).to(full))
 
-    Raises:
-        RecipeError: this version has no such strategy.
+
+def _product_mask(scene: Scene) -> Tensor:
+    """The product's share of every visible pixel that is painted, shape (H, W)."""
+    painted = [name for name in scene.recipe.product if scene.styles.get(name)]
+    masks = [scene.mask(name) * scene.visible for name in painted]
+    return sum(masks, torch.zeros_like(scene.visible))
+
+
+def _window(mask: Tensor, margin: int) -> tuple[slice, slice]:
+    """Rows and columns with anything of a mask, and ``margin`` px around them."""
+    spans = []
+    for axis, length in ((1, mask.shape[0]), (0, mask.shape[1])):
+        found = (mask > 0).any(axis).nonzero().flatten()
+        spans.append(
+            slice(max(0, int(found[0]) - margin), min(length, int(found[-1]) + 1 + margin))
+        )
+    return spans[0], spans[1]
+
+
+def _for_product(plan: Plan, window: tuple[slice, slice], size: tuple[int, int]) -> Plan:
+    """The coarse levels of a plan for a picture of ``size``, as large as they are on the window."""
+    height, width = (part.stop - part.start for part in window)
+    scale = max(height, width) / plan.levels[-1].longest
+    levels = [Level(max(1, round(level.longest * scale)), level.steps) for level in plan.levels]
+    own = replace(plan, levels=tuple(levels))
+    behind, allowed = accumulate(work(own, (height, width))), PRODUCT_WORK * sum(work(plan, size))
+    count = sum(cost <= allowed for cost in behind)
+    return replace(plan, levels=own.levels[: max(1, count)])
+
+
+def _cut_out(
+    asked: Problem, product: Tensor, names: tuple[str, ...], window: tuple[slice, slice]
+) -> Problem:
+    """The product's own problem: its regions on its window, everything else frozen."""
+    whole, side = max(asked.start.shape[1:]), max(part.stop - part.start for part in window)
+
+    def cut(region: PaintedRegion) -> PaintedRegion:
+        # Strokes are sized by the picture's longest side, which the window's is not.
+        return replace(region, mask=region.mask[window], scale=region.scale * whole / side)
+
+    return Problem(
+        content=asked.content[:, *window],
+        photo=asked.photo[:, *window],
+        start=asked.start[:, *window],
+        regions=[cut(region) for region in asked.regions if region.name in names],
+        frozen=torch.maximum(asked.frozen, 1 - product)[window],
+        moments=asked.moments,
+    )
+
+
+def _told(
+    parts: tuple[Stage, ...], asked: Problem, tell: OnProgress, seconds: float
+) -> Iterator[tuple[Stage, OnProgress]]:
+    """Each stage with a listener that speaks of the whole work and shows the whole picture.
+
+    ``seconds`` have gone by already.
     """
-    name = scene.recipe.strategy
-    if name not in STRATEGIES:
-        raise RecipeError(f"strategy: {name} is not in this version; allowed: joint")
-    return STRATEGIES[name](scene, encoder, plan, on_progress=on_progress)
+    total, behind, started = sum(stage.work for stage in parts), 0, time.monotonic() - seconds
+    for stage in parts:
+        share = (behind / max(1, total), (behind + stage.work) / max(1, total))
+        yield stage, partial(_tell, tell, asked.start, stage, share, started)
+        behind += stage.work
+
+
+def _tell(
+    tell: OnProgress,
+    start: Tensor,
+    stage: Stage,
+    share: tuple[float, float],
+    started: float,
+    progress: Progress,
+) -> None:
+    done = share[0] + (share[1] - share[0]) * progress.done
+    left = (time.monotonic() - started) * (1 - done) / max(done, 1e-9)
+    picture = _placed(progress.picture, stage, start)
+    size = (picture.shape[1], picture.shape[2])
+    tell(replace(progress, done=done, seconds_left=left, picture=picture, size=size))
+
+
+def _placed(picture: Tensor, stage: Stage, start: Tensor) -> Tensor:
+    """The picture of a window within the whole picture, at the window's scale."""
+    if stage.size == (start.shape[1], start.shape[2]):
+        return picture
+    scale = max(picture.shape[1:]) / max(stage.size)
+    size = (max(1, round(start.shape[1] * scale)), max(1, round(start.shape[2] * scale)))
+    whole = resize(start, size)
+    top = min(round(stage.window[0].start * scale), size[0] - 1)
+    left = min(round(stage.window[1].start * scale), size[1] - 1)
+    place = whole[:, top : top + picture.shape[1], left : left + picture.shape[2]]
+    place.copy_(picture[:, : place.shape[1], : place.shape[2]])
+    return whole

@@ -1,9 +1,10 @@
-"""Style pictures and blends of them, as target moments."""
+"""Styles, alone and in blends, as target moments."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,6 +17,54 @@ from layered_nst.picture import fit_within, resize
 
 # Colors are told from statistics alone, which a small copy gives as well.
 COLOR_SIDE = 512
+
+
+class PictureMoments(Protocol):
+    """How the moments of one picture are come by: computed, or remembered."""
+
+    def __call__(
+        self,
+        encoder: Encoder,
+        style: StylePicture,
+        layers: Collection[str],
+        *,
+        longest: int,
+        pooling: str,
+    ) -> Mapping[str, Moments]:
+        """See ``picture_moments``."""
+
+
+class Style(Protocol):
+    """One style of a blend: a picture, a look of a library, or a blend itself."""
+
+    @property
+    def weight(self) -> float:
+        """Its share of the blend; only proportions matter."""
+
+    @property
+    def source(self) -> str:
+        """Where it came from, for messages."""
+
+    @property
+    def pictures(self) -> Sequence[StylePicture]:
+        """What it is made of, to look at; their weights sum to its own."""
+
+    def moments(
+        self,
+        encoder: Encoder,
+        layers: Collection[str],
+        *,
+        longest: int,
+        pooling: str,
+        of: PictureMoments,
+    ) -> Mapping[str, Moments]:
+        """Raw moments by layer; see ``style_moments``."""
+
+    def color(self) -> Moments:
+        """Moments of its colors, in RGB, float64."""
+
+    def repainted(self, wanted: Moments, kept: slice) -> Style:
+        """The same style with other statistics of the channels ``kept`` of its Lab / 100."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +83,97 @@ class StylePicture:
     weight: float
     source: str
 
+    @property
+    def pictures(self) -> tuple[StylePicture, ...]:
+        """Itself."""
+        return (self,)
 
-def style_color(styles: Sequence[StylePicture]) -> Moments:
+    def moments(
+        self,
+        encoder: Encoder,
+        layers: Collection[str],
+        *,
+        longest: int,
+        pooling: str,
+        of: PictureMoments,
+    ) -> Mapping[str, Moments]:
+        """What ``of`` gives for it."""
+        return of(encoder, self, layers, longest=longest, pooling=pooling)
+
+    def color(self) -> Moments:
+        """Moments of its visible colors."""
+        small = _at_side(self, COLOR_SIDE)
+        return color_moments(small.rgb, small.mask)
+
+    def repainted(self, wanted: Moments, kept: slice) -> StylePicture:
+        """The picture with its colors moved."""
+        lab = rgb_to_lab(self.rgb) / 100
+        lab[kept] = move_colors(lab[kept], color_moments(lab[kept], self.mask), wanted)
+        return replace(self, rgb=lab_to_rgb(lab * 100))
+
+
+@dataclass(frozen=True)
+class StyleBlend:
+    """Several styles that count as one within a larger blend.
+
+    Attributes:
+        styles: at least one; only the proportions of their weights matter.
+        weight, source: of the whole.
+    """
+
+    styles: Sequence[Style]
+    weight: float
+    source: str
+
+    @property
+    def pictures(self) -> tuple[StylePicture, ...]:
+        """The pictures of all its styles."""
+        total = sum(style.weight for style in self.styles)
+        return tuple(
+            replace(picture, weight=picture.weight * self.weight / total)
+            for picture in pictures_of(self.styles)
+        )
+
+    def moments(
+        self,
+        encoder: Encoder,
+        layers: Collection[str],
+        *,
+        longest: int,
+        pooling: str,
+        of: PictureMoments,
+    ) -> Mapping[str, Moments]:
+        """Those of its styles, blended."""
+        return style_moments(encoder, self.styles, layers, longest=longest, pooling=pooling, of=of)
+
+    def color(self) -> Moments:
+        """Moments of the colors of its styles, blended."""
+        return style_color(self.styles)
+
+    def repainted(self, wanted: Moments, kept: slice) -> StyleBlend:
+        """Each of its styles repainted."""
+        return replace(self, styles=[style.repainted(wanted, kept) for style in self.styles])
+
+
+def weighing(style: Style, weight: float) -> Style:
+    """The same style with another weight."""
+    copy: Style = replace(style, weight=weight)  # type: ignore[type-var]  # all are dataclasses
+    return copy
+
+
+def pictures_of(styles: Sequence[Style]) -> list[StylePicture]:
+    """All pictures of a blend, to look at."""
+    return [picture for style in styles for picture in style.pictures]
+
+
+def style_color(styles: Sequence[Style]) -> Moments:
     """Moments of the colors of a blend, in RGB."""
-    small = [_at_side(style, COLOR_SIDE) for style in styles]
-    return blend([color_moments(s.rgb, s.mask) for s in small], [s.weight for s in styles])
+    return blend([style.color() for style in styles], [style.weight for style in styles])
 
 
 def with_colors(
-    styles: Sequence[StylePicture], photo: Tensor, weight: Tensor, *, color: str
-) -> list[StylePicture]:
+    styles: Sequence[Style], photo: Tensor, weight: Tensor, *, color: str
+) -> list[Style]:
     """Repaint a blend in the palette of a region of the photo, keeping its texture.
 
     Args:
@@ -56,13 +186,7 @@ def with_colors(
         return list(styles)
     kept = slice(0, 3) if color == "content" else slice(1, 3)
     wanted = color_moments(rgb_to_lab(photo)[kept] / 100, weight)
-    return [_repainted(style, wanted, kept) for style in styles]
-
-
-def _repainted(style: StylePicture, wanted: Moments, kept: slice) -> StylePicture:
-    lab = rgb_to_lab(style.rgb) / 100
-    lab[kept] = move_colors(lab[kept], color_moments(lab[kept], style.mask), wanted)
-    return StylePicture(lab_to_rgb(lab * 100), style.mask, style.weight, style.source)
+    return [style.repainted(wanted, kept) for style in styles]
 
 
 def stroke_side(longest: int, scale: float) -> int:
@@ -70,38 +194,52 @@ def stroke_side(longest: int, scale: float) -> int:
     return max(8, round(longest * scale))
 
 
+@torch.no_grad()
+def picture_moments(
+    encoder: Encoder, style: StylePicture, layers: Collection[str], *, longest: int, pooling: str
+) -> Mapping[str, Moments]:
+    """Moments of one style picture under its mask.
+
+    Args:
+        longest: longest side in px at which the encoder sees it.
+
+    Returns:
+        Raw moments by layer; second moments are exactly symmetric.
+    """
+    seen = _at_side(style, longest)
+    features = encoder(seen.rgb[None], layers, pooling=pooling)
+    moments = {}
+    for layer, value in features.items():
+        weight = _mask_at(seen.mask, (value.shape[2], value.shape[3]))
+        found = compute(update(value[0].flatten(1).T, weight))
+        # Not every matrix product gives both triangles the same last bit; one is kept on disk.
+        second = found.second.triu() + found.second.triu(1).T
+        moments[layer] = replace(found, second=second)
+    return moments
+
+
 def style_moments(
     encoder: Encoder,
-    styles: Sequence[StylePicture],
+    styles: Sequence[Style],
     layers: Collection[str],
     *,
     longest: int,
     pooling: str,
+    of: PictureMoments = picture_moments,
 ) -> Mapping[str, Moments]:
     """Target moments of a blend at one level.
 
     Args:
         longest: longest side in px at which the encoder sees the pictures: it sets the size of the
             strokes.
+        of: gives the moments of each picture.
 
     Returns:
         Blended raw moments by layer.
     """
-    parts = [_picture_moments(encoder, _at_side(s, longest), layers, pooling) for s in styles]
+    parts = [s.moments(encoder, layers, longest=longest, pooling=pooling, of=of) for s in styles]
     weights = [style.weight for style in styles]
     return {layer: blend([part[layer] for part in parts], weights) for layer in layers}
-
-
-@torch.no_grad()
-def _picture_moments(
-    encoder: Encoder, style: StylePicture, layers: Collection[str], pooling: str
-) -> dict[str, Moments]:
-    features = encoder(style.rgb[None], layers, pooling=pooling)
-    moments = {}
-    for layer, value in features.items():
-        weight = _mask_at(style.mask, (value.shape[2], value.shape[3]))
-        moments[layer] = compute(update(value[0].flatten(1).T, weight))
-    return moments
 
 
 def _mask_at(mask: Tensor, size: tuple[int, int]) -> Tensor:

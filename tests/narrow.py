@@ -18,9 +18,10 @@ def narrow_encoder(
     blocks: Sequence[int] = VGG16,
     dtype: torch.dtype = torch.float64,
     positive: bool = False,
+    heads: bool = True,
     seed: int = 0,
 ) -> Encoder:
-    """An encoder of random weights with HED's heads; ``positive`` lets no ReLU ever cut."""
+    """An encoder of random weights; ``positive`` lets no ReLU ever cut, ``heads`` are HED's."""
     generator = torch.Generator().manual_seed(seed)
 
     def random(*shape: int) -> torch.Tensor:
@@ -34,7 +35,9 @@ def narrow_encoder(
             tensors[f"{name}.weight"] = kernel.abs() if positive else kernel
             tensors[f"{name}.bias"] = 0.1 * random(width).abs()
             channels = width
-        tensors |= {f"side{block}.weight": random(1, width, 1, 1), f"side{block}.bias": random(1)}
-    tensors |= {"fuse.weight": random(1, 5, 1, 1), "fuse.bias": random(1)}
+        side = {f"side{block}.weight": random(1, width, 1, 1), f"side{block}.bias": random(1)}
+        tensors |= side if heads else {}
+    if heads:
+        tensors |= {"fuse.weight": random(1, 5, 1, 1), "fuse.bias": random(1)}
     encoder = Encoder("narrow", {key: value.to(dtype) for key, value in tensors.items()}, blocks)
     return encoder.requires_grad_(False).eval()

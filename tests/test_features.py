@@ -328,7 +328,7 @@ def test_contours_need_the_heads_of_hed(tmp_path: Path) -> None:
 
 def test_contours_read_the_last_layer_of_each_block(narrow: Encoder) -> None:
     assert contour_layers(narrow) == ("conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3")
-    assert contour_layers(narrow, 2) == ("conv1_2", "conv2_2")
+    assert contour_layers(narrow, (2, 4)) == ("conv2_2", "conv4_3")
     features = narrow(random_picture(16, 16), ["conv2_2", "conv3_3"])
     logits = contour_logits(narrow, features)
     assert [logit.shape for logit in logits] == [(1, 1, 8, 8), (1, 1, 4, 4)]

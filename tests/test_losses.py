@@ -182,13 +182,15 @@ def total(objective: Objective) -> Callable[[Tensor], Tensor]:
     return lambda picture: torch.stack(list(objective(picture).values())).sum()
 
 
-def test_the_gradient_of_everything_agrees_with_finite_differences() -> None:
+@pytest.mark.parametrize("heads", [True, False])
+def test_the_gradient_of_everything_agrees_with_finite_differences(heads: bool) -> None:
     problem = problem_of(8, 9)
-    objective = Objective(narrow_encoder(), problem, plan_of(), (8, 9))
+    objective = Objective(narrow_encoder(heads=heads), problem, plan_of(), (8, 9))
     picture = (1.4 * random(1, 3, 8, 9, seed=6) - 0.2).requires_grad_()
     terms = objective(picture)
     # A picture of one pooled square has no Laplacian.
-    assert [name for name, value in terms.items() if value <= 0] == ["contour.laplacian_16"]
+    nothing = [] if heads else ["contour.laplacian_16"]
+    assert [name for name, value in terms.items() if value <= 0] == nothing
     assert any(name.startswith("contour.") for name in terms)
     assert torch.autograd.gradcheck(total(objective), picture, atol=1e-6, rtol=1e-5)
 
@@ -207,13 +209,19 @@ def test_the_gradient_through_the_bundled_encoder_agrees_with_finite_differences
         assert slope.item() == pytest.approx((gradient * direction).sum().item(), rel=1e-5)
 
 
-def test_terms_carry_dotted_names() -> None:
-    terms = Objective(narrow_encoder(), problem_of(16, 16), plan_of(), (16, 16))(
-        random(1, 3, 16, 16)
-    )
+@pytest.mark.parametrize(
+    ("heads", "contours"),
+    [
+        (True, {"contour.sides"}),
+        (False, {"contour.laplacian_4", "contour.laplacian_16"}),
+    ],
+)
+def test_terms_carry_dotted_names(heads: bool, contours: set[str]) -> None:
+    """Contours are held by HED's heads where the encoder has them."""
+    encoder = narrow_encoder(heads=heads)
+    terms = Objective(encoder, problem_of(16, 16), plan_of(), (16, 16))(random(1, 3, 16, 16))
     layers = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
     styles = {f"style.{r}.{la}" for r in ("left", "middle", "right") for la in layers}
-    contours = {"contour.laplacian_4", "contour.laplacian_16", "contour.sides"}
     assert set(terms) == styles | contours | {"content.conv4_2", "total_variation", "range"}
 
 
@@ -232,6 +240,23 @@ def test_a_stronger_contour_weighs_more() -> None:
         sums.append(sum(v.item() for k, v in terms.items() if k.startswith("contour")))
     assert sums[1] == pytest.approx(2 * sums[0], rel=1e-6)
     assert sums[2] == pytest.approx(4 * sums[0], rel=1e-6)
+
+
+def test_contours_pull_alike_on_every_pixel_of_a_region_of_any_size() -> None:
+    """As large as the share of the picture that they are drawn on."""
+    sides = []
+    for share in (0.25, 0.5):
+        mask = torch.zeros(16, 16, dtype=torch.float64)
+        mask[:, : int(16 * share)] = 1
+        regions = [
+            PaintedRegion("cup", mask, [style(1, 12, 12)], contour=1),
+            PaintedRegion("table", 1 - mask, [style(2, 12, 12)]),
+        ]
+        photo = random(3, 16, 16, seed=5)
+        problem = Problem(photo, photo, photo, regions, torch.zeros(16, 16).double())
+        objective = Objective(narrow_encoder(), problem, plan_of(contour=3.0), (16, 16))
+        sides.append(objective.contour_pull)
+    assert sides == pytest.approx([0.75, 1.5])
 
 
 def test_style_terms_are_weights_times_the_loss_of_each_region() -> None:

@@ -10,7 +10,17 @@ from typing import Annotated, NoReturn
 import typer
 from rich.markup import escape
 
-from layered_nst.cli import finding, models, painting, segmenter
+from layered_nst.cli import (
+    cache,
+    finding,
+    gallery,
+    looking,
+    models,
+    painting,
+    scoring,
+    segmenter,
+    styles,
+)
 from layered_nst.cli.console import err
 from layered_nst.cli.signals import Stop
 from layered_nst.errors import LayeredNstError
@@ -39,10 +49,17 @@ app.command()(painting.apply)
 app.command()(painting.check)
 app.command()(finding.masks)
 app.command()(finding.segment)
+app.command()(finding.contours)
 app.command()(finding.new)
 app.command()(finding.schema)
+app.command()(looking.features)
+app.command()(looking.texture)
+app.command()(scoring.score)
+app.command()(gallery.gallery)
 app.add_typer(segmenter.app, name="segmenter")
 app.add_typer(models.app, name="models")
+app.add_typer(styles.app, name="styles")
+app.add_typer(cache.app, name="cache")
 
 
 def main() -> NoReturn:

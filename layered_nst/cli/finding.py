@@ -1,4 +1,4 @@
-"""``masks``, ``segment``, ``new`` and ``schema``: what is needed to write a recipe."""
+"""``masks``, ``segment``, ``contours``, ``new``, ``schema``: what is needed to write a recipe."""
 
 from __future__ import annotations
 
@@ -34,12 +34,14 @@ def masks(
 ) -> None:
     """Write one PNG for each region and a colored overlay with names.
 
-    For a photo, the regions are the classes that the bundled segmenter finds.
+    For a photo, the regions are the classes that the bundled segmenter finds. A picture made
+    before, or its OUT.json, counts as its recipe.
     """
     from layered_nst.findings import photo_masks, recipe_masks, write_masks
+    from layered_nst.outputs.rerun import holds_recipe
 
     with printed_notes():
-        if source.suffix.lower() in (".yaml", ".yml"):
+        if holds_recipe(source):
             found = recipe_masks(
                 source,
                 content,
@@ -90,6 +92,28 @@ def segment(
     for name, share in shares.items():
         print(f"{share:6.1%}  {name}")
     print(path)
+
+
+def contours(
+    photo: PhotoArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder. [PHOTO.contours]"),
+    ] = None,
+    size: SizeOption = None,
+    max_pixels: MaxPixelsOption = None,
+) -> None:
+    """Write the contours that the bundled network sees in a photo, fused and at each scale.
+
+    These are the lines that a region's `contour` keeps. White is a contour.
+    """
+    from layered_nst.findings import photo_contours, write_contours
+
+    folder = output or photo.with_name(f"{photo.stem}.contours")
+    with printed_notes():
+        found = photo_contours(photo, size=size, **limits(max_pixels))
+    for path in write_contours(found, folder):
+        print(path)
 
 
 def new(

@@ -17,7 +17,9 @@ class Quality(StrEnum):
     FINE = "fine"
 
 
-RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe (YAML).")]
+RecipeArgument = Annotated[
+    Path, typer.Argument(metavar="RECIPE", help="Recipe (YAML), or a picture made by one.")
+]
 PhotoArgument = Annotated[Path, typer.Argument(metavar="PHOTO", help="Photo.")]
 ContentOption = Annotated[
     Path | None, typer.Option("--content", "-c", help="Photo, in place of the recipe's own.")
@@ -41,6 +43,9 @@ StrictOption = Annotated[
 ]
 MaxPixelsOption = Annotated[
     int | None, typer.Option("--max-pixels", min=1, help="Largest picture that is read, in pixels.")
+]
+NoCacheOption = Annotated[
+    bool, typer.Option("--no-cache", help="Use and keep nothing that was computed before.")
 ]
 StepsOption = Annotated[int | None, typer.Option("--steps", min=0, help="Steps at each level.")]
 QualityOption = Annotated[

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +19,7 @@ from layered_nst.cli.options import (
     DeviceOption,
     JsonOption,
     MaxPixelsOption,
+    NoCacheOption,
     QualityOption,
     RecipeArgument,
     SetOption,
@@ -27,9 +31,10 @@ from layered_nst.cli.options import (
     limits,
 )
 from layered_nst.cli.signals import undisturbed
-from layered_nst.errors import Interrupted
+from layered_nst.errors import Interrupted, OutputError
 
 if TYPE_CHECKING:
+    from layered_nst.outputs.recorder import Recorder
     from layered_nst.result import Result
 
 
@@ -40,6 +45,16 @@ def apply(
         Path | None,
         typer.Option("--output", "-o", help="Result; its suffix names the format. [RECIPE.png]"),
     ] = None,
+    layers: Annotated[
+        Path | None,
+        typer.Option("--layers", help="Also write the layers: a name ending in .ora or .psd."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="DIR", help="Also write a page that shows the run, DIR/index.html."
+        ),
+    ] = None,
     size: SizeOption = None,
     set_: SetOption = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the random numbers.")] = None,
@@ -49,25 +64,58 @@ def apply(
     weights: WeightsOption = None,
     strict: StrictOption = False,
     max_pixels: MaxPixelsOption = None,
+    no_cache: NoCacheOption = False,
+    no_manifest: Annotated[
+        bool, typer.Option("--no-manifest", help="Write no OUT.json of how the picture was made.")
+    ] = False,
     no_preview: Annotated[
         bool, typer.Option("--no-preview", help="Keep no OUT.preview.png while working.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from OUT.checkpoint, if it is there.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Restyle a photo and write the picture.
 
+    RECIPE may be a picture made before, or its OUT.json: it is made again.
+
     A preview that grows sharper is kept beside the output. Ctrl-C saves the picture so far as
     OUT.partial.png.
+
+    OUT.checkpoint holds where the run stands until the picture has been written: after Ctrl-C, a
+    crash or a full disk, the same command with --resume goes on from there.
     """
     from layered_nst import api
-    from layered_nst.result import check_writable, files_of
+    from layered_nst.checkpoint import checkpoint_path, discard
+    from layered_nst.outputs.layered import LAYERED_FORMATS
+    from layered_nst.outputs.manifest import manifest_path, write_manifest
+    from layered_nst.outputs.recorder import Recorder
+    from layered_nst.outputs.report import check_report_folder
+    from layered_nst.outputs.rerun import check_manifest_path, default_target
+    from layered_nst.result import check_format, check_writable, files_of
 
     overrides = joined_overrides(set_, seed=seed, steps=steps, quality=quality)
-    loaded = api.load(recipe, content, size=size, overrides=overrides)
-    target = output or Path(f"{recipe.stem}.{loaded.output.format or 'png'}")
+    with printed_notes() as changes:
+        loaded = api.load(recipe, content, size=size, overrides=overrides)
+    target = output or default_target(recipe, loaded)
     check_writable(target, keep=files_of(loaded))
+    check_format(target, loaded)
+    if not no_manifest:
+        check_manifest_path(manifest_path(target))
+    if layers is not None:
+        check_writable(layers, formats=LAYERED_FORMATS, keep=files_of(loaded))
+    if report is not None:
+        written = [target, *([] if layers is None else [layers])]
+        check_report_folder(report, keep=[recipe, *written, *files_of(loaded)])
     shown = Display(target, quiet=as_json, preview=not no_preview)
     with printed_notes() as notes, shown as display:
+        recorder = None if report is None else Recorder(display)
+        watch = recorder or display
+
+        def write_page(painted: Result) -> Path | None:
+            return _page(report, painted, recorder, [*changes, *notes])
+
         try:
             result = api.apply(
                 loaded,
@@ -76,37 +124,92 @@ def apply(
                 strict=strict,
                 weights_dir=weights,
                 **limits(max_pixels),
-                on_scene=display.scene,
-                on_progress=display.step,
+                cache=not no_cache,
+                checkpoint=checkpoint_path(target),
+                resume=resume,
+                on_scene=watch.scene,
+                on_progress=watch.step,
             )
         except Interrupted as stop:
-            raise _saved_partial(stop, target) from None
+            raise _saved_partial(stop, target, write_page) from None
         except KeyboardInterrupt:
-            raise _saved_partial(Interrupted("interrupted"), target) from None
-        with undisturbed():
-            result.save(target)
-    _report(result, target, as_json, notes)
+            raise _saved_partial(Interrupted("interrupted"), target, write_page) from None
+        with undisturbed(), _resumable(result.checkpoint):
+            # Not the picture alone must be safe before the checkpoint goes.
+            replace(result, checkpoint=None).save(target)
+            if not no_manifest:
+                write_manifest(result, target, notes=[*changes, *notes])
+            if layers is not None:
+                result.save_layers(layers)
+            page = write_page(result)
+            if result.checkpoint is not None:
+                discard(result.checkpoint)
+    _report(result, target, layers, page, as_json, [*changes, *notes])
 
 
-def _saved_partial(stop: Interrupted, target: Path) -> Interrupted:
+@contextmanager
+def _resumable(checkpoint: Path | None) -> Iterator[None]:
+    """Say of what cannot be written that its work is not lost."""
+    try:
+        yield
+    except OutputError as error:
+        if checkpoint is None:
+            raise
+        kept = f"the work is kept in {checkpoint}, and --resume will write it"
+        raise OutputError(f"{error}; {kept}") from error
+
+
+def _page(
+    folder: Path | None, result: Result, recorder: Recorder | None, notes: list[str]
+) -> Path | None:
+    """Write the page that ``--report`` asks for, if it does."""
+    if folder is None:
+        return None
+    from layered_nst.outputs.report import write_report
+
+    return write_report(result, folder, recording=recorder, notes=notes)
+
+
+def _saved_partial(
+    stop: Interrupted, target: Path, write_page: Callable[[Result], Path | None]
+) -> Interrupted:
+    goes_on = f"--resume goes on from {stop.checkpoint}"
     if stop.partial is None:
-        return Interrupted("interrupted before the first step; nothing was written")
-    with undisturbed():
-        path = stop.partial.save(target.with_name(f"{target.stem}.partial.png"))
-    return Interrupted(f"interrupted; the picture so far is {path}")
+        return Interrupted(
+            "interrupted before the first step; "
+            + ("nothing was written" if stop.checkpoint is None else goes_on)
+        )
+    with undisturbed(), _resumable(stop.checkpoint):
+        path = stop.partial.save(target.with_name(f"{target.stem}.partial{target.suffix}"))
+        page = write_page(stop.partial)
+    shown = "" if page is None else f", its report {page}"
+    rest = "" if stop.checkpoint is None else f"; {goes_on}"
+    return Interrupted(f"interrupted; the picture so far is {path}{shown}{rest}")
 
 
-def _report(result: Result, target: Path, as_json: bool, notes: list[str]) -> None:
+def _report(
+    result: Result,
+    target: Path,
+    layers: Path | None,
+    page: Path | None,
+    as_json: bool,
+    notes: list[str],
+) -> None:
     width, height = result.image.size
     if not as_json:
         err.print(
             f"[bold]{escape(str(target))}[/]  {width}×{height} px  {duration(result.seconds)}",
             highlight=False,
         )
+        for path in (layers, page):
+            if path is not None:
+                err.print(f"[bold]{escape(str(path))}[/]", highlight=False)
         return
     print_json(
         {
             "output": str(target),
+            "layers": None if layers is None else str(layers),
+            "report": None if page is None else str(page),
             "width": width,
             "height": height,
             "seconds": round(result.seconds, 2),
@@ -129,6 +232,7 @@ def check(
     weights: WeightsOption = None,
     strict: StrictOption = False,
     max_pixels: MaxPixelsOption = None,
+    no_cache: NoCacheOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a recipe finds in its photo and what it would cost; nothing is optimized."""
@@ -136,14 +240,17 @@ def check(
     from layered_nst.device import choose_device
     from layered_nst.estimate import estimate
     from layered_nst.features import load_encoder
-    from layered_nst.scene import thin_notes
+    from layered_nst.scene import check_looks, thin_notes
 
-    loaded = api.load(
-        recipe, content, size=size, overrides=joined_overrides(set_, steps=steps, quality=quality)
-    )
     chosen = choose_device(device)
     started = time.perf_counter()
     with printed_notes() as warned:
+        loaded = api.load(
+            recipe,
+            content,
+            size=size,
+            overrides=joined_overrides(set_, steps=steps, quality=quality),
+        )
         scene, plan = api.prepare(
             loaded,
             content,
@@ -151,11 +258,13 @@ def check(
             strict=strict,
             weights_dir=weights,
             **limits(max_pixels),
+            cache=not no_cache,
         )
         encoder = load_encoder(loaded.encoder, weights_dir=weights, device=chosen)
+        looks = check_looks(scene, encoder, plan)
         preparation = time.perf_counter() - started
         cost = estimate(scene, plan, encoder)
-    notes = scene.notes + thin_notes(scene, encoder, plan)
+    notes = scene.notes + looks + thin_notes(scene, encoder, plan)
     if as_json:
         print_json(
             {

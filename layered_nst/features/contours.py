@@ -6,6 +6,8 @@ per block, so contours cost nothing beyond a pass that is made anyway.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,9 +16,9 @@ from layered_nst.errors import ModelError
 from layered_nst.features.encoder import Encoder
 
 
-def contour_layers(encoder: Encoder, scales: int = 5) -> tuple[str, ...]:
-    """The layers that the first ``scales`` side outputs read: the last of each block."""
-    return tuple(block[-1] for block in encoder.blocks[:scales])
+def contour_layers(encoder: Encoder, sides: Collection[int] = range(1, 6)) -> tuple[str, ...]:
+    """The layers that these side outputs (1 to 5, fine to coarse) read: the last of each block."""
+    return tuple(block[-1] for side, block in enumerate(encoder.blocks, 1) if side in sides)
 
 
 def contour_logits(encoder: Encoder, features: dict[str, Tensor]) -> list[Tensor]:

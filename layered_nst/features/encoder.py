@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -102,6 +104,17 @@ class Encoder(nn.Module):
     def _tensor(self, layer: str, kind: str) -> Tensor:
         tensor: Tensor = getattr(self, f"{layer}_{kind}")
         return tensor
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights, in hex: what was computed by others does not fit this encoder."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.named_buffers()):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            # In the order in which they lie in memory nothing has to be copied.
+            dense = value.movedim(1, -1) if value.dim() == 4 else value
+            digest.update(dense.contiguous().cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     @property
     def has_contours(self) -> bool:

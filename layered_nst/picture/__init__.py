@@ -7,16 +7,25 @@ tensor and back; a file that cannot be read or written ends in one sentence.
 from layered_nst.picture.metadata import read_metadata
 from layered_nst.picture.reading import read_picture
 from layered_nst.picture.replacement import replacing
-from layered_nst.picture.resizing import bleed_under_alpha, fit_within, resize, resize_picture
+from layered_nst.picture.resizing import (
+    bleed_under_alpha,
+    fit_within,
+    native_colors,
+    resize,
+    resize_picture,
+)
 from layered_nst.picture.value import MAX_PIXELS, Picture
-from layered_nst.picture.writing import FORMATS, to_image, write_picture
+from layered_nst.picture.writing import DEEP_FORMATS, FORMATS, Kept, to_image, write_picture
 
 __all__ = [
+    "DEEP_FORMATS",
     "FORMATS",
     "MAX_PIXELS",
+    "Kept",
     "Picture",
     "bleed_under_alpha",
     "fit_within",
+    "native_colors",
     "read_metadata",
     "read_picture",
     "replacing",

@@ -95,7 +95,7 @@ def _finished(samples: Samples) -> Picture:
     alpha = torch.empty(height, width) if samples.alpha else None
 
     def finish(rows: slice) -> None:
-        band = _unit(pixels[rows])
+        band = unit(pixels[rows])
         if alpha is not None:
             alpha[rows] = torch.from_numpy(band[..., -1])
             band = _straight(band) if samples.premultiplied else band[..., :-1]
@@ -109,7 +109,16 @@ def _finished(samples: Samples) -> Picture:
         profile=samples.profile,
         depth=samples.depth,
         source=samples.source,
+        native=_native(pixels, samples, profile),
     )
+
+
+def _native(pixels: NDArray[Any], samples: Samples, profile: bytes | None) -> NDArray[Any] | None:
+    """The file's own colors, (H, W, 3), where converting them may have lost some."""
+    if profile is None or samples.premultiplied or color.profile_space(profile) != "rgb":
+        return None
+    colors = pixels[..., :-1] if samples.alpha else pixels
+    return np.broadcast_to(colors, (*colors.shape[:2], 3))
 
 
 def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -127,7 +136,8 @@ def _turned(dpi: tuple[float, float] | None, orientation: int) -> tuple[float, f
     return dpi if dpi is None or orientation < 5 else (dpi[1], dpi[0])
 
 
-def _unit(band: NDArray[Any]) -> color.FloatArray:
+def unit(band: NDArray[Any]) -> color.FloatArray:
+    """Samples over their full range as float32 in [0, 1]."""
     if band.dtype.kind == "f":
         return np.ascontiguousarray(band, dtype=np.float32)
     return np.ascontiguousarray(band, dtype=np.float32) / np.float32(np.iinfo(band.dtype).max)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """
     target = Path(os.path.realpath(path))
     _refuse_impossible(target, str(path))
-    part = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.part")
+    part = target.with_name(f"{_stem(target)}{secrets.token_hex(4)}.part")
     try:
         with _exclusively(part) as file:
             yield file
@@ -41,6 +42,18 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def unfinished(path: str | Path) -> list[Path]:
+    """The ``.part`` files that processes killed while they wrote ``path`` have left beside it."""
+    target = Path(os.path.realpath(path))
+    stem = _stem(target)
+    beside = [file for file in target.parent.glob("*.part") if file.name.startswith(stem)]
+    return [file for file in beside if re.fullmatch("[0-9a-f]{8}.part", file.name[len(stem) :])]
+
+
+def _stem(target: Path) -> str:
+    return f".{target.name[:40]}."
 
 
 def _refuse_impossible(target: Path, name: str) -> None:

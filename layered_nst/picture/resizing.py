@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from layered_nst.picture.reading import unit
 from layered_nst.picture.value import Picture
 
 # Below this alpha a color is too coarse to divide back out of its product with alpha.
@@ -47,7 +48,7 @@ def resize_picture(picture: Picture, size: tuple[int, int]) -> Picture:
     if picture.size == tuple(size):
         return picture
     if picture.alpha is None:
-        return replace(picture, rgb=resize(picture.rgb, size))
+        return replace(picture, rgb=resize(picture.rgb, size), native=None)
     alpha = resize(picture.alpha, size)
     weighted = functional.interpolate(
         torch.cat([picture.rgb * picture.alpha, picture.alpha[None]])[None],
@@ -58,7 +59,18 @@ def resize_picture(picture: Picture, size: tuple[int, int]) -> Picture:
     )[0]
     visible = weighted[3] > _VISIBLE
     rgb = (weighted[:3] / weighted[3].clamp_min(_VISIBLE)).clamp(0.0, 1.0)
-    return replace(picture, rgb=_fill(rgb, visible), alpha=alpha)
+    return replace(picture, rgb=_fill(rgb, visible), alpha=alpha, native=None)
+
+
+def native_colors(picture: Picture, size: tuple[int, int]) -> Tensor | None:
+    """The colors of a picture in the numbers of its profile, (3, *size) in [0, 1].
+
+    None if ``rgb`` says all there is to say: the file was sRGB, or no RGB.
+    """
+    if picture.native is None:
+        return None
+    colors = torch.from_numpy(unit(picture.native)).movedim(-1, 0)
+    return resize_picture(Picture(colors, picture.alpha), size).rgb
 
 
 def bleed_under_alpha(rgb: Tensor, alpha: Tensor | None) -> Tensor:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from numpy.typing import NDArray
 from torch import Tensor
 
 MAX_PIXELS = 100_000_000
@@ -19,6 +21,8 @@ class Picture:
     profile: the ICC profile found in the file; the pixels are already converted to sRGB.
     depth: bits per channel of the source, 8 or 16.
     source: file name or description, for messages.
+    native: (H, W, 3) uint8, uint16 or float32 in [0, 1], upright and in the numbers of ``profile``
+        as the file holds them; None if they are sRGB, or no RGB at all, or the picture was resized.
     """
 
     rgb: Tensor
@@ -27,6 +31,7 @@ class Picture:
     profile: bytes | None = None
     depth: int = 8
     source: str = "picture"
+    native: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         if self.rgb.ndim != 3 or self.rgb.shape[0] != 3:

@@ -7,7 +7,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,30 @@ _INCH = 0.0254
 
 
 @dataclass(frozen=True)
+class Kept:
+    """A photo whose pixels shall leave as they came, also in colors that sRGB does not have.
+
+    native: (3, H, W) in [0, 1], in the numbers of the profile that is written.
+    rgb: the same pixels as they were converted to sRGB, (3, H, W).
+    share: how far each pixel of the picture is the photo's, (H, W) in [0, 1].
+    """
+
+    native: Tensor
+    rgb: Tensor
+    share: Tensor
+
+    def lost(self, rows: slice, profile: bytes) -> color.FloatArray:
+        """What the way to sRGB and back takes from these rows, (h, w, 3), times their share.
+
+        Adding it to converted pixels gives exactly ``native`` where the share is 1, and in a
+        feather no edge between colors inside and outside of sRGB.
+        """
+        back = color.from_srgb(_band(self.rgb, rows), profile)
+        gap = _band(self.native, rows) - back
+        return np.asarray(gap * _clean(self.share[rows]).numpy()[..., None], dtype=np.float32)
+
+
+@dataclass(frozen=True)
 class _Finished:
     """What every encoder needs: (H, W, 3 or 4) uint8 or uint16, and what goes beside."""
 
@@ -56,6 +80,7 @@ def write_picture(
     quality: int = 95,
     background: tuple[int, int, int] | None = None,
     metadata: Mapping[str, str] | None = None,
+    kept: Kept | None = None,
 ) -> None:
     """Write sRGB (3, H, W) in [0, 1] to a file whose suffix names the format (see FORMATS).
 
@@ -67,6 +92,7 @@ def write_picture(
         written to (CMYK, grey, broken) gives sRGB and a LayeredNstWarning.
     quality: 1 to 100, for JPEG and WebP; 100 makes WebP lossless.
     metadata: strings to store, for ``read_metadata``; keys are printable ASCII.
+    kept: pixels of the photo among these, to leave in the very numbers of ``profile``.
 
     The file appears under its name only when it is complete; until then an older one stays.
     Raises OutputError: unknown suffix, no such folder, no permission, disk full, or more pixels
@@ -76,14 +102,15 @@ def write_picture(
     _check(rgb, alpha, depth, quality)
     check_keys(metadata or {})
     suffix = Path(path).suffix.lower()
-    if depth == 16 and suffix not in _DEEP:
+    if depth == 16 and suffix not in DEEP_FORMATS:
         _warn(f"{path}: {suffix[1:].upper()} holds 8 bits per channel, so 16 become 8")
         depth = 8
     if alpha is not None and (background is not None or suffix in _FLAT):
+        kept = kept and replace(kept, share=kept.share * alpha.to(kept.share))
         rgb, alpha = _laid_on(rgb, alpha, background or _WHITE), None
     onto = _writable_profile(profile, path)
     finished = _Finished(
-        pixels=_quantized(rgb, alpha, depth=depth, profile=onto),
+        pixels=_quantized(rgb, alpha, depth=depth, profile=onto, kept=kept),
         profile=onto or color.srgb_profile(),
         dpi=(dpi, dpi) if isinstance(dpi, (int, float)) else dpi,
         quality=quality,
@@ -142,7 +169,12 @@ def _writable_profile(profile: bytes | None, path: str | Path) -> bytes | None:
 
 
 def _quantized(
-    rgb: Tensor, alpha: Tensor | None, *, depth: int, profile: bytes | None
+    rgb: Tensor,
+    alpha: Tensor | None,
+    *,
+    depth: int,
+    profile: bytes | None,
+    kept: Kept | None = None,
 ) -> NDArray[Any]:
     """(H, W, 3 or 4) uint8 or uint16, in the numbers of ``profile``."""
     height, width = int(rgb.shape[1]), int(rgb.shape[2])
@@ -151,15 +183,20 @@ def _quantized(
     convert = profile is not None and not color.is_srgb(profile)
 
     def finish(rows: slice) -> None:
-        band = _clean(rgb[:, rows]).movedim(0, -1).numpy()
+        band = _band(rgb, rows)
         if convert and profile is not None:
             band = color.from_srgb(band, profile)
+            band = band if kept is None else (band + kept.lost(rows, profile)).clip(0.0, 1.0)
         pixels[rows, :, :3] = _whole(band, dtype)
         if alpha is not None:
             pixels[rows, :, 3] = _whole(_clean(alpha[rows]).numpy(), dtype)
 
     color.for_each_band(height, width, finish)
     return pixels
+
+
+def _band(rgb: Tensor, rows: slice) -> color.FloatArray:
+    return np.asarray(_clean(rgb[:, rows]).movedim(0, -1).numpy())
 
 
 def _clean(band: Tensor) -> Tensor:
@@ -222,8 +259,18 @@ def _tiff(picture: _Finished) -> bytes:
 
 
 def _jpeg(picture: _Finished) -> bytes:
+    plain = _jpeg_file(picture, optimize=False)
+    height, width = picture.pixels.shape[:2]
+    # Optimized tables save 15 %, but Pillow's buffer for them holds a byte for each pixel only.
+    fits = len(plain) < min(height * width, 20_000_000)
+    return _jpeg_file(picture, optimize=True) if fits else plain
+
+
+def _jpeg_file(picture: _Finished, *, optimize: bool) -> bytes:
     file = io.BytesIO()
-    options: dict[str, Any] = {"dpi": tuple(round(v) for v in picture.dpi)} if picture.dpi else {}
+    options: dict[str, Any] = {}
+    if picture.dpi:
+        options["dpi"] = tuple(max(1, round(value)) for value in picture.dpi)
     if packet := _xmp_for_jpeg(picture.metadata):
         options["xmp"] = packet
     Image.fromarray(picture.pixels).save(
@@ -232,7 +279,7 @@ def _jpeg(picture: _Finished) -> bytes:
         quality=picture.quality,
         # Halved color channels smear exactly the strokes that this package is for.
         subsampling="4:4:4" if picture.quality >= 90 else "4:2:0",
-        optimize=picture.pixels.size < 64_000_000,
+        optimize=optimize,
         icc_profile=picture.profile,
         **options,
     )
@@ -276,11 +323,13 @@ _ENCODERS: dict[str, Callable[[_Finished], bytes]] = {
     ".tiff": _tiff,
     ".webp": _webp,
 }
-_DEEP = (".png", ".tif", ".tiff")
+DEEP_FORMATS = (".png", ".tif", ".tiff")
+"""Suffixes of formats that hold 16 bits per channel."""
 _FLAT = (".jpg", ".jpeg")
 _LONGEST = {".jpg": 65535, ".jpeg": 65535, ".webp": 16383}
 
 FORMATS = tuple(_ENCODERS)
+"""Suffixes of the files that can be written."""
 
 
 def _warn(message: str) -> None:

@@ -1,9 +1,12 @@
 """Recipes: which regions a photo has, which styles they get, and what must stay recognizable."""
 
 from layered_nst.recipe.dumping import dump_recipe
+from layered_nst.recipe.files import named_files
 from layered_nst.recipe.json_schema import json_schema
+from layered_nst.recipe.libraries import find_library, find_look
 from layered_nst.recipe.loading import load_recipe
 from layered_nst.recipe.schema import (
+    Blend,
     CustomSegmenter,
     Optimize,
     Output,
@@ -30,6 +33,7 @@ __all__ = [
     "AllSelector",
     "AlphaSelector",
     "AnySelector",
+    "Blend",
     "BoxSelector",
     "ClassSelector",
     "ColorSelector",
@@ -46,6 +50,9 @@ __all__ = [
     "Selector",
     "StyleSource",
     "dump_recipe",
+    "find_library",
+    "find_look",
     "json_schema",
     "load_recipe",
+    "named_files",
 ]

@@ -6,8 +6,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from layered_nst.recipe.nodes import Node, Steps
-from layered_nst.recipe.problems import Problem, problem_at
+from layered_nst.recipe.libraries import (
+    find_look,
+    near_library,
+    user_libraries,
+    with_absolute_library,
+)
+from layered_nst.recipe.nodes import Node, Place, Steps, from_plain
+from layered_nst.recipe.problems import Problem, problem_at, spell_path
+from layered_nst.recipe.schema import Recipe
 from layered_nst.recipe.suggestions import closest
 
 
@@ -49,9 +56,21 @@ def missing_files(root: Node) -> list[Problem]:
     found = []
     for steps, path in _paths(root, ()):
         reason = why_unusable(Path(path))
+        if reason and steps[-1] == "library":
+            reason = _no_library(Path(path))
         if reason:
             found.append(problem_at(root, steps, reason))
     return found
+
+
+def named_files(recipe: Recipe) -> dict[str, Path]:
+    """Return the files that a loaded recipe names, by key path: ``regions.sky.style[0].image``."""
+    root = from_plain(recipe, Place("", None, Path()))
+    return {spell_path(root, steps): Path(path) for steps, path in _paths(root, ())}
+
+
+def _no_library(path: Path) -> str:
+    return f"no such style library: {shown(path)}, nor in {user_libraries()}{near_library(path)}"
 
 
 def _where_it_may_be(path: Path) -> str:
@@ -74,7 +93,11 @@ def _is_path(steps: Steps) -> bool:
         return True
     if len(steps) < 3 or steps[0] != "regions":
         return False
-    return steps[-1] in ("image", "mask") or _is_short_style(steps)
+    return steps[-1] in ("image", "mask", "weight_mask") or _is_short_style(steps)
+
+
+def _is_library(steps: Steps) -> bool:
+    return len(steps) > 3 and steps[::2][:2] == ("regions", "style") and steps[-1] == "library"
 
 
 def _is_short_style(steps: Steps) -> bool:
@@ -90,6 +113,8 @@ def _absolute(node: Node, steps: Steps) -> Node:
         return Node(items, node.place)
     if isinstance(node.value, str) and _is_path(steps):
         return Node(str(absolute(node.value, node.place.folder)), node.place)
+    if isinstance(node.value, str) and node.value and _is_library(steps):
+        return Node(with_absolute_library(node.value, node.place.folder), node.place)
     return node
 
 
@@ -102,6 +127,8 @@ def _paths(node: Node, steps: Steps) -> Iterator[tuple[Steps, str]]:
             yield from _paths(child, (*steps, index))
     elif isinstance(node.value, str) and _is_path(steps):
         yield _spelled_out(steps), node.value
+    elif isinstance(node.value, str) and node.value and _is_library(steps):
+        yield _spelled_out(steps), str(find_look(node.value, node.place.folder)[0])
 
 
 def _spelled_out(steps: Steps) -> Steps:

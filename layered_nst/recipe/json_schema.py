@@ -28,6 +28,10 @@ def json_schema() -> dict[str, Any]:
         },
         **_product_needed(),
     }
+    definitions["Output"]["properties"]["size"] = {
+        **{k: v for k, v in schema["properties"]["size"].items() if k != "default"},
+        "description": "Another way to write the recipe's size.",
+    }
     schema["properties"] = {
         "recipe": schema["properties"].pop("recipe"),
         "extends": {

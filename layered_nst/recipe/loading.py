@@ -22,6 +22,7 @@ from layered_nst.recipe.nodes import Node, Place, from_plain
 from layered_nst.recipe.overrides import override
 from layered_nst.recipe.problems import Problem, as_error, problem_at, problems_of, show
 from layered_nst.recipe.schema import Recipe
+from layered_nst.recipe.sizes import refuse_two_sizes, with_one_size
 from layered_nst.recipe.yaml_positions import MAX_BYTES, parse_yaml
 
 MAX_BASES = 16
@@ -34,6 +35,7 @@ def load_recipe(
     overrides: Sequence[str] | Mapping[str, Any] = (),
     content: Path | str | None = None,
     check_files: bool = True,
+    called: str = "",
 ) -> Recipe:
     """Load a recipe and check all of it.
 
@@ -43,6 +45,7 @@ def load_recipe(
             path to value. Relative paths in them start at the current folder.
         content: Photo to use in place of the recipe's own, which then need not exist.
         check_files: Whether the pictures and weights that the recipe names must exist.
+        called: What messages call a mapping, such as the file that it was found in.
 
     Returns:
         The recipe with absolute paths. Relative ones start at the folder of the file that states
@@ -51,7 +54,7 @@ def load_recipe(
     Raises:
         RecipeError: Every problem found, one per line, each with file, line and key path.
     """
-    root = override(_read(source), overrides)
+    root = with_one_size(override(_read(source, called), overrides))
     root = with_absolute_paths(_with_content(root, content))
     problems = missing_files(root) if check_files else []
     try:
@@ -63,8 +66,8 @@ def load_recipe(
     return recipe
 
 
-def _read(source: str | Path | Mapping[str, Any] | Recipe) -> Node:
-    place = Place("", None, Path.cwd())
+def _read(source: str | Path | Mapping[str, Any] | Recipe, called: str) -> Node:
+    place = Place(called, None, Path.cwd())
     if isinstance(source, Recipe):
         return from_plain(source, place)
     if isinstance(source, Mapping):
@@ -110,6 +113,8 @@ def _read_text(path: Path) -> str:
 
 def _with_bases(root: Node, *, chain: tuple[Path, ...]) -> Node:
     """Lay the recipe on the one it extends, if it extends one."""
+    refuse_two_sizes(root)
+    root = with_one_size(root)
     if "extends" not in root.value:
         return root
     extends = root.value["extends"]

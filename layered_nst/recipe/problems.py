@@ -18,6 +18,7 @@ from layered_nst.errors import RecipeError
 from layered_nst.recipe.nodes import Node, Place, Steps, region_name
 from layered_nst.recipe.schema import (
     LAYER_NAMES,
+    Blend,
     CustomSegmenter,
     Optimize,
     Output,
@@ -36,6 +37,7 @@ _TAGS = {*SELECTORS, "is:custom", "is:name"}
 _MODELS: dict[str, type[Model]] = {
     "regions": Region,
     "style": StyleSource,
+    "blend": Blend,
     "optimize": Optimize,
     "output": Output,
     "is:custom": CustomSegmenter,

@@ -75,9 +75,13 @@ class StyleSource(Model):
     image: FilePath | None = None
     """Path of the style picture."""
     library: Text | None = None
-    """Name of an entry of a style library."""
+    """A look of a style library: LIBRARY/LOOK, where LIBRARY is a path or the name of a file
+    beside the recipe or in the user's data directory."""
     weight: Weight = 1.0
     """Share in the blend; the weights of a region are normalized."""
+    weight_mask: FilePath | None = None
+    """Path of a picture with the photo's aspect ratio, by which the weight varies over the photo:
+    white has all of it, black nothing. Styles without one share what the masks leave."""
     mask: FilePath | None = None
     """Path of a mask on the style picture: white is used."""
 
@@ -87,6 +91,28 @@ class StyleSource(Model):
             raise problem("has both image and library, keep one")
         if not self.image and not self.library:
             raise problem("needs image: or library:")
+        if self.library and self.mask:
+            raise problem("has both library and mask; a look keeps the masks it was built with")
+        return self
+
+
+Side = Literal[
+    "left", "right", "top", "bottom", "top-left", "top-right", "bottom-left", "bottom-right"
+]
+
+
+class Blend(Model):
+    """How the styles of a region flow into one another, from the first to the last."""
+
+    from_: Annotated[Side, Field(alias="from")]
+    """Side or corner of the region's bounding box where the first style is alone."""
+    to: Side
+    """Side or corner where the last one is."""
+
+    @model_validator(mode="after")
+    def _leads_somewhere(self) -> Self:
+        if self.from_ == self.to:
+            raise problem(f"from and to are both {self.to}")
         return self
 
 
@@ -113,6 +139,8 @@ class Region(Model):
         ),
     ] = ()
     """The style or blend of styles: a path, a mapping, or a list of them."""
+    blend: Blend | None = None
+    """Lets the styles flow into one another across the region, instead of one mixture all over."""
     strength: Annotated[float, Number(0, 100)] = 1.0
     """How strong the style is; 1 is the tuned default at any size and area."""
     scale: Annotated[float, Number(0.1, 10)] = 1.0
@@ -125,8 +153,12 @@ class Region(Model):
     """Width of the soft border, px of the result."""
     content: Weight = 1.0
     """Factor on the content weight inside the region."""
-    contour: Weight = 0.0
-    """How firmly the photo's drawing is kept."""
+    contour: Weight | None = None
+    """How firmly the photo's drawing is kept; without it, 1 for a product that is painted first
+    and 0 for all others."""
+    refine: Flag | None = None
+    """Fit the border to the photo's edges nearby; without it, products that are painted first are,
+    unless they come from a mask or from the photo's alpha."""
     protect: Flag = False
     """Keep the pixels of the photo as they are."""
 
@@ -138,6 +170,16 @@ class Region(Model):
             raise problem("needs a style, or protect: true")
         if self.style and not any(source.weight for source in self.style):
             raise problem("the weights are all 0, at least one must be above 0", at=("style",))
+        return self
+
+    @model_validator(mode="after")
+    def _blends_several(self) -> Self:
+        count = sum(source.weight > 0 for source in self.style)
+        if self.blend and count < 2:
+            found = f"found {count} with a weight above 0, allowed: at least 2"
+            raise problem(f"flows between styles; {found}", at=("blend",))
+        if self.blend and any(source.weight_mask for source in self.style):
+            raise problem("has both blend and weight_mask, keep one")
         return self
 
 
@@ -154,6 +196,8 @@ class Optimize(Model):
     """Weight of the style loss."""
     content: Weight | None = None
     """Weight of the content loss."""
+    contour: Weight | None = None
+    """Weight of the contour loss, where a region has one."""
     total_variation: Weight | None = None
     """Weight of the total variation."""
     layers: Annotated[dict[LayerName, Weight], Field(min_length=1)] | None = None
@@ -184,7 +228,7 @@ class Optimize(Model):
     tolerance: Weight | None = None
     """Relative improvement of the loss below which a level ends early."""
     checkpoint: Weight = 60.0
-    """Seconds between checkpoints."""
+    """Seconds between checkpoints; 0 writes none."""
 
     @model_validator(mode="after")
     def _levels_fit(self) -> Self:
@@ -210,17 +254,17 @@ class Output(Model):
     """The file that is written."""
 
     dpi: Annotated[float, Number(0, above=True)] | None = None
-    """Resolution noted in the file."""
+    """Pixels per inch, noted in the file; without it, those of the photo."""
     format: Literal["png", "jpeg", "tiff", "webp"] | None = None
-    """File format; without it, the one of the file name."""
+    """File format; without it, the one of the file name, which must not say otherwise."""
     quality: Annotated[int, Whole(1, 100)] = 95
-    """Quality of JPEG and WebP."""
+    """Quality of JPEG and WebP; 100 makes WebP lossless."""
     depth: Literal[8, 16] | None = None
-    """Bits per channel; without it, 8."""
+    """Bits per channel; without it, those of the photo as far as the format holds them."""
     profile: Literal["sRGB", "keep"] = "sRGB"
     """Color profile of the file: sRGB, or that of the photo."""
     background: Color | None = None
-    """Color behind transparent pixels in formats without transparency."""
+    """Color that the picture is laid on, instead of being transparent; JPEG takes white."""
 
     @model_validator(mode="after")
     def _depth_fits_format(self) -> Self:
@@ -290,7 +334,16 @@ class Recipe(Model):
                 raise problem(known, at=("product", index))
         if self.strategy == "product-then-style" and not self.product:
             raise problem("product-then-style needs product: [region, …]", at=("strategy",))
+        if self.strategy == "product-then-style" and self.optimize.start == "noise":
+            sentence = (
+                "found noise, allowed: color, content (product-then-style starts from the product)"
+            )
+            raise problem(sentence, at=("optimize", "start"))
         return self
+
+    def is_painted_first(self, region: Region) -> bool:
+        """Whether the recipe's strategy paints a region before all others, as a product."""
+        return self.strategy == "product-then-style" and region.name in self.product
 
 
 LAYER_NAMES: tuple[str, ...] = get_args(LayerName)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -18,6 +18,7 @@ from layered_nst.recipe.selectors import ClassSelector, RestSelector
 from layered_nst.regions.edges import grow
 from layered_nst.regions.select import select, uses_rest
 from layered_nst.regions.shapes import Coverage
+from layered_nst.regions.snap import snap
 from layered_nst.regions.stack import Layer, stack
 from layered_nst.segmentation import Segmentation
 
@@ -58,6 +59,7 @@ def build_masks(
     segment: Callable[[], Segmentation],
     strict: bool = False,
     photo_size: tuple[int, int] | None = None,
+    refined: Collection[str] = (),
 ) -> RegionMasks:
     """Find the regions of a recipe in a photo.
 
@@ -71,6 +73,7 @@ def build_masks(
             region asks for a class.
         strict: an empty region is an error instead of a note.
         photo_size: height and width of the photo as it was read, if that differs.
+        refined: names of regions whose borders are fitted to the photo's edges nearby.
 
     Raises:
         RegionError: no region has a pixel; a class the segmenter doesn't have; a mask of another
@@ -78,7 +81,7 @@ def build_masks(
         PictureError: a mask cannot be read.
     """
     once = cache(segment)
-    found = _find(regions, picture, once, photo_size or picture.size)
+    found = _find(regions, picture, once, photo_size or picture.size, refined)
     layers = [Layer.of(f.grown, r.feather) for f, r in zip(found, regions, strict=True)]
     shares = stack(layers)
     _give_rest_the_remains(regions, shares)
@@ -111,6 +114,7 @@ def _find(
     picture: Picture,
     segment: Callable[[], Segmentation],
     photo_size: tuple[int, int],
+    refined: Collection[str],
 ) -> list[_Found]:
     """Regions that speak of the rest come last, as they must know all others."""
     found: dict[int, _Found] = {}
@@ -124,6 +128,8 @@ def _find(
             )
         except RegionError as error:
             raise RegionError(f"region {region.name!r}: {error}") from error
+        if region.name in refined:
+            mask = snap(mask, picture.rgb)
         coverage = mask.float().cpu().numpy()
         found[i] = _Found(bool(coverage.max() >= NOTHING), grow(coverage, region.grow))
         if not uses_rest(region.select):

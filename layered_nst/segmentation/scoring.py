@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from layered_nst.boundary import dilated, f_score
 from layered_nst.errors import DataError
 from layered_nst.segmentation.dataset import IGNORED, LabelledPhotos
 from layered_nst.segmentation.segmenter import Segmenter, load_segmenter, segment
@@ -46,11 +47,11 @@ def outline_counts(
         Whole numbers of shape (classes, 4).
     """
     unknown = (truth == IGNORED)[None].float()
-    trusted = _dilated(unknown, tolerance + 1)[0] == 0
+    trusted = dilated(unknown, tolerance + 1)[0] == 0
     predicted = _outlines(prediction, classes)
     existing = _outlines(truth, classes)
-    true = predicted & (_dilated(existing.float(), tolerance) > 0)
-    found = existing & (_dilated(predicted.float(), tolerance) > 0)
+    true = predicted & (dilated(existing.float(), tolerance) > 0)
+    found = existing & (dilated(predicted.float(), tolerance) > 0)
     planes = torch.stack([predicted, true, existing, found], 1) & trusted
     return planes.sum((2, 3))
 
@@ -64,13 +65,6 @@ def _outlines(label: Tensor, classes: int) -> Tensor:
     edge[:, 1:] |= down
     edge[:, :-1] |= down
     return edge & inside
-
-
-def _dilated(planes: Tensor, radius: int) -> Tensor:
-    """Grow the nonzero parts of (C, H, W) by a disc; results above 0 are inside."""
-    steps = torch.arange(-radius, radius + 1)
-    disc = (steps[:, None] ** 2 + steps**2 <= radius**2).to(planes)
-    return F.conv2d(planes[:, None], disc[None, None], padding=radius)[:, 0].round()
 
 
 @dataclass(frozen=True)
@@ -107,9 +101,7 @@ class Score:
         """Boundary F-score in [0, 1] over all classes' outline pixels; NaN if not counted."""
         if self.outlines is None:
             return float("nan")
-        predicted, true, existing, found = self.outlines.sum(0).tolist()
-        precision, recall = true / max(1, predicted), found / max(1, existing)
-        return float(2 * precision * recall / max(1e-12, precision + recall))
+        return f_score(*self.outlines.sum(0).tolist())
 
     def summary(self) -> str:
         """Accuracy, mean IoU and outline score in one line."""

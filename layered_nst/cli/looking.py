@@ -1,0 +1,137 @@
+"""``features`` and ``texture``: what a photo and a style are to the engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from layered_nst.cli.console import print_json, printed_notes
+from layered_nst.cli.display import Display
+from layered_nst.cli.options import (
+    DeviceOption,
+    JsonOption,
+    MaxPixelsOption,
+    PhotoArgument,
+    QualityOption,
+    StepsOption,
+    WeightsOption,
+    limits,
+)
+from layered_nst.cli.signals import undisturbed
+
+EncoderOption = Annotated[
+    str, typer.Option("--encoder", help="A name that `layered-nst models` lists.")
+]
+
+
+def features(
+    photo: PhotoArgument,
+    layers: Annotated[
+        str, typer.Option("--layers", metavar="NAME,NAME", help="Layers, shallow to deep.")
+    ] = "conv1_1,conv3_1,conv5_1",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR|SHEET",
+            help="A folder for one sheet each, or a picture for all. [PHOTO.features.png]",
+        ),
+    ] = None,
+    channels: Annotated[
+        int, typer.Option("--channels", min=1, help="Channels shown of each layer.")
+    ] = 24,
+    size: Annotated[
+        int, typer.Option("--size", min=1, max=4096, help="Longest side of the photo seen, in px.")
+    ] = 512,
+    encoder: EncoderOption = "hed-vgg16",
+    device: DeviceOption = "auto",
+    weights: WeightsOption = None,
+    max_pixels: MaxPixelsOption = None,
+) -> None:
+    """Show what the layers of the encoder answer to in a photo, as sheets of feature maps."""
+    from layered_nst import feature_sheets as sheets
+    from layered_nst.device import choose_device
+    from layered_nst.features import load_encoder
+    from layered_nst.picture import read_picture
+    from layered_nst.result import check_writable
+
+    target = output or photo.with_name(f"{photo.stem}.features.png")
+    if sheets.is_sheet(target):
+        check_writable(target, keep=(photo,))
+    chosen = choose_device(device)
+    with printed_notes():
+        picture = read_picture(photo, **limits(max_pixels))
+        network = load_encoder(encoder, weights_dir=weights, device=chosen)
+    seen = sheets.seen(picture, size).to(chosen)
+    found = sheets.feature_maps(network, seen, _names(layers), count=channels)
+    for path in sheets.write_feature_sheets(found, seen, target):
+        print(path)
+
+
+def texture(
+    style: Annotated[Path, typer.Argument(metavar="STYLE", help="Style picture.")],
+    layers: Annotated[
+        str | None, typer.Option("--layers", metavar="NAME,NAME", help="Layers. [the style's own]")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Sheet. [STYLE.texture.png]")
+    ] = None,
+    size: Annotated[
+        int, typer.Option("--size", min=1, max=4096, help="Longest side of a texture in px.")
+    ] = 256,
+    steps: StepsOption = None,
+    quality: QualityOption = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
+    encoder: EncoderOption = "hed-vgg16",
+    device: DeviceOption = "auto",
+    weights: WeightsOption = None,
+    max_pixels: MaxPixelsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a style's texture from noise, with one layer more on each tile of a sheet.
+
+    What the deepest tile shows is all of the style that the engine knows of.
+    """
+    from layered_nst import textures
+    from layered_nst.device import choose_device
+    from layered_nst.features import load_encoder
+    from layered_nst.picture import read_picture, write_picture
+    from layered_nst.plan import STYLE_LAYERS
+    from layered_nst.recipe import Optimize
+    from layered_nst.result import check_writable
+
+    target = output or style.with_name(f"{style.stem}.texture.png")
+    check_writable(target, keep=(style,))
+    chosen = choose_device(device)
+    with printed_notes() as notes, Display(target, quiet=as_json, preview=False) as display:
+        picture = read_picture(style, **limits(max_pixels))
+        made = textures.synthesize(
+            load_encoder(encoder, weights_dir=weights, device=chosen),
+            picture,
+            layers=_names(layers) if layers else tuple(STYLE_LAYERS),
+            size=size,
+            options=Optimize(
+                steps=steps, quality=quality.value if quality else "standard", seed=seed
+            ),
+            on_progress=display.step,
+        )
+    sheet = textures.texture_sheet(picture, made)
+    with undisturbed():
+        write_picture(target, read_picture(sheet).rgb)
+    if as_json:
+        print_json(
+            {
+                "sheet": str(target),
+                "distances": {t.layers[-1]: t.distance for t in made},
+                "notes": notes,
+            }
+        )
+        return
+    print(target)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -1,0 +1,155 @@
+"""``styles``: libraries of looks that a team shares."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+from rich.table import Table
+
+from layered_nst.cli.console import err, out, print_json, printed_notes
+from layered_nst.cli.options import DeviceOption, JsonOption, WeightsOption
+
+app = typer.Typer(help="Build and show libraries of looks.", no_args_is_help=True)
+
+LibraryArgument = Annotated[
+    str, typer.Argument(metavar="LIBRARY", help="A file, or the name of one as recipes use it.")
+]
+
+
+class Pooling(StrEnum):
+    """Values of ``optimize.pooling``."""
+
+    MAX = "max"
+    AVERAGE = "average"
+
+
+@app.command("build")
+def build(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What recipes call the look.")],
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE…", help="Its pictures.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Library (.safetensors), to add the look to.")
+    ],
+    mask: Annotated[
+        list[Path] | None,
+        typer.Option(help="Which part of a picture is style; one for each picture, - for all."),
+    ] = None,
+    weight: Annotated[
+        list[float] | None, typer.Option(help="Share of a picture; one for each picture.")
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PX,PX,…", help="Longest sides at which to look. [64 to 1024 px by √2]"
+        ),
+    ] = None,
+    license: Annotated[str, typer.Option(help="Terms of the pictures, in words.")] = "",
+    layer: Annotated[
+        list[str] | None, typer.Option(help="Layers to store. [those of the default plan]")
+    ] = None,
+    encoder: Annotated[str, typer.Option(help="Encoder of the recipes.")] = "hed-vgg16",
+    pooling: Annotated[Pooling, typer.Option(help="Pooling of the recipes.")] = Pooling.MAX,
+    no_pictures: Annotated[
+        bool, typer.Option("--no-pictures", help="Keep thumbnails in place of the pictures.")
+    ] = False,
+    device: DeviceOption = "auto",
+    weights: WeightsOption = None,
+) -> None:
+    """Store a look of one or several pictures in a library.
+
+    A library that is there keeps its other looks; a look of the same name is replaced. The
+    pictures need not be there when a recipe names the look as `{library: LIBRARY/NAME}`.
+    """
+    from layered_nst.device import choose_device
+    from layered_nst.features import load_encoder
+    from layered_nst.library import build_look, check_names, store_look
+    from layered_nst.library.building import SIDES
+    from layered_nst.plan import STYLE_LAYERS
+
+    check_names(output, name)
+    loaded = load_encoder(encoder, weights_dir=weights, device=choose_device(device))
+    with printed_notes(), Progress(console=err, disable=not err.is_terminal) as bar:
+        task = bar.add_task(name, total=len(pictures))
+        look = build_look(
+            loaded,
+            pictures,
+            masks=[None if str(path) == "-" else path for path in mask or ()],
+            weights=weight or (),
+            sides=SIDES if scale is None else _sides(scale),
+            layers=layer or tuple(STYLE_LAYERS),
+            pooling=pooling.value,
+            license=license,
+            keep_pictures=not no_pictures,
+            on_picture=lambda done, of: bar.update(task, completed=done, total=of),
+        )
+    store_look(output, name, look)
+    print(f"{output}  {name}")
+
+
+def _sides(text: str) -> list[int]:
+    try:
+        return [int(side) for side in text.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(f"--scale {text}: write PX,PX,…, e.g. 128,256,512") from error
+
+
+@app.command("list")
+def list_looks(library: LibraryArgument, as_json: JsonOption = False) -> None:
+    """List the looks of a library: pictures, sizes, encoder, license."""
+    from layered_nst.library import read_records
+    from layered_nst.recipe import find_library
+
+    records = read_records(find_library(library, Path.cwd()))
+    if as_json:
+        print_json({name: record.model_dump(mode="json") for name, record in records.items()})
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("look", "pictures", "px", "encoder", "pooling", "kept", "license"):
+        table.add_column(heading)
+    for name, record in records.items():
+        table.add_row(
+            name,
+            ", ".join(source.name for source in record.sources),
+            f"{record.sides[0]}–{record.sides[-1]}",
+            record.encoder,
+            record.pooling,
+            record.kept,
+            record.license or "(not stated)",
+        )
+    out.print(table)
+
+
+@app.command("show")
+def show(
+    library: LibraryArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Sheet to write.")] = Path(
+        "styles.png"
+    ),
+) -> None:
+    """Write a sheet of a library's looks with their pictures."""
+    from layered_nst.library import library_sheet, read_looks
+    from layered_nst.picture import read_picture, write_picture
+    from layered_nst.recipe import find_library
+    from layered_nst.result import check_writable
+
+    path = find_library(library, Path.cwd())
+    check_writable(output, keep=[path])
+    write_picture(output, read_picture(library_sheet(read_looks(path))).rgb)
+    print(output)
+
+
+@app.command("merge")
+def merge(
+    libraries: Annotated[list[str], typer.Argument(metavar="LIBRARY…", help="Libraries.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Library (.safetensors).")],
+) -> None:
+    """Put the looks of several libraries into one."""
+    from layered_nst.library import merge_libraries
+    from layered_nst.recipe import find_library
+
+    paths = [find_library(library, Path.cwd()) for library in libraries]
+    print(f"{output}  {', '.join(merge_libraries(paths, output))}")

@@ -1,0 +1,15 @@
+"""How good a picture is, seen by a network that takes no part in the optimization."""
+
+from layered_nst.judge.network import Judge, load_judge
+from layered_nst.judge.scoring import ProductScore, RegionScore, Ruler, Score, score, score_file
+
+__all__ = [
+    "Judge",
+    "ProductScore",
+    "RegionScore",
+    "Ruler",
+    "Score",
+    "load_judge",
+    "score",
+    "score_file",
+]

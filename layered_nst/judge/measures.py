@@ -1,0 +1,200 @@
+"""What a result is measured by: pure functions from features, masks and pixels to numbers.
+
+They share nothing with the losses, so that tuning the engine can never move the judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from layered_nst.boundary import dilated, f_score
+from layered_nst.color import rgb_to_lab
+from layered_nst.moments import Moments
+from layered_nst.regions.edges import signed_distance
+from layered_nst.regions.layers import layer_masks
+
+SEAM_REACH = 3
+"""How many pixels on each side of a border count as beside it."""
+HALO_BAND = 6.0
+"""How far from the product's outline a halo is looked for, px."""
+HALO_REACH = 18.0
+"""How far from a pixel the colors of the two sides are taken, px."""
+
+
+def style_distance(found: Sequence[Moments], target: Sequence[Moments]) -> float:
+    """How far a region is from a style.
+
+    ``1/L Σ_l ‖Σ_l − Σ*_l‖² / ‖Σ*_l‖² + ‖μ_l − μ*_l‖² / ‖μ*_l‖²`` with μ the mean and Σ the centered
+    second moment of the features in map l. 0 is the style itself; there is no upper end, as a
+    style of little energy is easily overshot.
+
+    Args:
+        found, target: moments in each map.
+    """
+    parts = [
+        _relative(here.covariance, there.covariance) + _relative(here.mean, there.mean)
+        for here, there in zip(found, target, strict=True)
+    ]
+    return sum(parts) / len(parts)
+
+
+def _relative(value: Tensor, target: Tensor) -> float:
+    energy = target.double().square().sum().clamp(min=1e-12)
+    return float((value.double() - target).square().sum() / energy)
+
+
+def gain(result: float, photo: float) -> float:
+    """``1 − distance(result) / distance(photo)``: 1 is the style itself, 0 no nearer than before.
+
+    NaN where the photo was at no distance to begin with.
+    """
+    return 1 - result / photo if photo > 0 else float("nan")
+
+
+def nearest(distances: NDArray[np.float64], alike: NDArray[np.bool_]) -> list[int]:
+    """The style that each region is nearest to, its own where several are equally near.
+
+    Args:
+        distances: from each region (row) to the style of each region (column), shape (R, R).
+        alike: which regions have the same style, shape (R, R).
+
+    Returns:
+        For each region the index of a region; its own if that style, or one like it, is nearest.
+    """
+    found = []
+    for region, row in enumerate(distances):
+        closest = int(row.argmin())
+        own = alike[region, closest] or row[region] <= row[closest]
+        found.append(region if own else closest)
+    return found
+
+
+def leak(owners: Sequence[int]) -> float:
+    """Share of regions nearest to a style that isn't theirs, from what ``nearest`` found."""
+    return sum(owner != region for region, owner in enumerate(owners)) / len(owners)
+
+
+def seam(rgb: Tensor, masks: Tensor) -> float:
+    """How much borders of regions stand out: mean gradient beside them over that elsewhere.
+
+    The gradient is ``|∂x g| + |∂y g|`` of the mean g of the channels. Beside a border are the
+    ``SEAM_REACH`` pixels on each of its sides; a border runs where another region has the largest
+    share. 1 is a border that doesn't show. NaN without a border, or without anything else.
+
+    Args:
+        rgb: picture of shape (3, H, W).
+        masks: shape (R, H, W).
+    """
+    gray = rgb.double().mean(0)
+    gradient = torch.zeros_like(gray)
+    gradient[:, 1:] += gray.diff(dim=1).abs()
+    gradient[1:] += gray.diff(dim=0).abs()
+    near = dilated(_borders(masks)[None].float(), SEAM_REACH - 1)[0] > 0
+    beside, elsewhere = gradient[near].mean(), gradient[~near].mean().clamp(min=1e-9)
+    return float(beside / elsewhere)
+
+
+def _borders(masks: Tensor) -> Tensor:
+    """Pixels that have a side in common with one of another region, shape (H, W)."""
+    winner = masks.argmax(0)
+    beside = torch.zeros_like(winner, dtype=torch.bool)
+    across, down = winner[:, 1:] != winner[:, :-1], winner[1:] != winner[:-1]
+    beside[:, 1:] |= across
+    beside[:, :-1] |= across
+    beside[1:] |= down
+    beside[:-1] |= down
+    return beside
+
+
+def content_distance(found: Sequence[Tensor], photo: Sequence[Tensor], mask: Tensor) -> float:
+    """How far a picture's features have moved from the photo's.
+
+    ``1/L Σ_l Σ_n m_n ‖f_ln − p_ln‖² / Σ_n m_n ‖p_ln‖²`` with m the mask at map l.
+
+    Args:
+        found, photo: feature maps of the two pictures, each (C, h, w).
+        mask: weight of every pixel, shape (H, W); not empty.
+    """
+    sizes = {str(number): (part.shape[1], part.shape[2]) for number, part in enumerate(photo)}
+    weights = layer_masks(mask[None].double(), sizes)
+    total = 0.0
+    for number, (here, there) in enumerate(zip(found, photo, strict=True)):
+        weight = weights[str(number)][0]
+        moved = ((here - there).double().square().sum(0) * weight).sum()
+        energy = (there.double().square().sum(0) * weight).sum().clamp(min=1e-12)
+        total += float(moved / energy)
+    return total / len(photo)
+
+
+def edges_kept(found: Tensor, photo: Tensor, inside: Tensor, *, tolerance: int) -> float:
+    """F-score of a picture's edges against the photo's, inside a region.
+
+    An edge pixel inside is true, or found, if the other picture has one within ``tolerance`` px,
+    wherever that lies: an outline that moved across the border by a pixel is kept.
+
+    Args:
+        found, photo: thin edges of the two pictures, boolean, shape (H, W).
+        inside: which pixels count, boolean, shape (H, W).
+
+    Returns:
+        In [0, 1]; NaN where the photo has no edge inside.
+    """
+    predicted, existing = found & inside, photo & inside
+    if not bool(existing.any()):
+        return float("nan")
+    near = dilated(torch.stack([photo, found]).float(), tolerance) > 0
+    counts = predicted, predicted & near[0], existing, existing & near[1]
+    return f_score(*(int(part.sum()) for part in counts))
+
+
+def halo(rgb: Tensor, product: Tensor) -> float:
+    """Mean color difference around a product to the nearer of its two sides.
+
+    Over all pixels p at most ``HALO_BAND`` px from the outline, the mean of ``min_q ΔE(p, q)``,
+    where q runs over the pixels of the product and of the background that are farther from the
+    outline than that and at most ``HALO_REACH`` px from p. ΔE is the distance in CIE Lab (1976).
+    A pixel that looks like the product or like the background beside it is at about 0, whatever
+    their textures; a fringe, a ghost of an older outline, or a blend of both sides is not.
+
+    Args:
+        rgb: picture of shape (3, H, W) in [0, 1].
+        product: its mask, shape (H, W); the outline is where it crosses 0.5.
+
+    Returns:
+        ΔE; NaN where the picture shows no outline, or nothing beyond the band.
+    """
+    coverage = product.float().cpu().numpy()
+    away = np.abs(signed_distance(coverage >= 0.5, coverage, reach=HALO_BAND))
+    band = np.argwhere(away <= HALO_BAND)
+    lab = rgb_to_lab(rgb.double()).permute(1, 2, 0).cpu().numpy()
+    differences = _nearest_color(lab, away > HALO_BAND, band)
+    known = np.isfinite(differences)
+    return float(differences[known].mean()) if known.any() else float("nan")
+
+
+def _nearest_color(
+    lab: NDArray[np.float64], sides: NDArray[np.bool_], pixels: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """For each pixel the least ΔE to those of ``sides`` within reach; infinite without any."""
+    own = lab[pixels[:, 0], pixels[:, 1]]
+    least = np.full(len(pixels), np.inf)
+    for offset in _disc(HALO_REACH):
+        row, column = (pixels + offset).T
+        there = (row >= 0) & (row < lab.shape[0]) & (column >= 0) & (column < lab.shape[1])
+        index = np.flatnonzero(there)
+        index = index[sides[row[index], column[index]]]
+        difference = lab[row[index], column[index]] - own[index]
+        least[index] = np.minimum(least[index], (difference**2).sum(1))
+    nearest_color: NDArray[np.float64] = np.sqrt(least)
+    return nearest_color
+
+
+def _disc(radius: float) -> NDArray[np.int64]:
+    steps = np.arange(-int(radius), int(radius) + 1)
+    offsets = [(down, right) for down in steps for right in steps]
+    return np.array([o for o in offsets if o[0] ** 2 + o[1] ** 2 <= radius**2], dtype=np.int64)

@@ -1,0 +1,327 @@
+"""All measures of a result, by region and as means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from layered_nst import api
+from layered_nst.errors import PictureError, RecipeError
+from layered_nst.features import Encoder, load_encoder
+from layered_nst.judge.edges import TOLERANCE, thin_edges
+from layered_nst.judge.measures import (
+    content_distance,
+    edges_kept,
+    gain,
+    halo,
+    leak,
+    nearest,
+    seam,
+    style_distance,
+)
+from layered_nst.judge.network import Judge, load_judge, region_moments, style_moments
+from layered_nst.moments import Moments
+from layered_nst.outputs.rerun import holds_recipe
+from layered_nst.picture import (
+    MAX_PIXELS,
+    Picture,
+    bleed_under_alpha,
+    read_picture,
+    resize,
+)
+from layered_nst.recipe import Recipe, Region
+from layered_nst.scene import FEWEST_PIXELS, Scene, resolve
+from layered_nst.styles import pictures_of, stroke_side
+
+CONTOURS = "hed-vgg16"
+"""The encoder whose contours are compared, whichever one painted."""
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RegionScore:
+    """One region of a result.
+
+    Attributes:
+        name: of the recipe.
+        coverage: share of the picture, 0 to 1.
+        distance, photo_distance: style distance of the result and of the photo.
+        gain: how much of the way to the style is done, 1 all of it; NaN without a way to go.
+        nearest: the region whose style it is nearest to; its own unless styles leak.
+        content: distance of the judge's features to the photo's, relative.
+        edges: F-score of the contours inside against the photo's; NaN if the photo has none.
+    """
+
+    name: str
+    coverage: float
+    distance: float
+    photo_distance: float
+    gain: float
+    nearest: str
+    content: float
+    edges: float
+
+
+@dataclass(frozen=True)
+class ProductScore:
+    """The product of a result.
+
+    Attributes:
+        contour: F-score of the contours inside against the photo's; NaN if the photo has none.
+        halo, photo_halo: ΔE around its outline to the nearer side, of the result and the photo.
+        distance: mean style distance of the regions that are not product; NaN if there are none.
+    """
+
+    contour: float
+    halo: float
+    photo_halo: float
+    distance: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """A result, seen by the judge.
+
+    Attributes:
+        size: height and width in px.
+        regions: those with a style that cover something, bottom to top.
+        leak: share of regions nearest to a style that isn't theirs.
+        seam, photo_seam: how much borders stand out, in the result and in the photo.
+        content, edges: as of a region, over the whole picture.
+        product: None if the recipe names no product.
+    """
+
+    size: tuple[int, int]
+    regions: tuple[RegionScore, ...]
+    leak: float
+    seam: float
+    photo_seam: float
+    content: float
+    edges: float
+    product: ProductScore | None = None
+
+    @property
+    def distance(self) -> float:
+        """Mean style distance of the regions."""
+        return _mean(region.distance for region in self.regions)
+
+    @property
+    def gain(self) -> float:
+        """Mean gain of the regions."""
+        return _mean(region.gain for region in self.regions)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as plain numbers, texts, lists and mappings, means included."""
+        return {**asdict(self), "distance": self.distance, "gain": self.gain}
+
+
+def _mean(values: Iterable[float]) -> float:
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+@dataclass(frozen=True)
+class Ruler:
+    """The styles of a scene as the judge sees them, for as many pictures as there are to measure.
+
+    Attributes:
+        regions: those that have a style and cover something, bottom to top.
+        masks: their shares of the visible pixels, shape (R, H, W).
+        targets: moments of each region's style, as large as the finest level shows it.
+    """
+
+    regions: tuple[Region, ...]
+    masks: Tensor
+    targets: tuple[list[Moments], ...]
+
+    @classmethod
+    def of(cls, scene: Scene, judge: Judge) -> Ruler:
+        """Look at a scene's styles.
+
+        Raises:
+            RecipeError: no region can be measured.
+        """
+        regions = _painted(scene)
+        masks = torch.stack([_mask(scene, [region.name]) for region in regions])
+        targets = [
+            style_moments(
+                judge,
+                pictures_of(scene.styles[region.name]),
+                longest=stroke_side(max(scene.size), region.scale),
+            )
+            for region in regions
+        ]
+        return cls(tuple(regions), masks, tuple(targets))
+
+    def distances(self, maps: Sequence[Tensor]) -> Numbers:
+        """Style distance of each region of a picture (row) to each region's style (column).
+
+        Args:
+            maps: what the judge sees of the picture, at the scene's size.
+        """
+        found = region_moments(maps, self.masks)
+        return np.array([[style_distance(here, to) for to in self.targets] for here in found])
+
+
+def score_file(
+    picture: Path,
+    recipe: str | Path | Mapping[str, Any] | Recipe | None = None,
+    content: Any = None,
+    *,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    weights_dir: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Score:
+    """Score any picture as a result of a recipe, at the picture's own size.
+
+    Args:
+        picture: the result, from whatever program.
+        recipe: what it should be like; without it, the recipe in the picture's metadata.
+        content: the photo, in place of the recipe's own.
+        overrides: as ``apply`` takes them.
+
+    Raises:
+        RecipeError: neither is there a recipe given nor in the metadata, or it is at fault.
+        PictureError: a picture cannot be read, or has another shape than the photo.
+        ModelError: the judge's weights are missing.
+    """
+    if recipe is None and not holds_recipe(picture):
+        raise RecipeError(f"{picture}: carries no recipe; name the one to score it by (--recipe)")
+    judge = load_judge(weights_dir=weights_dir)
+    found = read_picture(picture, max_pixels=max_pixels)
+    loaded = api.load(
+        picture if recipe is None else recipe,
+        content,
+        size=max(found.size),
+        overrides=overrides,
+    )
+    scene = resolve(loaded, content, weights_dir=weights_dir, max_pixels=max_pixels)
+    contours = load_encoder(CONTOURS)
+    return score(_fitted(found, scene), scene, judge=judge, contours=contours)
+
+
+def _fitted(found: Picture, scene: Scene) -> Tensor:
+    """A result's visible colors at the scene's size, which may differ by the rounding of a side."""
+    (height, width), (wanted_height, wanted_width) = found.size, scene.size
+    if max(abs(height - wanted_height), abs(width - wanted_width)) > 2:
+        raise PictureError(
+            f"{found.source}: {width}×{height} px does not have the shape of the photo "
+            f"{scene.photo.source}, which would be {wanted_width}×{wanted_height} px"
+        )
+    return resize(bleed_under_alpha(found.rgb, found.alpha), scene.size)
+
+
+def score(rgb: Tensor, scene: Scene, *, judge: Judge, contours: Encoder) -> Score:
+    """Score a picture as a result of a scene.
+
+    It is done on the CPU, whatever device the scene is on: not all of them know float64.
+
+    Args:
+        rgb: shape (3, H, W) in [0, 1], at the scene's size.
+        scene: the recipe on its photo.
+        judge: sees the styles; on the CPU.
+        contours: an encoder with contour heads, on the CPU; sees the edges.
+
+    Raises:
+        ValueError: the picture has another size than the scene.
+    """
+    if tuple(rgb.shape[1:]) != scene.size:
+        raise ValueError(f"a picture of {tuple(rgb.shape[1:])} for a scene of {scene.size}")
+    ruler = Ruler.of(scene, judge)
+    regions = ruler.regions
+    found, photo = (_look(p, judge, contours) for p in (rgb.cpu(), scene.picture.rgb.cpu()))
+    distances = ruler.distances(found.maps)
+    before = ruler.distances(photo.maps).diagonal()
+    owners = nearest(distances, _alike(scene, regions))
+
+    def region_score(i: int) -> RegionScore:
+        distance, photo_distance = float(distances[i, i]), float(before[i])
+        return RegionScore(
+            name=regions[i].name,
+            coverage=float(scene.mask(regions[i].name).double().mean()),
+            distance=distance,
+            photo_distance=photo_distance,
+            gain=gain(distance, photo_distance),
+            nearest=regions[owners[i]].name,
+            content=content_distance(found.maps, photo.maps, ruler.masks[i]),
+            edges=_edges_kept(found, photo, ruler.masks[i]),
+        )
+
+    return Score(
+        size=scene.size,
+        regions=tuple(region_score(i) for i in range(len(regions))),
+        leak=leak(owners),
+        seam=seam(found.rgb, scene.masks.masks.cpu()),
+        photo_seam=seam(photo.rgb, scene.masks.masks.cpu()),
+        content=content_distance(found.maps, photo.maps, scene.visible.cpu()),
+        edges=_edges_kept(found, photo, scene.visible),
+        product=_product(scene, regions, distances.diagonal(), found, photo),
+    )
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A picture as the judge and the contour network see it."""
+
+    rgb: Tensor
+    maps: Sequence[Tensor]
+    edges: Tensor
+
+
+def _look(rgb: Tensor, judge: Judge, contours: Encoder) -> _Look:
+    return _Look(rgb, judge(rgb), thin_edges(contours, rgb))
+
+
+def _painted(scene: Scene) -> list[Region]:
+    regions = [
+        region
+        for region in scene.recipe.regions
+        if scene.styles.get(region.name)
+        and float(_mask(scene, [region.name]).sum()) >= FEWEST_PIXELS
+    ]
+    if not regions:
+        raise RecipeError("no region with a style covers enough of this photo to be scored")
+    return regions
+
+
+def _mask(scene: Scene, names: Sequence[str]) -> Tensor:
+    """What regions cover together of the visible pixels, shape (H, W)."""
+    return (torch.stack([scene.mask(name) for name in names]).sum(0) * scene.visible).cpu()
+
+
+def _alike(scene: Scene, regions: Sequence[Region]) -> NDArray[np.bool_]:
+    """Which regions are given the same pictures in the same proportions, shape (R, R)."""
+    blends = [
+        sorted((style.source, style.weight / total) for style in blend)
+        for blend in (scene.styles[region.name] for region in regions)
+        for total in [sum(style.weight for style in blend)]
+    ]
+    return np.array([[here == there for there in blends] for here in blends])
+
+
+def _edges_kept(found: _Look, photo: _Look, mask: Tensor) -> float:
+    return edges_kept(found.edges, photo.edges, mask.cpu() >= 0.5, tolerance=TOLERANCE)
+
+
+def _product(
+    scene: Scene, regions: Sequence[Region], distances: Numbers, found: _Look, photo: _Look
+) -> ProductScore | None:
+    names = scene.recipe.product
+    if not names:
+        return None
+    mask = _mask(scene, names)
+    around = [d for region, d in zip(regions, distances, strict=True) if region.name not in names]
+    return ProductScore(
+        contour=_edges_kept(found, photo, mask),
+        halo=halo(found.rgb, mask),
+        photo_halo=halo(photo.rgb, mask),
+        distance=_mean(map(float, around)),
+    )

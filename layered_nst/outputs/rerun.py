@@ -1,0 +1,184 @@
+"""A picture that was made before, as the recipe of the next: ``apply OUT.png``."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from layered_nst.errors import OutputError, RecipeError
+from layered_nst.outputs.manifest import MANIFEST_KEY, RECIPE_KEY, file_hash, versions
+from layered_nst.picture import FORMATS, read_metadata
+from layered_nst.recipe import Recipe, named_files
+from layered_nst.recipe.yaml_positions import parse_yaml
+
+MAX_BYTES = 10_000_000
+"""Size limit of a manifest file: ten times that of a recipe."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a picture says about how it was made.
+
+    Attributes:
+        source: the file that says it.
+        recipe: the resolved recipe as plain data, its paths absolute.
+        hashes: SHA-256 of photo, styles, masks and weights by path.
+        versions: of the programs that made it.
+        picture: name of the picture.
+    """
+
+    source: Path
+    recipe: Mapping[str, Any]
+    hashes: Mapping[Path, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    picture: str = ""
+
+    def changes(self, recipe: Recipe) -> list[str]:
+        """What is no longer as it was when the picture was made, in sentences.
+
+        Args:
+            recipe: the record's, perhaps with another photo or other values.
+        """
+        now = versions()
+        others = [
+            f"{name} {self.versions[name]} (now {now[name]})"
+            for name in ("layered-nst", "torch")
+            if self.versions.get(name, now[name]) != now[name]
+        ]
+        made = f"{self.source} was made with {' and '.join(others)}, so pixels may differ"
+        return [*self._other_files(recipe), *([made] if others else [])]
+
+    def _other_files(self, recipe: Recipe) -> Iterator[str]:
+        for key, path in named_files(recipe).items():
+            was = self.hashes.get(path)
+            if was is not None and file_hash(path) != was:
+                yield f"{key}: {path} has changed since {self.source} was made"
+
+
+def read_record(path: Path) -> Record | None:
+    """Read how a picture was made, from its metadata or from ``OUT.json``.
+
+    Args:
+        path: anything that ``apply`` may be given.
+
+    Returns:
+        None if the file, by its name and form, is no picture and no manifest but a recipe.
+
+    Raises:
+        RecipeError: a picture without a recipe in it.
+        PictureError: a picture that is missing or broken.
+    """
+    path = Path(os.path.expanduser(path))
+    if path.suffix.lower() in FORMATS:
+        return _of_picture(path)
+    manifest = _manifest_in(path)
+    return None if manifest is None else _record(path, manifest["recipe"], manifest)
+
+
+def is_manifest(path: Path) -> bool:
+    """Whether a file is an ``OUT.json`` of this package."""
+    return _manifest_in(path) is not None
+
+
+def holds_recipe(path: Path) -> bool:
+    """Whether a file is a recipe, a manifest, or a picture that this package made."""
+    if path.suffix.lower() in FORMATS:
+        return RECIPE_KEY in read_metadata(path)
+    return path.suffix.lower() in (".yaml", ".yml") or is_manifest(path)
+
+
+def check_manifest_path(path: Path) -> None:
+    """Refuse to replace a file that is no manifest, before the work and not after it.
+
+    Raises:
+        OutputError: some other file has the manifest's name.
+    """
+    if path.exists() and not is_manifest(path):
+        raise OutputError(
+            f"{path}: is there and is no manifest of a picture; name another picture with -o, "
+            "or leave the manifest out with --no-manifest"
+        )
+
+
+def _of_picture(path: Path) -> Record:
+    texts = read_metadata(path)
+    if RECIPE_KEY not in texts:
+        raise RecipeError(
+            f"{path}: holds no recipe; only pictures that layered-nst wrote do, unless another "
+            "program has saved them since"
+        )
+    node = parse_yaml(texts[RECIPE_KEY], source=str(path), folder=path.parent, numbered=False)
+    recipe = None if node is None else node.plain()
+    if not isinstance(recipe, dict):
+        raise RecipeError(f"{path}: the recipe in it is damaged")
+    return _record(path, recipe, _mapping(texts.get(MANIFEST_KEY, "{}")) or {})
+
+
+def _manifest_in(path: Path) -> dict[str, Any] | None:
+    if path.suffix.lower() != ".json" or not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file:
+            found = _mapping(file.read(MAX_BYTES))
+    except OSError:
+        return None
+    # A recipe may be written as JSON too; its recipe: is a number.
+    if found is None or "layered-nst" not in found or not isinstance(found.get("recipe"), dict):
+        return None
+    return found
+
+
+def _mapping(text: str | bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _record(path: Path, recipe: Mapping[str, Any], manifest: Mapping[str, Any]) -> Record:
+    picture = manifest.get("output")
+    return Record(
+        source=path,
+        recipe=recipe,
+        hashes=dict(_hashes(manifest)),
+        versions=_texts(manifest.get("versions")),
+        picture=picture if isinstance(picture, str) else path.name,
+    )
+
+
+def _hashes(manifest: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    files = manifest.get("files")
+    entries = [manifest.get("photo"), *(files.values() if isinstance(files, dict) else ())]
+    for entry in entries:
+        known = _texts(entry)
+        if "path" in known and "sha256" in known:
+            yield Path(known["path"]), known["sha256"]
+
+
+def _texts(value: Any) -> dict[str, str]:
+    """The texts among a mapping's values; what others have written into a file may be anything."""
+    pairs = value.items() if isinstance(value, dict) else ()
+    return {key: text for key, text in pairs if isinstance(text, str)}
+
+
+def default_target(source: Path, recipe: Recipe) -> Path:
+    """Name the picture that ``apply`` writes into the current folder if nobody names it.
+
+    A recipe's is called after it, ``temple.png``. A picture that is made again must not take its
+    own place: ``temple.2.png``, or the next number that is free.
+    """
+    record = read_record(source)
+    if record is None:
+        return Path(f"{source.stem}.{recipe.output.format or 'png'}")
+    made = Path(record.picture)
+    suffix = f".{recipe.output.format}" if recipe.output.format else made.suffix or ".png"
+    stem = re.sub(r"\.\d+$", "", made.stem)
+    names = (Path(f"{stem}.{number}{suffix}") for number in count(2))
+    return next(name for name in names if not name.exists())

@@ -1,0 +1,215 @@
+"""Two strategies: everything at once, or the product first and the styles around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from narrow import narrow_encoder
+from torch import Tensor
+from workbench import lay_out
+
+from layered_nst import strategy
+from layered_nst.errors import RecipeError
+from layered_nst.features import Encoder
+from layered_nst.optimize import Problem, Progress, optimize, work
+from layered_nst.plan import Level, Plan, make_plan
+from layered_nst.recipe import Optimize, load_recipe
+from layered_nst.scene import Scene, problem, resolve
+from layered_nst.strategy import Stage, paint, stages
+from layered_nst.styles import stroke_side
+
+RECIPE = {
+    "recipe": 1,
+    "content": "photo.png",
+    "size": 64,
+    "strategy": "product-then-style",
+    "product": ["cup"],
+    "regions": [
+        {"name": "table", "select": "rest", "style": "stripes.png"},
+        {"name": "cup", "select": {"box": [0.4, 0.3, 0.7, 0.7]}, "style": "dots.png"},
+    ],
+}
+
+
+@pytest.fixture
+def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(lay_out(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return narrow_encoder(dtype=torch.float32)
+
+
+@pytest.fixture
+def scene(look: Path) -> Callable[..., Scene]:
+    def make(**keys: Any) -> Scene:
+        return resolve(load_recipe({**RECIPE, **keys}, overrides={}))
+
+    return make
+
+
+def plan_of(*levels: tuple[int, int], **keys: Any) -> Plan:
+    plan = make_plan(Optimize(**keys), (48, 64))
+    return replace(plan, levels=tuple(Level(*level) for level in levels))
+
+
+PLAN = plan_of((16, 3), (32, 3), (64, 2))
+
+
+def run(scene: Scene, encoder: Encoder, plan: Plan = PLAN) -> tuple[Tensor, list[Progress]]:
+    seen: list[Progress] = []
+
+    def keep(progress: Progress) -> None:
+        seen.append(replace(progress, picture=progress.picture.clone()))
+
+    return paint(scene, encoder, plan, on_progress=keep), seen
+
+
+def test_joint_is_one_stage_over_the_whole_picture(
+    scene: Callable[..., Scene], encoder: Encoder
+) -> None:
+    found = scene(strategy="joint")
+    picture, seen = run(found, encoder)
+    assert {progress.stage for progress in seen} == {"joint"}
+    asked = problem(found, PLAN)
+    assert torch.equal(picture, strategy.finished(optimize(encoder, asked, PLAN), found))
+
+
+def test_the_product_comes_first_and_the_progress_names_the_stage(
+    scene: Callable[..., Scene], encoder: Encoder
+) -> None:
+    _, seen = run(scene(), encoder)
+    names = [progress.stage for progress in seen]
+    assert names == ["product"] * len(names[:-8]) + ["style"] * 8
+    assert names[0] == "product"
+    terms = {name.split(".")[1] for name in seen[0].losses if name.startswith("style.")}
+    assert terms == {"cup"}
+    assert any(name.startswith("contour.") for name in seen[0].losses)
+    assert {n.split(".")[1] for n in seen[-1].losses if n.startswith("style.")} == {"table", "cup"}
+
+
+def test_progress_speaks_of_the_whole_work(scene: Callable[..., Scene], encoder: Encoder) -> None:
+    _, seen = run(scene(), encoder)
+    done = [progress.done for progress in seen]
+    assert done == sorted(done)
+    assert done[-1] == pytest.approx(1)
+    parts = stages(scene(), PLAN)
+    last = max(i for i, progress in enumerate(seen) if progress.stage == "product")
+    assert done[last] == pytest.approx(parts[0].work / (parts[0].work + parts[1].work))
+    assert all(progress.seconds_left >= 0 for progress in seen)
+
+
+def test_previews_of_the_product_show_the_whole_picture(
+    scene: Callable[..., Scene], encoder: Encoder
+) -> None:
+    found = scene()
+    _, seen = run(found, encoder)
+    asked = problem(found, PLAN)
+    for progress in seen:
+        height, width = progress.size
+        assert progress.picture.shape == (3, height, width)
+        assert width / height == pytest.approx(64 / 48, rel=0.1)
+    # Far from the cup nothing has been painted yet.
+    corner = seen[0].picture[:, :4, :4].mean((1, 2))
+    assert torch.allclose(corner, asked.start[:, :16, :16].mean((1, 2)), atol=0.06)
+
+
+def test_the_style_stage_starts_from_the_painted_product(
+    scene: Callable[..., Scene], encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Problem] = {}
+    usual = strategy.optimize
+
+    def remember(encoder: Encoder, problem: Problem, plan: Plan, **keys: Any) -> Tensor:
+        asked[keys["stage"]] = problem
+        return usual(encoder, problem, plan, **keys)
+
+    monkeypatch.setattr(strategy, "optimize", remember)
+    found = scene()
+    run(found, encoder)
+    before, cup = problem(found, PLAN), found.mask("cup")
+    change = (asked["style"].start - before.start).abs().mean(0)
+    assert change[cup > 0.99].mean() > 0.01
+    assert torch.equal(asked["style"].start[:, cup == 0], before.start[:, cup == 0])
+    assert torch.equal(asked["style"].content[:, cup > 0.99], asked["style"].start[:, cup > 0.99])
+    assert torch.equal(asked["style"].photo, before.photo)
+    assert [region.name for region in asked["product"].regions] == ["cup"]
+    assert asked["product"].regions[0].contour == 1
+
+
+def test_a_photo_without_the_product_is_painted_in_one_stage(scene: Callable[..., Scene]) -> None:
+    regions = [RECIPE["regions"][0], {**RECIPE["regions"][1], "select": {"color": "#ff00ff"}}]
+    found = scene(regions=regions)
+    assert [stage.name for stage in stages(found, PLAN)] == ["style"]
+
+
+@pytest.mark.parametrize("quality", ["draft", "standard", "fine"])
+@pytest.mark.parametrize("size", [256, 400, 512, 768, 1024, 2048])
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+def test_painting_the_product_first_costs_at_most_four_tenths_more(
+    quality: str, size: int, share: float
+) -> None:
+    """Steps times pixels, even if the product is the whole picture."""
+    whole = (size * 3 // 4, size)
+    plan = make_plan(Optimize(quality=quality), whole)
+    window = (slice(0, round(whole[0] * share)), slice(0, round(whole[1] * share)))
+    own = strategy._for_product(plan, window, whole)
+    cost = Stage("product", own, window).work / sum(work(plan, whole))
+    assert cost <= 0.4
+    # A small product is painted at every level.
+    assert len(own.levels) == len(plan.levels) or cost > 0.1
+
+
+def _box(corners: list[float]) -> dict[str, Any]:
+    return {"name": "cup", "select": {"box": corners}, "style": "dots.png"}
+
+
+def test_strokes_keep_their_size_in_the_window(
+    scene: Callable[..., Scene], encoder: Encoder
+) -> None:
+    """The styles of the product's stage are seen as large as the whole picture's levels say."""
+    found = scene(regions=[RECIPE["regions"][0], _box([0.4, 0.4, 0.45, 0.45])])
+    plan = plan_of((200, 1), (400, 1))
+    window = (slice(0, 100), slice(0, 80))
+    cut_plan = strategy._for_product(plan, window, (300, 400))
+    asked = problem(found, plan)
+    big = replace(
+        asked,
+        start=torch.rand(3, 300, 400),
+        content=torch.rand(3, 300, 400),
+        photo=torch.rand(3, 300, 400),
+        frozen=torch.zeros(300, 400),
+        regions=[replace(r, mask=torch.ones(300, 400)) for r in asked.regions],
+    )
+    cut = strategy._cut_out(big, torch.ones(300, 400), ("cup",), window)
+    assert stroke_side(cut_plan.levels[0].longest, cut.regions[0].scale) == 200
+
+
+def test_a_product_keeps_its_drawing_unless_the_recipe_says_otherwise(
+    scene: Callable[..., Scene],
+) -> None:
+    def contours(**keys: Any) -> dict[str, float]:
+        return {region.name: region.contour for region in problem(scene(**keys), PLAN).regions}
+
+    assert contours() == {"table": 0, "cup": 1}
+    assert contours(strategy="joint") == {"table": 0, "cup": 0}
+    regions = [RECIPE["regions"][0], {**RECIPE["regions"][1], "contour": 0.3}]
+    assert contours(regions=regions) == {"table": 0, "cup": 0.3}
+
+
+def test_noise_has_no_product_to_start_from(look: Path) -> None:
+    with pytest.raises(RecipeError, match=r"optimize\.start: found noise, allowed: color, content"):
+        load_recipe({**RECIPE, "optimize": {"start": "noise"}})
+
+
+def test_same_recipe_same_bytes(scene: Callable[..., Scene], encoder: Encoder) -> None:
+    first, _ = run(scene(), encoder)
+    second, _ = run(scene(), encoder)
+    assert torch.equal(first, second)
