@@ -283,7 +283,7 @@ def test_a_missing_recipe_suggests_one() -> None:
 
 
 def test_a_photo_in_place_of_a_recipe_is_refused() -> None:
-    assert refused("apply", "photo.png").startswith("photo.png: is not UTF-8 text")
+    assert refused("apply", "photo.png").startswith("photo.png: holds no recipe; only pictures")
 
 
 def test_a_class_that_the_segmenter_does_not_have_is_refused_with_those_it_has() -> None:

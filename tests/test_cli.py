@@ -36,6 +36,9 @@ COMMANDS = [
     ["models"],
     ["models", "fetch"],
     ["schema"],
+    ["features"],
+    ["texture"],
+    ["score"],
     ["segmenter"],
     ["segmenter", "train"],
     ["segmenter", "score"],
@@ -373,29 +376,27 @@ def test_a_disk_that_fills_up_ends_with_3(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(result, "write_picture", full)
     ran = run("apply", "look.yaml", "--no-preview")
-    assert (ran.code, ran.error) == (3, "look.png: cannot be written: no space left on device")
+    assert (ran.code, ran.error) == (
+        3,
+        "look.png: cannot be written: no space left on device; the work is kept in "
+        "look.checkpoint, and --resume will write it",
+    )
 
 
 @pytest.mark.parametrize(
-    ("where", "error", "sentence"),
-    [
-        ("optimize", MemoryError(), "out of memory at 48×36 px; try --size 64"),
-        (
-            "optimize",
-            RuntimeError("DefaultCPUAllocator: can't allocate memory"),
-            "out of memory at 48×36 px; try --size 64",
-        ),
-    ],
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
 )
-def test_too_little_memory_ends_with_3_and_a_smaller_size(
-    where: str, error: Exception, sentence: str, monkeypatch: pytest.MonkeyPatch
+def test_too_little_memory_ends_with_3_and_a_size_that_would_do(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(strategy, where, fail)
-    ran = run("apply", "look.yaml")
-    assert (ran.code, ran.error) == (3, sentence)
+    monkeypatch.setattr(strategy, "optimize", fail)
+    monkeypatch.setattr(api, "obtainable_bytes", lambda _: 2e9)
+    ran = run("apply", "look.yaml", "--size", "2048")
+    there = "out of memory at 2048×1536 px: there are 2.0 GB for it"
+    assert (ran.code, ran.error) == (3, f"{there}, and --size 560 would do with them")
 
 
 def test_too_little_memory_for_the_masks_ends_with_3(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -403,8 +404,10 @@ def test_too_little_memory_for_the_masks_ends_with_3(monkeypatch: pytest.MonkeyP
         raise MemoryError
 
     monkeypatch.setattr(api, "prepare", fail)
-    ran = run("apply", "look.yaml")
-    assert (ran.code, ran.error) == (3, "out of memory; try a smaller --size")
+    monkeypatch.setattr(api, "obtainable_bytes", lambda _: 2e9)
+    ran = run("apply", "look.yaml", "--size", "2048")
+    there = "out of memory at 2048×2048 px: there are 2.0 GB for it"
+    assert (ran.code, ran.error) == (3, f"{there}, and --size 480 would do with them")
 
 
 # errors and tracebacks
@@ -681,3 +684,29 @@ def test_segmenter_score_prints_numbers_and_writes_a_sheet(folder: Path) -> None
 def test_interrupted_carries_130_and_others_their_own_code() -> None:
     assert Interrupted("x").exit_code == 130
     assert OutputError("x").exit_code == 3
+
+
+def test_contours_writes_the_fused_map_and_one_for_each_scale() -> None:
+    ran = run("contours", "photo.png", "-o", "lines")
+    assert ran.code == 0
+    names = ["fused.png", *(f"scale-{number}.png" for number in range(1, 6))]
+    assert ran.out.split() == [str(Path("lines") / name) for name in names]
+    maps = {name: np.asarray(Image.open(Path("lines") / name).convert("L")) for name in names}
+    assert {pixels.shape for pixels in maps.values()} == {(48, 64)}
+    # The horizon of the photo is its strongest line, and fine scales see the speckles below it.
+    rows = maps["fused.png"].mean(1)
+    assert abs(int(rows.argmax()) - 24) <= 2
+    assert maps["scale-1.png"][30:].mean() > maps["scale-1.png"][2:18].mean()
+
+
+def test_contours_go_beside_the_photo_unless_told_otherwise() -> None:
+    assert run("contours", "photo.png", "--size", "32").code == 0
+    with Image.open("photo.contours/fused.png") as fused:
+        assert fused.size == (32, 24)
+
+
+def test_contours_of_no_picture_is_one_sentence() -> None:
+    Path("photo.png").write_text("no picture")
+    ran = run("contours", "photo.png")
+    assert (ran.code, ran.err.count("\n")) == (1, 1)
+    assert not Path("photo.contours").exists()

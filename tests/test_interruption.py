@@ -50,7 +50,7 @@ api.load_encoder = load_encoder
 """
 WHILE_WRITING = """
 sys.argv[-1] = "optimize.steps=[1, 1]"
-sys.argv.append("--no-preview")
+sys.argv += ["--no-preview", "--no-cache", "--set", "optimize.checkpoint=0"]
 usual = replacement.os.fsync
 def fsync(handle):
     replacement.os.truncate(handle, 100)
@@ -107,10 +107,12 @@ def test_a_stopped_run_saves_the_picture_so_far_and_ends_with_130(sent: str) -> 
         out, err = process.communicate(timeout=60)
         assert process.returncode == 130, err
     assert "Traceback" not in err
-    assert err.splitlines()[-1] == "interrupted; the picture so far is out.partial.png"
+    assert err.splitlines()[-1] == (
+        "interrupted; the picture so far is out.partial.png; --resume goes on from out.checkpoint"
+    )
     assert out == ""
     assert whole("out.partial.png") == (48, 36)
-    assert files() == {*before, "out.partial.png"}
+    assert files() == {*before, "out.partial.png", "out.checkpoint"}
 
 
 def test_a_run_stopped_before_its_first_step_ends_with_130_and_writes_nothing() -> None:

@@ -27,7 +27,8 @@ regions:
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with one style, ink.png, which is the current folder of the test."""
-    (tmp_path / "ink.png").touch()
+    for name in ("ink.png", "a.safetensors"):
+        (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

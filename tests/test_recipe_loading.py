@@ -68,7 +68,7 @@ output: {dpi: 300}
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that TEMPLE names, and the current folder of the test."""
-    files = ["photos/temple.jpg", "recipes/gate.png"]
+    files = ["photos/temple.jpg", "recipes/gate.png", "recipes/teamlook.safetensors"]
     files += [f"styles/{name}.png" for name in ("woodcut", "swirl", "ink")]
     for name in files:
         path = tmp_path / name
@@ -101,7 +101,7 @@ def test_the_example_of_the_design_loads(folder: Path) -> None:
         StyleSource(
             image=folder / "styles/swirl.png", weight=0.6, mask=folder / "recipes/gate.png"
         ),
-        StyleSource(library="teamlook/dusk", weight=0.4),
+        StyleSource(library=f"{folder}/recipes/teamlook.safetensors/dusk", weight=0.4),
     )
     assert isinstance(building.select, AnySelector)
     assert building.select.any == (

@@ -59,7 +59,7 @@ def plan_of(scene: Scene, steps: int = 4) -> Plan:
 
 
 def painted(scene: Scene, encoder: Encoder, steps: int = 4) -> Tensor:
-    return paint(scene, encoder, plan_of(scene, steps), on_progress=lambda _: None).rgb
+    return paint(scene, encoder, plan_of(scene, steps), on_progress=lambda _: None)
 
 
 def cutout(hidden: int) -> np.ndarray:
@@ -310,11 +310,6 @@ def test_styles_of_no_weight_are_not_read(look: Path, tmp_path: Path) -> None:
     styles = [{"image": str(look), "weight": 2}, {"image": str(broken), "weight": 0}]
     scene = scene_of(noise(24, 32), {"select": "rest", "style": styles})
     assert [style.weight for style in scene.styles["r0"]] == [2]
-
-
-def test_libraries_of_styles_are_refused_in_one_sentence() -> None:
-    with pytest.raises(RecipeError, match="style library team/dusk"):
-        scene_of(noise(24, 32), {"select": "rest", "style": {"library": "team/dusk"}})
 
 
 def test_a_recipe_without_a_photo_says_how_to_give_one(look: Path) -> None:

@@ -18,8 +18,8 @@ VALIDATOR = Draft202012Validator(json_schema())
 each_recipe = pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
 
 
-def test_the_gallery_has_at_least_four_recipes() -> None:
-    assert len(GALLERY) >= 4
+def test_the_gallery_has_at_least_ten_recipes() -> None:
+    assert len(GALLERY) >= 10
 
 
 def test_the_schema_is_a_schema() -> None:

@@ -12,11 +12,10 @@ import argparse
 import time
 from pathlib import Path
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from layered_nst import Result, apply, load_recipe
+from layered_nst.judge.measures import seam
 from layered_nst.picture import to_image
 from layered_nst.recipe import Recipe, RestSelector
 
@@ -32,19 +31,6 @@ def alone(recipe: Recipe, index: int) -> Recipe:
 def pasted(recipe: Recipe, masks: Tensor, size: int) -> Tensor:
     runs = [apply(alone(recipe, i), size=size).rgb for i in range(len(recipe.regions))]
     return sum(mask * rgb for mask, rgb in zip(masks, runs, strict=True))
-
-
-def seam(rgb: Tensor, masks: Tensor) -> float:
-    grey = rgb.mean(0)
-    gradient = torch.zeros_like(grey)
-    gradient[:, 1:] += (grey[:, 1:] - grey[:, :-1]).abs()
-    gradient[1:] += (grey[1:] - grey[:-1]).abs()
-    winner = masks.argmax(0)
-    border = torch.zeros_like(grey)
-    border[:, 1:] += winner[:, 1:] != winner[:, :-1]
-    border[1:] += winner[1:] != winner[:-1]
-    near = F.max_pool2d(border[None, None], 7, 1, 3)[0, 0] > 0
-    return (gradient[near].mean() / gradient[~near].mean()).item()
 
 
 def main() -> None:

@@ -1,0 +1,16 @@
+"""What every test gets without asking."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own, empty and not yet made: the user's stays as it is."""
+    folder = tmp_path_factory.mktemp("cache") / "layered-nst"
+    monkeypatch.setenv("LAYERED_NST_CACHE_DIR", str(folder))
+    monkeypatch.delenv("LAYERED_NST_CACHE_SIZE", raising=False)
+    return folder

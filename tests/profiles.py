@@ -1,0 +1,88 @@
+"""ICC profiles of RGB spaces, built from their published primaries."""
+
+from __future__ import annotations
+
+import struct
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+D50 = (0.9642, 1.0, 0.8249)
+D65 = (0.3127, 0.3290)
+_BRADFORD = np.array(
+    [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
+)
+_PRIMARIES = {
+    "sRGB": ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060)),
+    "Display P3": ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
+    "Adobe RGB": ((0.640, 0.330), (0.210, 0.710), (0.150, 0.060)),
+}
+Space = Literal["sRGB", "Display P3", "Adobe RGB"]
+
+
+def colorants(space: Space) -> NDArray[np.float64]:
+    """XYZ of red, green and blue as columns, adapted to the D50 of profiles by Bradford."""
+    white = _xyz(D65)
+    columns = np.stack([_xyz(xy) for xy in _PRIMARIES[space]], axis=1)
+    columns = columns * np.linalg.solve(columns, white)
+    cones = np.diag((_BRADFORD @ np.array(D50)) / (_BRADFORD @ white))
+    adapted: NDArray[np.float64] = np.linalg.inv(_BRADFORD) @ cones @ _BRADFORD @ columns
+    return adapted
+
+
+def _xyz(xy: tuple[float, float]) -> NDArray[np.float64]:
+    x, y = xy
+    return np.array([x / y, 1.0, (1 - x - y) / y])
+
+
+def profile(space: Space) -> bytes:
+    """A version 4 matrix profile, the same bytes every time."""
+    red, green, blue = colorants(space).T
+    tags = {
+        b"desc": _text(space),
+        b"cprt": _text("public domain"),
+        b"wtpt": _point(D50),
+        b"rXYZ": _point(red),
+        b"gXYZ": _point(green),
+        b"bXYZ": _point(blue),
+        b"rTRC": _curve(space),
+        b"gTRC": _curve(space),
+        b"bTRC": _curve(space),
+    }
+    offset, directory, body = 132 + 12 * len(tags), struct.pack(">I", len(tags)), b""
+    for name, data in tags.items():
+        directory += name + struct.pack(">II", offset + len(body), len(data))
+        body += data + b"\0" * (-len(data) % 4)
+    head = struct.pack(
+        ">I4sI4s4s4s", offset + len(body), b"", 0x04000000, b"mntr", b"RGB ", b"XYZ "
+    )
+    head += struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + b"acsp" + b"\0" * 28 + _fixed(D50)
+    return head.ljust(128, b"\0") + directory + body
+
+
+def _curve(space: Space) -> bytes:
+    if space == "Adobe RGB":
+        return b"para" + bytes(8) + _fixed([563 / 256])
+    # IEC 61966-2-1, which Display P3 shares.
+    shape = [2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045]
+    return b"para" + bytes(4) + struct.pack(">HH", 3, 0) + _fixed(shape)
+
+
+def _point(xyz: object) -> bytes:
+    return b"XYZ " + bytes(4) + _fixed(xyz)
+
+
+def _fixed(values: object) -> bytes:
+    numbers = np.round(np.asarray(values, dtype=np.float64) * 65536).astype(">i4")
+    return numbers.tobytes()
+
+
+def _text(words: str) -> bytes:
+    encoded = words.encode("utf-16-be")
+    return (
+        b"mluc"
+        + bytes(4)
+        + struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(encoded), 28)
+        + encoded
+    )
