@@ -277,7 +277,8 @@ def test_an_interrupted_run_saves_the_picture_so_far_and_ends_with_130(
     ran = run("apply", "look.yaml", "--set", "optimize.levels=[16, 32, 48]")
     assert (ran.code, ran.error) == (
         130,
-        "interrupted; the picture so far is look.partial.png",
+        "interrupted; the picture so far is look.partial.png; --resume goes on from "
+        "look.checkpoint",
     )
     assert Image.open("look.partial.png").size == (48, 36)
     assert "look.png" not in files()

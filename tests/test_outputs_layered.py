@@ -160,7 +160,9 @@ def test_the_picture_is_kept_when_the_layers_fail(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(replacement, "_exclusively", full)
     ran = run("apply", "look.yaml", "-o", "out.png", "--layers", "out.ora")
-    assert (ran.code, ran.error) == (3, "out.ora: cannot be written: no space left on device")
+    kept = "the work is kept in out.checkpoint, and --resume will write it"
+    said = f"out.ora: cannot be written: no space left on device; {kept}"
+    assert (ran.code, ran.error) == (3, said)
     assert Image.open("out.png").size == (48, 36)
     assert not Path("out.ora").exists()
 

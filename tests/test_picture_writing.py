@@ -52,6 +52,13 @@ def test_color_and_alpha_come_back_bit_for_bit(tmp_path, suffix, depth):
     assert torch.equal(picture.alpha, tensor[3])
 
 
+@pytest.mark.parametrize("quality", [80, 90, 95, 100])
+def test_a_jpeg_holds_the_busiest_picture(tmp_path, quality):
+    rgb = as_tensor(samples(8, size=(240, 320)))
+    write_picture(tmp_path / "a.jpg", rgb, quality=quality)
+    assert read_picture(tmp_path / "a.jpg").size == (240, 320)
+
+
 def test_other_programs_see_the_same_16_bits(tmp_path):
     pixels = samples(16, 4)
     tensor = as_tensor(pixels)
