@@ -30,7 +30,7 @@ from layered_nst.scene import Scene, problem
 # The product alone may take this share of the joint stage's work: as many levels as fit, coarse to
 # fine. What is finer the joint stage sharpens, and the finest levels are most of the cost. Both
 # stages also see contours, which costs a tenth.
-PRODUCT_WORK = 0.3
+PRODUCT_WORK = 0.27
 # What lies around the product is in sight of its edge units; 32 px is what conv3_1 sees.
 PRODUCT_MARGIN = 32
 

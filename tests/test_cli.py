@@ -39,6 +39,7 @@ COMMANDS = [
     ["features"],
     ["texture"],
     ["score"],
+    ["gallery"],
     ["segmenter"],
     ["segmenter", "train"],
     ["segmenter", "score"],
