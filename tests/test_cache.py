@@ -363,6 +363,7 @@ print(hashlib.sha256(result.rgb.numpy().tobytes()).hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_four_processes_at_once_share_a_cache(folder: Path) -> None:
     (folder / "r.yaml").write_text(
         "recipe: 1\ncontent: photo.png\nsize: 48\noptimize: {steps: 1, levels: [24, 34, 48]}\n"

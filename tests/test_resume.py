@@ -551,6 +551,7 @@ def test_a_run_killed_between_steps_and_in_the_middle_of_a_checkpoint_loses_noth
 
 
 @posix
+@pytest.mark.slow
 def test_a_run_killed_within_a_step_and_before_it_cleans_up_loses_nothing() -> None:
     killed("product.yaml", step=3, until="painting")
     killed("product.yaml", step=0, program=AT_THE_END, until="saved")
