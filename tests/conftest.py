@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,3 +20,15 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("LAYERED_NST_CACHE_DIR", str(folder))
     monkeypatch.delenv("LAYERED_NST_CACHE_SIZE", raising=False)
     return folder
+
+
+@pytest.fixture
+def no_painting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails a test whose run gets as far as reading the photo or painting."""
+    from layered_nst import api
+
+    def refuse(*_: Any, **__: Any) -> None:
+        pytest.fail("the work began before the output was checked")
+
+    monkeypatch.setattr(api, "prepare", refuse)
+    monkeypatch.setattr(api, "paint", refuse)

@@ -53,17 +53,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def no_painting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fails a test whose run gets as far as reading the photo or painting."""
-
-    def refuse(*_: Any, **__: Any) -> None:
-        pytest.fail("the work began before the output was checked")
-
-    monkeypatch.setattr(api, "prepare", refuse)
-    monkeypatch.setattr(api, "paint", refuse)
-
-
 def files() -> set[str]:
     return {path.name for path in Path().iterdir()}
 

@@ -18,7 +18,6 @@ from PIL import Image
 from psd_tools import PSDImage
 from workbench import lay_out, run
 
-from layered_nst import api
 from layered_nst.errors import OutputError
 from layered_nst.outputs.layered import write_layered
 from layered_nst.picture import replacement
@@ -31,17 +30,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder of each test, with a photo, two styles and look.yaml in it."""
     monkeypatch.chdir(lay_out(tmp_path))
     return tmp_path
-
-
-@pytest.fixture
-def no_painting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fails a test whose run gets as far as reading the photo or painting."""
-
-    def refuse(*_: Any, **__: Any) -> None:
-        pytest.fail("the work began before the layers were checked")
-
-    monkeypatch.setattr(api, "prepare", refuse)
-    monkeypatch.setattr(api, "paint", refuse)
 
 
 def files() -> set[str]:
