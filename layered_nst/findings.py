@@ -94,23 +94,34 @@ def photo_masks(
 
 
 def photo_contours(
-    photo: Path, *, size: int | None = None, max_pixels: int = MAX_PIXELS
+    photo: Path,
+    *,
+    size: int | None = None,
+    encoder: str = "hed-vgg16",
+    weights_dir: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> dict[str, Tensor]:
-    """The contours that the bundled network sees in a photo.
+    """The contours that an encoder with the heads of HED sees in a photo.
 
     Args:
         photo: a picture; transparent pixels take the colors around them.
         size: longest side in px; the photo's own up to 1024 px if not given.
+        encoder: a name, or the path of a file, as recipes use it.
+        weights_dir: folder with weights that are not bundled.
         max_pixels: largest picture that is read.
 
     Returns:
         Probabilities of a contour by name, each of shape (H, W): ``fused``, and ``scale-1`` to
         ``scale-5``, fine to coarse.
+
+    Raises:
+        ModelError: the encoder cannot be had, or has no such heads.
     """
     device = choose_device(None)
+    network = load_encoder(encoder, weights_dir=weights_dir, device=device)
     picture = _at_size(read_picture(photo, max_pixels=max_pixels), size or CONTOURS_SIDE)
     rgb = bleed_under_alpha(picture.rgb, picture.alpha).to(device)
-    seen = contour_map(load_encoder("hed-vgg16", device=device), rgb).cpu()
+    seen = contour_map(network, rgb).cpu()
     return dict(zip(CONTOURS, seen, strict=True))
 
 

@@ -7,6 +7,7 @@ does the rest.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,14 +30,24 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file, whole or not at all.
+    """Write a safetensors file, whole or not at all, the same bytes for the same content.
 
     Raises:
         OutputError: missing folder, no permission, full disk.
     """
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     with replacing(path) as file:
-        file.write(save(plain, dict(metadata)))
+        file.write(_with_sorted_texts(save(plain, dict(metadata))))
+
+
+def _with_sorted_texts(data: bytes) -> bytes:
+    """A safetensors file with its metadata in order: safetensors itself draws one every time."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -1,21 +1,25 @@
-"""Encoders: one pass, any layers, any size; torchvision's weights; contours."""
+"""Encoders: one pass, any layers, any size; torchvision's weights; files of their own; contours."""
 
 from __future__ import annotations
 
+import os
 from itertools import accumulate
 from pathlib import Path
 
 import pytest
 import torch
 from narrow import narrow_encoder
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.vgg import cfgs, make_layers
 
+from layered_nst import sealed
 from layered_nst.errors import ModelError
 from layered_nst.features import Encoder, contour_logits, contour_map, load_encoder
 from layered_nst.features.contours import contour_layers
 from layered_nst.features.encoder import IMAGENET_MEAN, IMAGENET_STD, VGG16, VGG19
+from layered_nst.features.encoder_files import EncoderFile, read_encoder_file, write_encoder_file
 
 FILES = {"vgg16": "vgg16-397923af.pth", "vgg19": "vgg19-dcbb9e9d.pth"}
 STYLE = ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
@@ -257,8 +261,133 @@ def test_the_sizes_of_torchvision_files_come_out_in_single_precision(tmp_path: P
 
 
 def test_an_unknown_encoder_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ModelError, match="'vgg11': no such encoder; there are hed-vgg16"):
-        load_encoder("vgg11")
+    wanted = (
+        r"'ligth': no such encoder \(did you mean light\?\); there are hed-vgg16, light, .*files"
+    )
+    with pytest.raises(ModelError, match=wanted):
+        load_encoder("ligth")
+
+
+def spell(encoder: Encoder) -> dict[str, Tensor]:
+    """The tensors of an encoder by the names that a file gives them, in float16."""
+    kinds = ("_weight", "_bias", "_map")
+    names = {n: n[: -len(k)] + "." + k[1:] for n in encoder.state_dict() for k in kinds if k in n}
+    return {names[name]: value.half() for name, value in encoder.state_dict().items()}
+
+
+@pytest.fixture
+def own(narrow: Encoder, tmp_path: Path) -> Path:
+    """A narrow encoder with a map at one layer, in a file of its own."""
+    path = tmp_path / "ours.safetensors"
+    tensors = spell(narrow) | {"conv2_1.map": 2 * torch.eye(5).half()}
+    write_encoder_file(path, EncoderFile(tensors, VGG16, {"teacher": "narrow"}))
+    return path
+
+
+def test_an_encoder_in_a_file_is_called_by_its_stem_and_sees_what_was_stored(own: Path) -> None:
+    encoder = load_encoder(own, dtype=torch.float64)
+    assert (encoder.name, encoder.source) == ("ours", str(own))
+    assert encoder.has_contours
+    same = Encoder("same", {k: v.double() for k, v in spell(encoder).items()}, VGG16)
+    assert encoder.fingerprint == same.fingerprint
+    picture = random_picture(13, 9)
+    plain = {name: v.double() for name, v in spell(encoder).items() if not name.endswith(".map")}
+    unmapped = Encoder("plain", plain, VGG16)(picture, ["conv2_1", "conv2_2"])
+    seen = encoder(picture, ["conv2_1", "conv2_2"])
+    assert torch.allclose(seen["conv2_1"], 2 * unmapped["conv2_1"], atol=1e-12)
+    assert torch.equal(seen["conv2_2"], unmapped["conv2_2"])
+
+
+def test_the_same_encoder_is_stored_as_the_same_bytes(own: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.safetensors"
+    for _ in range(4):
+        write_encoder_file(again, read_encoder_file(own))
+        assert again.read_bytes() == own.read_bytes()
+    assert own.stat().st_mode & 0o044 == 0o044 & ~current_umask()
+
+
+def current_umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def rewritten(path: Path, **texts: str) -> None:
+    """The same file with other texts in its metadata; None leaves one out."""
+    metadata = {**sealed.read_metadata(path), **texts}
+    sealed.write_tensors(path, load_file(path), {k: v for k, v in metadata.items() if v})
+
+
+def with_tensors(path: Path, **tensors: Tensor | None) -> None:
+    named = {name.replace("__", "."): value for name, value in tensors.items()}
+    kept = {**load_file(path), **named}
+    metadata = sealed.read_metadata(path) | {"digest": ""}
+    rest = {name: value for name, value in kept.items() if value is not None}
+    sealed.write_tensors(path, rest, {k: v for k, v in metadata.items() if v})
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+
+
+SPOILED = {
+    "missing": (Path.unlink, "no such file of an encoder's weights"),
+    "empty": (lambda p: p.write_bytes(b""), "is broken, cut short, or no safetensors file"),
+    "text": (lambda p: p.write_text("weights"), "is broken, cut short, or no safetensors file"),
+    "cut short": (
+        lambda p: p.write_bytes(p.read_bytes()[:-100]),
+        "is broken, cut short, or no safetensors file",
+    ),
+    "another kind": (
+        lambda p: rewritten(p, format="layered-nst styles 1"),
+        "is no encoder; `layered-nst encoder distill` writes such files",
+    ),
+    "of tomorrow": (
+        lambda p: rewritten(p, format="layered-nst encoder 2"),
+        "written as 'layered-nst encoder 2'; this version reads 'layered-nst encoder 1'",
+    ),
+    "no blocks": (lambda p: rewritten(p, blocks=""), "what it says about itself is damaged"),
+    "odd blocks": (lambda p: rewritten(p, blocks="[2, 2]"), r"is damaged \(blocks \(2, 2\)\)"),
+    "odd notes": (lambda p: rewritten(p, notes="[1"), "what it says about itself is damaged"),
+    "another bit": (flip_a_bit, "is damaged; its data is not what was stored"),
+    "no number": (
+        lambda p: with_tensors(p, conv3_1__bias=torch.full((6,), torch.nan)),
+        "conv3_1.bias holds values that are no numbers",
+    ),
+    "infinite": (
+        lambda p: with_tensors(p, conv1_1__bias=torch.full((4,), torch.inf)),
+        "conv1_1.bias holds values that are no numbers",
+    ),
+    "whole numbers": (
+        lambda p: with_tensors(p, conv1_1__bias=torch.ones(4, dtype=torch.int32)),
+        "conv1_1.bias is stored as torch.int32",
+    ),
+    "a hole": (lambda p: with_tensors(p, conv5_3__weight=None), "conv5_3.weight is missing"),
+    "a guest": (
+        lambda p: with_tensors(p, conv5_4__weight=torch.ones(7, 7, 3, 3)),
+        "conv5_4.weight belongs to no such encoder",
+    ),
+    "another width": (
+        lambda p: with_tensors(p, conv2_1__weight=torch.ones(5, 3, 3, 3)),
+        "conv2_1.weight is 5×3×3×3, not 5×4×3×3",
+    ),
+    "an odd map": (
+        lambda p: with_tensors(p, conv2_1__map=torch.ones(5, 4)),
+        "conv2_1.map is 5×4, not 5×5",
+    ),
+    "half a head": (lambda p: with_tensors(p, side3__bias=None), "side3.bias is missing"),
+}
+
+
+@pytest.mark.parametrize("what", SPOILED)
+def test_a_file_that_is_no_whole_encoder_is_one_sentence(own: Path, what: str) -> None:
+    spoil, sentence = SPOILED[what]
+    spoil(own)
+    with pytest.raises(ModelError, match=rf"ours\.safetensors: .*{sentence}") as caught:
+        load_encoder(own)
+    assert "\n" not in str(caught.value)
 
 
 def broken_text(path: Path) -> None:

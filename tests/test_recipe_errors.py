@@ -105,7 +105,8 @@ def test_an_unknown_key_is_refused_with_a_hint(line: str, expected: str) -> None
         ("content: [a]", "content: found ['a'], allowed: the path of a file"),
         (
             "encoder: vgg91",
-            "encoder: found 'vgg91', allowed: hed-vgg16, light, vgg16, vgg19 (did you mean vgg19?)",
+            "encoder: found 'vgg91', allowed: hed-vgg16, light, vgg16, vgg19, or the path of a "
+            ".safetensors file (did you mean vgg19?)",
         ),
         (
             "strategy: both",

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from layered_nst.cli import (
     cache,
+    encoder,
     finding,
     gallery,
     looking,
@@ -57,6 +58,7 @@ app.command()(looking.texture)
 app.command()(scoring.score)
 app.command()(gallery.gallery)
 app.add_typer(segmenter.app, name="segmenter")
+app.add_typer(encoder.app, name="encoder")
 app.add_typer(models.app, name="models")
 app.add_typer(styles.app, name="styles")
 app.add_typer(cache.app, name="cache")

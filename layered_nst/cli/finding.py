@@ -11,6 +11,7 @@ import typer
 from layered_nst.cli.console import note, print_json, printed_notes
 from layered_nst.cli.options import (
     ContentOption,
+    EncoderOption,
     JsonOption,
     MaxPixelsOption,
     PhotoArgument,
@@ -101,9 +102,11 @@ def contours(
         typer.Option("--output", "-o", metavar="DIR", help="Folder. [PHOTO.contours]"),
     ] = None,
     size: SizeOption = None,
+    encoder: EncoderOption = "hed-vgg16",
+    weights: WeightsOption = None,
     max_pixels: MaxPixelsOption = None,
 ) -> None:
-    """Write the contours that the bundled network sees in a photo, fused and at each scale.
+    """Write the contours that an encoder sees in a photo, fused and at each scale.
 
     These are the lines that a region's `contour` keeps. White is a contour.
     """
@@ -111,7 +114,9 @@ def contours(
 
     folder = output or photo.with_name(f"{photo.stem}.contours")
     with printed_notes():
-        found = photo_contours(photo, size=size, **limits(max_pixels))
+        found = photo_contours(
+            photo, size=size, encoder=encoder, weights_dir=weights, **limits(max_pixels)
+        )
     for path in write_contours(found, folder):
         print(path)
 

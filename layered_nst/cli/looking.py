@@ -11,6 +11,7 @@ from layered_nst.cli.console import print_json, printed_notes
 from layered_nst.cli.display import Display
 from layered_nst.cli.options import (
     DeviceOption,
+    EncoderOption,
     JsonOption,
     MaxPixelsOption,
     PhotoArgument,
@@ -20,10 +21,6 @@ from layered_nst.cli.options import (
     limits,
 )
 from layered_nst.cli.signals import undisturbed
-
-EncoderOption = Annotated[
-    str, typer.Option("--encoder", help="A name that `layered-nst models` lists.")
-]
 
 
 def features(

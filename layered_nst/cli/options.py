@@ -38,11 +38,27 @@ DeviceOption = Annotated[
 WeightsOption = Annotated[
     Path | None, typer.Option("--weights", metavar="DIR", help="Folder with fetched weights.")
 ]
+EncoderOption = Annotated[
+    str,
+    typer.Option(
+        "--encoder",
+        help="A name that `layered-nst models` lists, or a file that `encoder distill` wrote.",
+    ),
+]
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="An empty region is an error, not a note.")
 ]
 MaxPixelsOption = Annotated[
     int | None, typer.Option("--max-pixels", min=1, help="Largest picture that is read, in pixels.")
+]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="AMOUNT",
+        help="Stay within 6G or 4000M, in tiles where needed. [what is free]",
+        show_default=False,
+    ),
 ]
 NoCacheOption = Annotated[
     bool, typer.Option("--no-cache", help="Use and keep nothing that was computed before.")

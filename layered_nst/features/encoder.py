@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -15,11 +16,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from layered_nst.errors import ModelError
+from layered_nst.features.encoder_files import read_encoder_file
+from layered_nst.recipe.suggestions import did_you_mean
 from layered_nst.weights.catalogue import weights_path
 
 VGG16 = (2, 2, 3, 3, 3)
 VGG19 = (2, 2, 4, 4, 4)
-ENCODERS: Mapping[str, Sequence[int]] = {"hed-vgg16": VGG16, "vgg16": VGG16, "vgg19": VGG19}
+ENCODERS: Mapping[str, Sequence[int]] = {
+    "hed-vgg16": VGG16,
+    "light": VGG16,
+    "vgg16": VGG16,
+    "vgg19": VGG19,
+}
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -33,14 +41,24 @@ class Encoder(nn.Module):
 
     Args:
         name: what recipes call it.
-        tensors: ``conv1_1.weight`` (out, in, 3, 3), ``conv1_1.bias`` and so on; others, such as
-            the side outputs of HED, are kept under ``heads``.
+        tensors: ``conv1_1.weight`` (out, in, 3, 3), ``conv1_1.bias`` and so on; ``conv1_1.map``
+            (out, out), if there, takes a layer's features to the measure in which they are
+            compared; the side outputs of HED are those that ``head`` returns.
         blocks: number of convolutions before each pooling.
+        source: what ``--encoder`` and recipes call it: the name, or the path of its file.
     """
 
-    def __init__(self, name: str, tensors: Mapping[str, Tensor], blocks: Sequence[int]) -> None:
+    def __init__(
+        self,
+        name: str,
+        tensors: Mapping[str, Tensor],
+        blocks: Sequence[int],
+        *,
+        source: str | None = None,
+    ) -> None:
         super().__init__()
         self.name = name
+        self.source = name if source is None else source
         self.blocks = tuple(
             tuple(f"conv{b}_{i}" for i in range(1, depth + 1)) for b, depth in enumerate(blocks, 1)
         )
@@ -92,14 +110,20 @@ class Encoder(nn.Module):
                     return features
                 hidden = self._convolve(layer, hidden)
                 if layer in wanted:
-                    features[layer] = hidden
+                    features[layer] = self._mapped(layer, hidden)
         return features
 
     def _convolve(self, layer: str, hidden: Tensor) -> Tensor:
-        weight, bias = self._tensor(layer, "weight"), self._tensor(layer, "bias")
+        weight, bias = self.convolution(layer)
         padding = 0 if layer == "conv1_1" else 1
         # ReLU in place: a convolution's backward pass needs its input, never its output.
         return F.relu_(F.conv2d(hidden, weight, bias, padding=padding))
+
+    def _mapped(self, layer: str, hidden: Tensor) -> Tensor:
+        """Features as they are compared: those of a distilled encoder in its teacher's measure."""
+        if not hasattr(self, f"{layer}_map"):
+            return hidden
+        return F.conv2d(hidden, self._tensor(layer, "map")[:, :, None, None])
 
     def _tensor(self, layer: str, kind: str) -> Tensor:
         tensor: Tensor = getattr(self, f"{layer}_{kind}")
@@ -120,6 +144,10 @@ class Encoder(nn.Module):
     def has_contours(self) -> bool:
         """Whether the weights include HED's side outputs."""
         return hasattr(self, "fuse_weight")
+
+    def convolution(self, layer: str) -> tuple[Tensor, Tensor]:
+        """Weight (out, in, 3, 3) and bias (out,) of a layer."""
+        return self._tensor(layer, "weight"), self._tensor(layer, "bias")
 
     def head(self, name: str) -> tuple[Tensor, Tensor]:
         """Weight and bias of a side output, ``side1`` … ``side5`` or ``fuse``."""
@@ -148,24 +176,61 @@ class Encoder(nn.Module):
 
 
 def load_encoder(
-    name: str,
+    name: str | Path,
     *,
     weights_dir: Path | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Encoder:
-    """Load an encoder by the name recipes use.
+    """Load an encoder by the name or path recipes use.
 
     Args:
-        name: ``hed-vgg16`` (bundled), ``vgg16`` or ``vgg19`` (torchvision's ImageNet weights).
+        name: ``hed-vgg16`` or ``light`` (bundled), ``vgg16`` or ``vgg19`` (torchvision's ImageNet
+            weights), or a ``.safetensors`` file that ``layered-nst encoder distill`` wrote; such
+            an encoder is called by its file's stem.
         weights_dir: folder searched before torchvision's cache.
 
     Raises:
         ModelError: unknown name, missing or broken weights.
     """
+    path = encoder_path(name, weights_dir=weights_dir)
+    load = _load_file if is_encoder_file(name) else _load_named
+    encoder = load(str(name), path, dtype)
+    return encoder.to(device).requires_grad_(False).eval()
+
+
+def load_encoders(names: Iterable[str], **options: Any) -> dict[str, Encoder]:
+    """Load several encoders by name; options and errors as of ``load_encoder``."""
+    return {name: load_encoder(name, **options) for name in names}
+
+
+def is_encoder_file(name: str | Path) -> bool:
+    """Whether recipes mean a file by it, and not one of the encoders that have names."""
+    return str(name).endswith(".safetensors")
+
+
+def encoder_path(name: str | Path, *, weights_dir: Path | None = None) -> Path:
+    """The file of an encoder's weights; one that is named by its path may be missing.
+
+    Raises:
+        ModelError: unknown name, or weights that are not on this machine.
+    """
+    if is_encoder_file(name):
+        return Path(name)
     if name not in ENCODERS:
-        raise ModelError(f"encoder {name!r}: no such encoder; there are {', '.join(ENCODERS)}")
-    path = weights_path(name, weights_dir=weights_dir)
+        hint = did_you_mean(str(name), ENCODERS)
+        there = f"there are {', '.join(ENCODERS)}, and .safetensors files"
+        raise ModelError(f"encoder {str(name)!r}: no such encoder{hint}; {there}")
+    return weights_path(str(name), weights_dir=weights_dir)
+
+
+def _load_file(name: str, path: Path, dtype: torch.dtype) -> Encoder:
+    file = read_encoder_file(path)
+    tensors = {key: value.to(dtype) for key, value in file.tensors.items()}
+    return Encoder(path.stem, tensors, file.blocks, source=name)
+
+
+def _load_named(name: str, path: Path, dtype: torch.dtype) -> Encoder:
     read = _read_safetensors if path.suffix == ".safetensors" else _read_torchvision
     try:
         tensors = read(path)
@@ -173,7 +238,7 @@ def load_encoder(
         encoder.width(encoder.layers[-1])
     except (OSError, SafetensorError, RuntimeError, AttributeError, KeyError, ValueError) as error:
         raise ModelError(f"{path}: not the weights of {name} ({error})") from error
-    return encoder.to(device).requires_grad_(False).eval()
+    return encoder
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from layered_nst.recipe.libraries import (
 )
 from layered_nst.recipe.nodes import Node, Place, Steps, from_plain
 from layered_nst.recipe.problems import Problem, problem_at, spell_path
-from layered_nst.recipe.schema import Recipe
+from layered_nst.recipe.schema import ENCODER_SUFFIX, Recipe
 from layered_nst.recipe.suggestions import closest
 
 
@@ -87,8 +87,10 @@ def _where_it_may_be(path: Path) -> str:
     return f" (did you mean {by_stem[match]}?)" if match else ""
 
 
-def _is_path(steps: Steps) -> bool:
+def _is_path(steps: Steps, text: str) -> bool:
     """Whether the text at ``steps`` names a file: the recipe's content, a picture or weights."""
+    if steps == ("encoder",):
+        return text.endswith(ENCODER_SUFFIX)
     if steps == ("content",) or (steps[:1] == ("segmentation",) and steps[-1] == "weights"):
         return True
     if len(steps) < 3 or steps[0] != "regions":
@@ -111,7 +113,7 @@ def _absolute(node: Node, steps: Steps) -> Node:
     if isinstance(node.value, list):
         items = [_absolute(item, (*steps, index)) for index, item in enumerate(node.value)]
         return Node(items, node.place)
-    if isinstance(node.value, str) and _is_path(steps):
+    if isinstance(node.value, str) and _is_path(steps, node.value):
         return Node(str(absolute(node.value, node.place.folder)), node.place)
     if isinstance(node.value, str) and node.value and _is_library(steps):
         return Node(with_absolute_library(node.value, node.place.folder), node.place)
@@ -125,7 +127,7 @@ def _paths(node: Node, steps: Steps) -> Iterator[tuple[Steps, str]]:
     elif isinstance(node.value, list):
         for index, child in enumerate(node.value):
             yield from _paths(child, (*steps, index))
-    elif isinstance(node.value, str) and _is_path(steps):
+    elif isinstance(node.value, str) and _is_path(steps, node.value):
         yield _spelled_out(steps), node.value
     elif isinstance(node.value, str) and node.value and _is_library(steps):
         yield _spelled_out(steps), str(find_look(node.value, node.place.folder)[0])

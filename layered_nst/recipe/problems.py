@@ -17,6 +17,8 @@ from pydantic_core import ErrorDetails
 from layered_nst.errors import RecipeError
 from layered_nst.recipe.nodes import Node, Place, Steps, region_name
 from layered_nst.recipe.schema import (
+    ENCODER_NAMES,
+    ENCODERS_ALLOWED,
     LAYER_NAMES,
     Blend,
     CustomSegmenter,
@@ -182,6 +184,8 @@ def _hint(found: Any, detail: ErrorDetails) -> str:
     if detail["msg"].startswith("true"):
         word = _BOOLEAN_WORDS.get(found.lower())
         return f" (did you mean {word}?)" if word else ""
+    if detail["msg"] == ENCODERS_ALLOWED:
+        return did_you_mean(found, ENCODER_NAMES)
     return did_you_mean(found, ImageColor.colormap) if detail["msg"].startswith("a color") else ""
 
 

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
 
 from layered_nst.recipe.selectors import Selector
 from layered_nst.recipe.suggestions import did_you_mean
@@ -38,6 +46,22 @@ LayerName = Literal[
     "conv5_1", "conv5_2", "conv5_3", "conv5_4",
 ]  # fmt: skip
 """Convolutions of VGG-16 and VGG-19; the ``_4`` ones are VGG-19's alone."""
+
+
+EncoderName = Literal["hed-vgg16", "light", "vgg16", "vgg19"]
+
+ENCODER_NAMES: tuple[str, ...] = get_args(EncoderName)
+
+ENCODER_SUFFIX = ".safetensors"
+"""An encoder that ends so is the path of a file."""
+
+ENCODERS_ALLOWED = f"{', '.join(ENCODER_NAMES)}, or the path of a {ENCODER_SUFFIX} file"
+
+Encoder = Annotated[
+    EncoderName | Annotated[str, StringConstraints(pattern=rf"\{ENCODER_SUFFIX}$")],
+    Allowed(ENCODERS_ALLOWED),
+]
+"""An encoder that has a name, or the path of a file."""
 
 
 class CustomSegmenter(Model):
@@ -301,8 +325,9 @@ class Recipe(Model):
     """Path of the photo; --content overrides it."""
     size: Annotated[int, Whole(1, MAX_SIZE)] = 1024
     """Longest side of the result, px."""
-    encoder: Literal["hed-vgg16", "light", "vgg16", "vgg19"] = "hed-vgg16"
-    """The network whose features make up content and style."""
+    encoder: Encoder | None = None
+    """The network whose features make up content and style: a name, or the path of a file that
+    `layered-nst encoder distill` wrote; by default the quality chooses."""
     segmentation: Segmentation = "scenes"
     """Name of a segmenter, or a team's own checkpoint."""
     strategy: Literal["joint", "product-then-style"] = "joint"

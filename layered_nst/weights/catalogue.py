@@ -64,6 +64,15 @@ CATALOGUE: Mapping[str, Model] = {
             "VGG-16 with HED's contour heads; the default encoder",
         ),
         Model(
+            "light",
+            "encoder",
+            "light.safetensors",
+            True,
+            2.2,
+            "MIT, as its teacher hed-vgg16; see its model card",
+            "hed-vgg16 distilled to a quarter of its width; the encoder of drafts",
+        ),
+        Model(
             "vgg16",
             "encoder",
             "vgg16-397923af.pth",

@@ -1,0 +1,266 @@
+"""``encoder``: distill a light one from pictures of your own, and score it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from layered_nst.cli.console import err, out, print_json, printed_notes
+from layered_nst.cli.options import (
+    DeviceOption,
+    JsonOption,
+    MaxPixelsOption,
+    WeightsOption,
+    limits,
+)
+from layered_nst.errors import Interrupted, ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from layered_nst.features.matching import DistillPlan
+
+app = typer.Typer(help="Distill light encoders from your own pictures.", no_args_is_help=True)
+
+PhotosArgument = Annotated[
+    list[Path],
+    typer.Argument(metavar="PHOTOS...", help="Folders, with all below them, and pictures."),
+]
+
+SPEED_SECONDS = 120.0
+"""The time left is told by the steps of so many seconds; a step takes up to some."""
+
+
+class Teacher(StrEnum):
+    """Encoders that are wide enough to learn from."""
+
+    HED_VGG16 = "hed-vgg16"
+    VGG16 = "vgg16"
+    VGG19 = "vgg19"
+
+
+@app.command("distill")
+def distill(
+    photos: PhotosArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Encoder (.safetensors).")],
+    teacher: Annotated[Teacher, typer.Option(help="Encoder to learn from.")] = Teacher.HED_VGG16,
+    width: Annotated[
+        float, typer.Option(help="Channels as a share of the teacher's, above 0 to 1.")
+    ] = 0.25,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the training.")] = 6000,
+    batch: Annotated[int, typer.Option(min=1, help="Crops in a step.")] = 8,
+    crop: Annotated[int, typer.Option(help="Side of a crop in px, 32 to 1024.")] = 144,
+    learning_rate: Annotated[float, typer.Option(help="Learning rate at its highest.")] = 1e-3,
+    bfloat16: Annotated[
+        bool, typer.Option(help="Multiply in bfloat16, twice as fast where there is hardware.")
+    ] = False,
+    every: Annotated[int, typer.Option(min=1, help="Steps from checkpoint to checkpoint.")] = 250,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 0,
+    device: DeviceOption = "auto",
+    weights: WeightsOption = None,
+    max_pixels: MaxPixelsOption = None,
+) -> None:
+    """Train a light encoder that sees your pictures as a wide one does.
+
+    PHOTOS are what recipes will show it, photos and styles alike; a folder that is named twice
+    counts twice. Every 24th picture is not trained on, and scores the encoder. The pictures are
+    held in memory, shrunk to 900 px: 1.8 MB for one of 900×675 px, 1.8 GB for a thousand.
+
+    Recipes name the result as `encoder: OUTPUT`. A run that was stopped goes on from its last
+    checkpoint, OUTPUT.training, when the same command is given again.
+    """
+    plan = _plan(
+        width=width,
+        steps=steps,
+        batch=batch,
+        crop=crop,
+        learning_rate=learning_rate,
+        bfloat16=bfloat16,
+        seed=seed,
+    )
+    from layered_nst.device import choose_device
+    from layered_nst.features import distilling, load_encoder
+    from layered_nst.features.training_pictures import find_pictures
+    from layered_nst.memory import memory_errors
+    from layered_nst.result import check_writable
+
+    check_writable(output, formats=(".safetensors",))
+    distilling.check_output(output)
+    chosen = choose_device(device)
+    try:
+        with printed_notes(), _bar() as bar, memory_errors(_too_much):
+            paths = find_pictures(photos)
+            wide = load_encoder(teacher.value, weights_dir=weights, device=chosen)
+            pictures = _read(paths, bar, max_pixels)
+            shown = Training(bar, len(pictures), plan.steps)
+            scores = distilling.distill(
+                wide,
+                pictures,
+                output,
+                plan=plan,
+                every=every,
+                device=chosen,
+                on_step=shown.step,
+                on_score=shown.score,
+            )
+    except KeyboardInterrupt:
+        raise Interrupted(_how_to_go_on(output, every)) from None
+    print(f"{output}  unexplained: {_main_errors(scores)}")
+
+
+def _plan(**options: Any) -> DistillPlan:
+    from layered_nst.features.matching import DistillPlan
+
+    try:
+        return DistillPlan(**options)
+    except ValueError as error:
+        raise typer.BadParameter(f"--{str(error).replace('_', '-', 1)}") from error
+
+
+def _too_much() -> str:
+    return (
+        "out of memory: the pictures and a step of the training do not fit; name fewer pictures, "
+        "or take a smaller --batch or --crop"
+    )
+
+
+def _how_to_go_on(output: Path, every: int) -> str:
+    from layered_nst.features.distilling import checkpoint_path
+
+    checkpoint = checkpoint_path(output)
+    if checkpoint.exists():
+        return f"interrupted; the same command goes on from the last checkpoint, {checkpoint}"
+    return f"interrupted before the first checkpoint, which step {every} writes; nothing is kept"
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        disable=not err.is_terminal,
+        speed_estimate_period=SPEED_SECONDS,
+    )
+
+
+def _read(paths: list[Path], bar: Progress, max_pixels: int | None) -> list[Tensor]:
+    from layered_nst.features.training_pictures import read_training_pictures
+
+    with _task(bar, "reading pictures") as task:
+        return read_training_pictures(
+            paths,
+            on_picture=lambda done, of: bar.update(task, completed=done, total=of),
+            **limits(max_pixels),
+        )
+
+
+@contextmanager
+def _task(bar: Progress, name: str) -> Iterator[Any]:
+    task = bar.add_task(name, total=None)
+    try:
+        yield task
+    finally:
+        bar.remove_task(task)
+
+
+class Training:
+    """The bar of a training, and a line for each of its checkpoints."""
+
+    def __init__(self, bar: Progress, pictures: int, steps: int) -> None:
+        self.bar, self.steps = bar, steps
+        self.task = bar.add_task(f"choosing channels by {pictures} pictures", total=None)
+        self.first = True
+        self.loss = math.nan
+
+    def step(self, step: int, steps: int, loss: float) -> None:
+        if self.first:
+            # A new task, or steps of an earlier run would count for the speed of this one.
+            self.bar.remove_task(self.task)
+            self.task = self.bar.add_task("", total=steps, completed=step)
+            self.first = False
+        smooth = loss if math.isnan(self.loss) else self.loss + 0.05 * (loss - self.loss)
+        self.loss = smooth
+        said = f"step {step}/{steps}  loss {smooth:.3f}"
+        self.bar.update(self.task, completed=step, description=said)
+
+    def score(self, step: int, scores: Mapping[str, float]) -> None:
+        self.bar.console.print(
+            f"step {step}/{self.steps}  loss {self.loss:.3f}  unexplained: {_main_errors(scores)}",
+            highlight=False,
+        )
+
+
+def _main_errors(scores: Mapping[str, float]) -> str:
+    from layered_nst.features.matching import MAIN_LAYERS
+
+    return "  ".join(f"{layer} {scores[layer]:.1%}" for layer in MAIN_LAYERS)
+
+
+@app.command("score")
+def score_command(
+    encoder: Annotated[
+        str,
+        typer.Argument(metavar="WEIGHTS", help="What `encoder distill` wrote, or light."),
+    ],
+    photos: PhotosArgument,
+    device: DeviceOption = "auto",
+    weights: WeightsOption = None,
+    max_pixels: MaxPixelsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print how much of what its teacher sees in pictures a light encoder does not.
+
+    Name pictures that it was not trained on, some dozens of them: each is scored by what the
+    others tell of how the two correspond, so with few of them an encoder looks worse than it is.
+    """
+    from layered_nst.device import choose_device
+    from layered_nst.features import load_encoder
+    from layered_nst.features.encoder import encoder_path
+    from layered_nst.features.encoder_files import read_encoder_file
+    from layered_nst.features.scoring import score_encoder
+    from layered_nst.features.training_pictures import find_pictures
+
+    chosen = choose_device(device)
+    path = encoder_path(encoder, weights_dir=weights)
+    if path.suffix != ".safetensors":
+        raise ModelError(f"{encoder}: was not distilled from another encoder; name one that was")
+    teacher = read_encoder_file(path).notes.get("teacher")
+    if not isinstance(teacher, str):
+        raise ModelError(f"{path}: does not say which encoder it was distilled from")
+    with printed_notes(), _bar() as bar:
+        pictures = _read(find_pictures(photos), bar, max_pixels)
+        with _task(bar, "scoring") as task:
+            scores = score_encoder(
+                load_encoder(encoder, weights_dir=weights, device=chosen),
+                load_encoder(teacher, weights_dir=weights, device=chosen),
+                pictures,
+                on_picture=lambda done, of: bar.update(task, completed=done, total=of),
+            )
+    if as_json:
+        layers = {
+            score.layer: {
+                "channels": score.channels,
+                "teacher_channels": score.wide,
+                "unexplained": score.unexplained,
+            }
+            for score in scores
+        }
+        print_json({"encoder": encoder, "teacher": teacher, "layers": layers})
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("layer")
+    for heading in ("channels", teacher, "unexplained"):
+        table.add_column(heading, justify="right")
+    for score in scores:
+        table.add_row(score.layer, str(score.channels), str(score.wide), f"{score.unexplained:.1%}")
+    out.print(table)
