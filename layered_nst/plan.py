@@ -21,29 +21,42 @@ CONTENT_LAYERS: Mapping[str, float] = {"conv4_2": 1.0}
 
 @dataclass(frozen=True)
 class Preset:
-    """A speed: coarsest level in px, step between levels, steps at the ends of the pyramid."""
+    """A speed: coarsest level in px, step between levels, steps at the ends of the pyramid.
+
+    The ``heavy`` finest levels see with hed-vgg16, the coarser ones with the light encoder.
+    """
 
     coarsest: int
     ratio: float
     first_steps: int
     last_steps: int
+    heavy: int
 
 
 PRESETS: Mapping[str, Preset] = {
-    "draft": Preset(coarsest=128, ratio=1.8, first_steps=40, last_steps=8),
-    "standard": Preset(coarsest=128, ratio=1.5, first_steps=60, last_steps=12),
-    "fine": Preset(coarsest=128, ratio=math.sqrt(2), first_steps=120, last_steps=40),
+    "draft": Preset(coarsest=128, ratio=1.8, first_steps=60, last_steps=12, heavy=0),
+    "standard": Preset(coarsest=128, ratio=1.5, first_steps=140, last_steps=20, heavy=1),
+    "fine": Preset(coarsest=128, ratio=math.sqrt(2), first_steps=200, last_steps=40, heavy=3),
 }
+HEAVY, LIGHT = "hed-vgg16", "light"
+# Time of a step against hed-vgg16's.
+COSTS: Mapping[str, float] = {LIGHT: 1 / 8}
 # Strokes are set by 400 px; past that a level only sharpens them and costs as its area.
 STEPS_FALL_UNTIL = 400
 
 
 @dataclass(frozen=True)
 class Level:
-    """One level of the pyramid: its longest side in px and the number of steps on it."""
+    """One level of the pyramid: its longest side in px, the number of steps, and the encoder."""
 
     longest: int
     steps: int
+    encoder: str = HEAVY
+
+    @property
+    def cost(self) -> float:
+        """Time of its steps for each pixel, in steps of hed-vgg16."""
+        return self.steps * COSTS.get(self.encoder, 1.0)
 
 
 @dataclass(frozen=True)
@@ -78,13 +91,22 @@ class Plan:
     tolerance: float
     seed: int
 
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """Names of the encoders that the levels use, coarse to fine."""
+        return tuple(dict.fromkeys(level.encoder for level in self.levels))
 
-def make_plan(optimize: Optimize, size: tuple[int, int]) -> Plan:
-    """Resolve the ``optimize`` section of a recipe for a result of this height and width."""
+
+def make_plan(optimize: Optimize, size: tuple[int, int], encoder: str | None = None) -> Plan:
+    """Resolve the ``optimize`` section of a recipe for a result of this height and width.
+
+    Args:
+        encoder: of all levels; by default the quality chooses one for each.
+    """
     return Plan(
-        levels=_levels(optimize, max(size)),
+        levels=_levels(optimize, max(size), encoder),
         style=_default(optimize.style, 30.0),
-        content=_default(optimize.content, 2.0),
+        content=_default(optimize.content, 1.0),
         contour=_default(optimize.contour, 20.0),
         total_variation=_default(optimize.total_variation, 20.0),
         layers=_normalized(optimize.layers or STYLE_LAYERS),
@@ -111,16 +133,21 @@ def _normalized(weights: Mapping[Any, float]) -> dict[str, float]:
     return {layer: weight / total for layer, weight in weights.items() if weight > 0}
 
 
-def _levels(optimize: Optimize, longest: int) -> tuple[Level, ...]:
+def _levels(optimize: Optimize, longest: int, encoder: str | None) -> tuple[Level, ...]:
     preset = PRESETS[optimize.quality]
     sides = _sides(optimize.levels, longest, preset)
-    steps = optimize.steps
+    light = max(0, len(sides) - preset.heavy)
+    encoders = [encoder or (LIGHT if number < light else HEAVY) for number in range(len(sides))]
+    return tuple(map(Level, sides, _counts(optimize.steps, sides, preset), encoders))
+
+
+def _counts(steps: int | Sequence[int] | None, sides: Sequence[int], preset: Preset) -> list[int]:
     if steps is None:
-        return tuple(Level(side, _steps(side, longest, preset)) for side in sides)
-    counts: Sequence[int] = (steps,) * len(sides) if isinstance(steps, int) else steps
+        return [_steps(side, sides[-1], preset) for side in sides]
+    if isinstance(steps, int):
+        return [steps] * len(sides)
     # A shorter list of steps is meant for the finest levels, which are the ones that cost.
-    counts = (counts[0],) * (len(sides) - len(counts)) + tuple(counts[-len(sides) :])
-    return tuple(Level(side, count) for side, count in zip(sides, counts, strict=True))
+    return [steps[0]] * (len(sides) - len(steps)) + list(steps[-len(sides) :])
 
 
 def _sides(wanted: Sequence[int] | None, longest: int, preset: Preset) -> list[int]:

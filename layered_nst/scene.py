@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from layered_nst import ramps, regions
 from layered_nst.cache import Cache
 from layered_nst.color import color_moments, move_colors
 from layered_nst.errors import RecipeError, RegionError
-from layered_nst.features import Encoder
+from layered_nst.features import ENCODERS, Encoder
 from layered_nst.library import LibraryStyle, check_styles, read_style
 from layered_nst.optimize import PaintedRegion, Problem
 from layered_nst.picture import (
@@ -27,7 +27,7 @@ from layered_nst.picture import (
     read_picture,
     resize_picture,
 )
-from layered_nst.plan import Plan
+from layered_nst.plan import HEAVY, Plan, make_plan
 from layered_nst.recipe import MaskSelector, Recipe, Region, StyleSource, find_look
 from layered_nst.regions import RegionMasks, build_masks, is_drawn, thin_layers
 from layered_nst.remembered import RememberedMoments, remembered_segmentation
@@ -61,7 +61,7 @@ class Scene:
         masks: the regions at the result's size.
         styles: the blend of each region of the recipe, as the encoder will see it.
         notes: sentences for the user.
-        segmentation: what the segmenter saw, if a selector asked.
+        segmentation: what the segmenter saw, if a selector asked, 768 px long at most.
         ramps: for each region whose styles flow into one another, the share of each style at
             every pixel, shape (S, H, W), sum 1.
         moments: gives the moments of each style picture.
@@ -155,10 +155,18 @@ def resolve(
         masks=masks,
         styles=styles,
         notes=masks.notes,
-        segmentation=seen.segmentation,
+        segmentation=_in_small(seen.segmentation),
         ramps=_ramps(recipe, picture, masks, photo.size),
         moments=RememberedMoments(cache),
     )
+
+
+def _in_small(seen: Segmentation | None) -> Segmentation | None:
+    """What is kept of a segmentation once masks are made: at a print's size it outweighs them."""
+    if seen is None or max(seen.probabilities.shape[1:]) <= SEGMENTED_SIDE:
+        return seen
+    size = fit_within((seen.probabilities.shape[1], seen.probabilities.shape[2]), SEGMENTED_SIDE)
+    return replace(seen, probabilities=F.adaptive_avg_pool2d(seen.probabilities, size))
 
 
 def _is_refined(region: Region, recipe: Recipe) -> bool:
@@ -284,8 +292,29 @@ def _no_segmentation() -> Segmentation:
     raise AssertionError("a mask asks for no classes")
 
 
-def check_looks(scene: Scene, encoder: Encoder, plan: Plan) -> tuple[str, ...]:
+def planned(scene: Scene) -> Plan:
+    """The plan of a scene's recipe at its size.
+
+    The encoder that the recipe names sees at all levels. Otherwise the quality chooses; but moments
+    of one encoder mean nothing to another, so a look that not all of the chosen ones have seen
+    is painted with the one that has.
+    """
+    recipe = scene.recipe
+    plan = make_plan(recipe.optimize, scene.size, recipe.encoder)
+    looks = (s for blend in scene.styles.values() for s in blend if isinstance(s, LibraryStyle))
+    seen = [look.record for look in looks if not look.record.encoders.keys() >= {*plan.encoders}]
+    if recipe.encoder is not None or not seen:
+        return plan
+    # What the library calls a file of its own, the recipe has to name by its path.
+    known = next((record.encoder for record in seen if record.encoder in ENCODERS), HEAVY)
+    return make_plan(recipe.optimize, scene.size, known)
+
+
+def check_looks(scene: Scene, encoders: Mapping[str, Encoder], plan: Plan) -> tuple[str, ...]:
     """See, before the work, whether the looks of libraries can be had as the plan needs them.
+
+    Args:
+        encoders: by the names that the plan's levels use.
 
     Returns:
         Sentences about looks whose moments are interpolated.
@@ -297,16 +326,19 @@ def check_looks(scene: Scene, encoder: Encoder, plan: Plan) -> tuple[str, ...]:
     for region in scene.recipe.regions:
         sides = [stroke_side(level.longest, region.scale) for level in plan.levels]
         looks = [s for s in scene.styles[region.name] if isinstance(s, LibraryStyle)]
-        check_styles(looks, encoder, plan.layers, sides=sides, pooling=plan.pooling)
+        for level, side in zip(plan.levels, sides, strict=True):
+            seen = encoders[level.encoder]
+            check_styles(looks, seen, plan.layers, sides=[side], pooling=plan.pooling)
         notes |= dict.fromkeys(n for look in looks for n in look.notes(sides))
     return tuple(notes)
 
 
-def thin_notes(scene: Scene, encoder: Encoder, plan: Plan) -> tuple[str, ...]:
+def thin_notes(scene: Scene, encoders: Mapping[str, Encoder], plan: Plan) -> tuple[str, ...]:
     """Sentences about regions too narrow for more than the deepest layer at the result's size.
 
     Almost any region is too narrow for the deepest one, and its share in the style is small.
     """
+    encoder = encoders[plan.levels[-1].encoder]
     sizes = encoder.layer_sizes(scene.size)
     fields = {layer: encoder.receptive_fields()[layer] for layer in plan.layers}
     thin = thin_layers(scene.masks.masks, {layer: sizes[layer] for layer in fields}, fields)
@@ -332,7 +364,8 @@ def problem(scene: Scene, plan: Plan) -> Problem:
     return Problem(
         content=moved,
         photo=scene.picture.rgb,
-        start=start.lerp(scene.picture.rgb, scene.kept),
+        # Where nothing is kept, one tensor serves twice.
+        start=start.lerp(scene.picture.rgb, scene.kept) if bool(scene.kept.any()) else start,
         regions=painted,
         frozen=torch.maximum(scene.kept, 1 - scene.visible.ceil()),
         moments=scene.moments,
@@ -343,7 +376,7 @@ def _painted(region: Region, scene: Scene, plan: Plan) -> Sequence[PaintedRegion
     """A region, in parts if its styles flow into one another."""
     whole = PaintedRegion(
         name=region.name,
-        mask=scene.mask(region.name) * scene.visible,
+        mask=_seen_mask(region, scene),
         styles=scene.styles[region.name],
         strength=region.strength,
         scale=region.scale,
@@ -354,6 +387,11 @@ def _painted(region: Region, scene: Scene, plan: Plan) -> Sequence[PaintedRegion
     if shares is None:
         return [whole]
     return ramps.split(whole, shares, area_exponent=plan.area_exponent)
+
+
+def _seen_mask(region: Region, scene: Scene) -> Tensor:
+    mask = scene.mask(region.name)
+    return mask if scene.picture.alpha is None else mask * scene.visible
 
 
 def _contour(region: Region, recipe: Recipe) -> float:

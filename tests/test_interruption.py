@@ -43,10 +43,10 @@ def step(self, progress):
 Display.step = step
 """
 BEFORE_THE_FIRST_STEP = """
-def load_encoder(*_, **__):
+def load_encoders(*_, **__):
     here("loading")
     time.sleep(60)
-api.load_encoder = load_encoder
+api.load_encoders = load_encoders
 """
 WHILE_WRITING = """
 sys.argv[-1] = "optimize.steps=[1, 1]"

@@ -22,6 +22,8 @@ from layered_nst.features import Encoder, load_encoder
 from layered_nst.library import build_look, read_records, read_style, store_look
 from layered_nst.moments import Moments
 from layered_nst.plan import STYLE_LAYERS
+from layered_nst.recipe import load_recipe
+from layered_nst.scene import planned, resolve
 from layered_nst.stylefiles import read_style_picture
 from layered_nst.styles import picture_moments, style_moments
 
@@ -409,6 +411,38 @@ def test_a_look_of_another_encoder_or_other_weights_is_refused() -> None:
     other = narrow_encoder(dtype=torch.float32, seed=1)
     with pytest.raises(LibraryError, match="other weights of the encoder narrow"):
         read_style(Path("team.safetensors")).check(other, ["conv1_1"], longest=24, pooling="max")
+
+
+def test_a_look_that_one_encoder_has_seen_is_painted_with_that_one() -> None:
+    build("both", "stripes.png")
+    for encoder in ("hed-vgg16", "light"):
+        build(encoder, "stripes.png", "--encoder", encoder)
+
+    def encoders(*looks: str) -> tuple[str, ...]:
+        style = [{"library": f"team/{look}"} for look in looks]
+        return planned(resolve(load_recipe(recipe(style)))).encoders
+
+    assert encoders("both") == encoders("both", "both") == ("light", "hed-vgg16")
+    assert encoders("hed-vgg16") == encoders("both", "hed-vgg16") == ("hed-vgg16",)
+    assert encoders("light") == encoders("light", "both") == ("light",)
+    with pytest.raises(LibraryError, match="was built with the encoder light, this recipe uses"):
+        apply(recipe([{"library": "team/hed-vgg16"}, {"library": "team/light"}]))
+
+
+def test_the_looks_of_two_encoders_are_those_of_the_pictures() -> None:
+    build("dusk", "stripes.png", "dots.png", "--no-pictures")
+    look = read_style(Path("team.safetensors"))
+    assert look.record.encoders.keys() == {"hed-vgg16", "light"}
+    pictures = [read_style_picture(Path(name)) for name in ("stripes.png", "dots.png")]
+    for name, fingerprint in look.record.encoders.items():
+        encoder = load_encoder(name)
+        assert encoder.fingerprint == fingerprint
+        options = {"longest": 34, "pooling": "max"}
+        found = style_moments(encoder, [look], STYLE_LAYERS, **options)
+        wanted = style_moments(encoder, pictures, STYLE_LAYERS, **options)
+        for layer in STYLE_LAYERS:
+            assert torch.equal(found[layer].mean, wanted[layer].mean)
+            assert torch.equal(found[layer].second, wanted[layer].second)
 
 
 def test_a_mask_beside_a_library_is_refused() -> None:

@@ -112,6 +112,18 @@ def test_the_recipe_in_a_manifest_is_the_whole_resolved_one(painted: Result) -> 
     assert painted.manifest["recipe"]["regions"][0]["feather"] == 4
 
 
+def test_both_encoders_of_a_mixed_plan_are_named() -> None:
+    levels = {"optimize.levels": [24, 48], "optimize.steps": 1}
+    models = apply("look.yaml", overrides=levels).manifest["models"]
+    named = {part: model["name"] for part, model in models.items() if model is not None}
+    assert named["encoder"] == "hed-vgg16"
+    assert named["encoder of coarse levels"] == "light"
+    assert models["encoder of coarse levels"]["sha256"] == sha256(weights_path("light"))
+    draft = apply("look.yaml", overrides={**levels, "optimize.quality": "draft"}).manifest
+    assert draft["models"]["encoder"]["name"] == "light"
+    assert "encoder of coarse levels" not in draft["models"]
+
+
 def test_a_segmenter_that_nobody_asked_is_not_named() -> None:
     assert apply("look.yaml").manifest["models"]["segmenter"] is None
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from layered_nst.plan import PRESETS, STYLE_LAYERS, make_plan
+from layered_nst.plan import PRESETS, STYLE_LAYERS, Level, make_plan
 from layered_nst.recipe import Optimize
 
 
@@ -45,6 +45,36 @@ def test_a_better_quality_takes_more_levels_and_steps() -> None:
     assert counts == sorted(counts)
     work = [sum(level.steps for level in plan.levels) for plan in plans]
     assert work == sorted(set(work))
+
+
+@pytest.mark.parametrize(("quality", "heavy"), [("draft", 0), ("standard", 1), ("fine", 3)])
+def test_the_finest_levels_see_with_the_heavy_encoder(quality: str, heavy: int) -> None:
+    plan = make_plan(Optimize(quality=quality), (700, 1024))
+    encoders = [level.encoder for level in plan.levels]
+    light = len(encoders) - heavy
+    assert light > 0
+    assert encoders == ["light"] * light + ["hed-vgg16"] * heavy
+    assert plan.encoders == tuple(dict.fromkeys(encoders))
+
+
+def test_a_picture_of_one_level_is_seen_by_the_encoder_of_the_finest() -> None:
+    assert make_plan(Optimize(), (90, 100)).encoders == ("hed-vgg16",)
+    assert make_plan(Optimize(quality="draft"), (90, 100)).encoders == ("light",)
+
+
+@pytest.mark.parametrize("quality", PRESETS)
+def test_an_encoder_that_is_named_sees_at_all_levels(quality: str) -> None:
+    named = make_plan(Optimize(quality=quality), (700, 1024), "vgg19")
+    chosen = make_plan(Optimize(quality=quality), (700, 1024))
+    assert named.encoders == ("vgg19",)
+    assert [(v.longest, v.steps) for v in named.levels] == [
+        (v.longest, v.steps) for v in chosen.levels
+    ]
+
+
+def test_a_step_of_the_light_encoder_costs_an_eighth() -> None:
+    assert Level(100, 8, "light").cost == pytest.approx(1)
+    assert Level(100, 8, "hed-vgg16").cost == Level(100, 8, "vgg19").cost == 8
 
 
 def test_the_longer_side_counts_whichever_it_is() -> None:

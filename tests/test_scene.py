@@ -359,7 +359,7 @@ def test_thin_regions_are_named_with_the_layers_that_look_past_them(
     }  # fmt: skip
     scene = resolve(load_recipe(recipe), photo)
     plan = make_plan(scene.recipe.optimize, scene.size)
-    (note,) = thin_notes(scene, encoder, plan)
+    (note,) = thin_notes(scene, {"hed-vgg16": encoder}, plan)
     assert "'band'" in note
     assert "conv5_1" in note
     assert "conv1_1" not in note

@@ -51,7 +51,10 @@ def build(
     layer: Annotated[
         list[str] | None, typer.Option(help="Layers to store. [those of the default plan]")
     ] = None,
-    encoder: Annotated[str, typer.Option(help="Encoder of the recipes.")] = "hed-vgg16",
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Encoder of the recipes. [hed-vgg16 and light, which the qualities use]"),
+    ] = None,
     pooling: Annotated[Pooling, typer.Option(help="Pooling of the recipes.")] = Pooling.MAX,
     no_pictures: Annotated[
         bool, typer.Option("--no-pictures", help="Keep thumbnails in place of the pictures.")
@@ -65,17 +68,19 @@ def build(
     pictures need not be there when a recipe names the look as `{library: LIBRARY/NAME}`.
     """
     from layered_nst.device import choose_device
-    from layered_nst.features import load_encoder
+    from layered_nst.features import load_encoders
     from layered_nst.library import build_look, check_names, store_look
     from layered_nst.library.building import SIDES
-    from layered_nst.plan import STYLE_LAYERS
+    from layered_nst.plan import HEAVY, LIGHT, STYLE_LAYERS
 
     check_names(output, name)
-    loaded = load_encoder(encoder, weights_dir=weights, device=choose_device(device))
+    names = (HEAVY, LIGHT) if encoder is None else (encoder,)
+    loaded = load_encoders(names, weights_dir=weights, device=choose_device(device))
+    first, *others = loaded.values()
     with printed_notes(), Progress(console=err, disable=not err.is_terminal) as bar:
         task = bar.add_task(name, total=len(pictures))
         look = build_look(
-            loaded,
+            first,
             pictures,
             masks=[None if str(path) == "-" else path for path in mask or ()],
             weights=weight or (),
@@ -84,6 +89,7 @@ def build(
             pooling=pooling.value,
             license=license,
             keep_pictures=not no_pictures,
+            others=others,
             on_picture=lambda done, of: bar.update(task, completed=done, total=of),
         )
     store_look(output, name, look)
@@ -115,7 +121,7 @@ def list_looks(library: LibraryArgument, as_json: JsonOption = False) -> None:
             name,
             ", ".join(source.name for source in record.sources),
             f"{record.sides[0]}–{record.sides[-1]}",
-            record.encoder,
+            ", ".join(record.encoders),
             record.pooling,
             record.kept,
             record.license or "(not stated)",

@@ -50,6 +50,7 @@ def build_look(
     pooling: Literal["max", "average"] = "max",
     license: str = "",
     keep_pictures: bool = True,
+    others: Sequence[Encoder] = (),
     on_picture: Callable[[int, int], None] = lambda *_: None,
 ) -> StoredLook:
     """Look at pictures once, so that they need not be there when their style is used.
@@ -64,6 +65,7 @@ def build_look(
         license: terms of the pictures, in words.
         keep_pictures: keep the pictures too, at the largest side: for results of any size and for
             ``color: content`` and ``luminance``. Else thumbnails.
+        others: further encoders with those layers, whose moments are stored too.
         on_picture: called with (pictures done, pictures in all).
 
     Raises:
@@ -75,16 +77,23 @@ def build_look(
     weights = weights or [1.0] * len(pictures)
     _check_numbers(pictures, masks, weights, sides)
     steps = sorted(set(sides))
-    styles, parts = [], []
+    styles: list[StylePicture] = []
+    parts: list[dict[str, Moments]] = []
+    prefixes = {"moments/": encoder, **{f"others/{other.name}/": other for other in others}}
     for number, (path, mask, weight) in enumerate(zip(pictures, masks, weights, strict=True), 1):
         style = read_style_picture(path, mask, weight=weight)
         styles.append(style)
-        parts.append(_moments(encoder, style, steps, layers, pooling))
+        seen = {
+            f"{prefix}{key}": value
+            for prefix, eye in prefixes.items()
+            for key, value in _moments(eye, style, steps, layers, pooling).items()
+        }
+        parts.append(seen)
         on_picture(number, len(pictures))
     blended = {key: blend([part[key] for part in parts], weights) for key in parts[0]}
     longest = max(steps[-1], THUMBNAIL_SIDE) if keep_pictures else THUMBNAIL_SIDE
     tensors = {
-        **pack(blended, prefix="moments/"),
+        **pack(blended, prefix=""),
         **pack({"rgb": style_color(styles)}, prefix="color/"),
         **_stored_pictures(styles, longest),
     }
@@ -92,6 +101,7 @@ def build_look(
     record = LookRecord(
         encoder=encoder.name,
         weights=encoder.fingerprint,
+        others={other.name: other.fingerprint for other in others},
         pooling=pooling,
         layers=tuple(layers),
         sides=tuple(steps),

@@ -70,7 +70,7 @@ class LibraryStyle:
         like = next(encoder.buffers())
         found = {}
         for layer in layers:
-            parts, weights = self._nearest(layer, longest)
+            parts, weights = self._nearest(encoder.name, layer, longest)
             found[layer] = blend(parts, weights).to(like)
         return found
 
@@ -84,11 +84,12 @@ class LibraryStyle:
                 stored, or a side that the look does not reach.
         """
         record = self.record
-        if (record.encoder, record.weights) != (encoder.name, encoder.fingerprint):
-            other = "other weights of " if record.encoder == encoder.name else ""
+        if record.encoders.get(encoder.name) != encoder.fingerprint:
+            other = "other weights of " if encoder.name in record.encoders else ""
+            names = " and ".join(record.encoders)
             raise self._refused(
-                f"was built with {other}the encoder {record.encoder}, this recipe uses "
-                f"{encoder.name}; build it again with --encoder {encoder.name}"
+                f"was built with {other}the encoder {names}, this recipe uses "
+                f"{encoder.name}; build it again with --encoder {encoder.source}"
             )
         if record.pooling != pooling:
             raise self._refused(
@@ -140,18 +141,20 @@ class LibraryStyle:
         kept = self.record.kept
         return kept == "whole" or (kept == "reduced" and longest <= self.record.sides[-1])
 
-    def _nearest(self, layer: str, longest: int) -> tuple[Sequence[Moments], Sequence[float]]:
+    def _nearest(
+        self, encoder: str, layer: str, longest: int
+    ) -> tuple[Sequence[Moments], Sequence[float]]:
         """The stored moments around a side and how much each counts."""
         sides = self.record.sides
         longest = min(max(longest, sides[0]), sides[-1])
         if longest in sides:
-            return [self._at(longest, layer)], [1.0]
+            return [self._at(encoder, longest, layer)], [1.0]
         low, high = next(pair for pair in pairwise(sides) if pair[0] < longest < pair[1])
         share = math.log(longest / low) / math.log(high / low)
-        return [self._at(low, layer), self._at(high, layer)], [1 - share, share]
+        return [self._at(encoder, side, layer) for side in (low, high)], [1 - share, share]
 
-    def _at(self, side: int, layer: str) -> Moments:
-        return self.stored.moments[f"{side}/{layer}"]
+    def _at(self, encoder: str, side: int, layer: str) -> Moments:
+        return self.stored.moments[encoder][f"{side}/{layer}"]
 
     @property
     def _pictures(self) -> StyleBlend:
@@ -185,7 +188,8 @@ def read_style(
     style = LibraryStyle(read_look(path, name), 1.0, f"{path}/{name}", device)
     try:
         complete = {f"{s}/{k}" for s in style.record.sides for k in style.record.layers}
-        if complete <= style.stored.moments.keys() and style.color().mean.shape == (3,):
+        seen = style.stored.moments.values()
+        if all(complete <= part.keys() for part in seen) and style.color().mean.shape == (3,):
             return style
     except (KeyError, ValueError):
         pass

@@ -2,8 +2,8 @@
 
 A library is a safetensors file. Its metadata hold the format and, as JSON, a record of each look.
 The tensors of a look are named ``LOOK/moments/SIDE/LAYER/mean``, ``…/second`` (the upper triangle)
-and ``…/weight`` (the total weight), ``LOOK/color/rgb/…`` likewise, and ``LOOK/picture/NUMBER`` and
-``LOOK/mask/NUMBER``, which are PNG files.
+and ``…/weight`` (the total weight), ``LOOK/others/ENCODER/SIDE/LAYER/…`` and ``LOOK/color/rgb/…``
+likewise, and ``LOOK/picture/NUMBER`` and ``LOOK/mask/NUMBER``, which are PNG files.
 """
 
 from __future__ import annotations
@@ -53,14 +53,15 @@ class SourceRecord(_Record):
 class LookRecord(_Record):
     """What a library says of a look.
 
-    ``weights`` is the fingerprint of the encoder's weights, ``sides`` the longest sides in px at
-    which the pictures were seen. ``kept`` tells how the pictures are in the file: ``whole``,
+    ``weights`` is the fingerprint of the encoder's weights, ``others`` those of further encoders
+    by name, ``sides`` the longest sides in px at which the pictures were seen. ``kept`` tells how the pictures are in the file: ``whole``,
     ``reduced`` to the largest of the sides, or as ``thumbnails`` that serve only to be looked at.
     ``digest`` is that of the look's tensors.
     """
 
     encoder: str
     weights: str
+    others: dict[str, str] = {}
     pooling: Literal["max", "average"]
     layers: tuple[str, ...]
     sides: tuple[int, ...]
@@ -69,6 +70,11 @@ class LookRecord(_Record):
     sources: tuple[SourceRecord, ...]
     made_with: str
     digest: str = ""
+
+    @property
+    def encoders(self) -> dict[str, str]:
+        """Fingerprints of all encoders that have seen it, by name."""
+        return {self.encoder: self.weights, **self.others}
 
 
 @dataclass(frozen=True)
@@ -79,9 +85,14 @@ class StoredLook:
     tensors: Mapping[str, Tensor]
 
     @cached_property
-    def moments(self) -> dict[str, Moments]:
-        """Moments by ``SIDE/LAYER``. Raises KeyError or ValueError if they are misshapen."""
-        return unpack(self.tensors, prefix="moments/")
+    def moments(self) -> dict[str, dict[str, Moments]]:
+        """Moments by encoder and ``SIDE/LAYER``.
+
+        Raises KeyError or ValueError if they are misshapen.
+        """
+        record = self.record
+        places = {record.encoder: "moments/", **{n: f"others/{n}/" for n in record.others}}
+        return {name: unpack(self.tensors, prefix=place) for name, place in places.items()}
 
     @cached_property
     def color(self) -> Moments:

@@ -57,7 +57,8 @@ def described(record: LookRecord) -> str:
     license = record.license or "no license stated"
     sides = f"{record.sides[0]} to {record.sides[-1]} px"
     kept = {"thumbnails": "without pictures"}.get(record.kept, "with pictures")
-    return f"{license} · {record.encoder}, {record.pooling} pooling · {sides}, {kept}"
+    encoders = " and ".join(record.encoders)
+    return f"{license} · {encoders}, {record.pooling} pooling · {sides}, {kept}"
 
 
 def _thumbnail(rgb: Tensor, mask: Tensor) -> Image.Image:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layered_nst.errors import PictureError
+from layered_nst.features.encoder import encoder_path
 from layered_nst.picture import Picture, replacing
 from layered_nst.recipe import Recipe, dump_recipe, named_files
 from layered_nst.weights.catalogue import weights_path
@@ -39,7 +40,8 @@ class Inputs:
     Attributes:
         photo: SHA-256 of the photo's file, or of its pixels if it came from no file.
         files: path and SHA-256 of every file that the recipe names, the photo too, by key path.
-        models: name and SHA-256 of the weights of ``encoder`` and ``segmenter``; None for a
+        models: name and SHA-256 of the weights of ``encoder`` (and of ``encoder of coarse
+            levels``, if that is another) and ``segmenter``; None for a
             segmenter that no selector asked.
         device: where it was computed.
     """
@@ -60,10 +62,24 @@ def read_inputs(scene: Scene, *, weights_dir: Path | None = None) -> Inputs:
     files = {key: (path, file_hash(path)) for key, path in named_files(recipe).items()}
     photo = files["content"][1] if "content" in files else pixel_hash(scene.photo)
     models = {
-        "encoder": _model(recipe.encoder, weights_path(recipe.encoder, weights_dir=weights_dir)),
+        **_encoders(scene, weights_dir),
         "segmenter": _segmenter(scene, weights_dir),
     }
     return Inputs(photo, files, models, str(scene.picture.rgb.device))
+
+
+def _encoders(scene: Scene, weights_dir: Path | None) -> dict[str, dict[str, str]]:
+    """The finest level's encoder, and that of the coarse levels if it is another."""
+    from layered_nst.scene import planned  # which imports libraries, and they this module
+
+    *coarse, finest = planned(scene).encoders
+    names = {"encoder": finest}
+    if coarse:
+        names["encoder of coarse levels"] = coarse[0]
+    return {
+        part: _model(Path(name).stem, encoder_path(name, weights_dir=weights_dir))
+        for part, name in names.items()
+    }
 
 
 def _segmenter(scene: Scene, weights_dir: Path | None) -> dict[str, str] | None:

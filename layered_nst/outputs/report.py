@@ -46,6 +46,7 @@ from layered_nst.picture import (
 )
 from layered_nst.recipe import Region, dump_recipe
 from layered_nst.result import Result
+from layered_nst.scene import planned
 from layered_nst.segmentation.overlay import distinct_colors, overlay
 from layered_nst.styles import StylePicture
 
@@ -447,7 +448,7 @@ def _versions(result: Result) -> list[tuple[str, str]]:
     segmentation = recipe.segmentation
     return [
         ("layered-nst", __version__),
-        ("encoder", recipe.encoder),
+        ("encoder", ", ".join(planned(result.scene).encoders)),
         (
             "segmentation",
             segmentation if isinstance(segmentation, str) else str(segmentation.weights),

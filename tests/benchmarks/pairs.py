@@ -1,12 +1,13 @@
 """Photos with region masks on both sides: how near each region comes to its style, by the judge.
 
     python tests/benchmarks/pairs.py DIR [--paintings DIR] [--size 400] [--quality draft --quality
-        standard] [--only 03 --only 59] [--out DIR] [--json FILE]
+        standard] [--encoder light] [--only 03 --only 59] [--out DIR] [--json FILE]
 
 DIR holds a folder for each pair, as published with Deep Photo Style Transfer (Luan et al. 2017):
 ``content.jpg``, ``style.jpg`` and ``content_mask.png``, ``style_mask.png`` in which equal colors
 mark corresponding regions. With --paintings the regions are given those pictures in turn. With
-several qualities the last line says how well each predicts the style distances of the last.
+several qualities (and --encoder, with each of them) the last lines say how well each predicts the
+style distances of the last.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -107,6 +109,7 @@ def main() -> None:
     parser.add_argument("--paintings", type=Path)
     parser.add_argument("--size", type=int, default=400)
     parser.add_argument("--quality", action="append")
+    parser.add_argument("--encoder", action="append", help="in place of the quality's own")
     parser.add_argument("--only", action="append")
     parser.add_argument("--out", type=Path, help="folder for the results")
     parser.add_argument("--json", type=Path, help="file for the raw numbers")
@@ -114,20 +117,23 @@ def main() -> None:
     paintings = sorted(given.paintings.glob("*.jpg")) if given.paintings else []
     eyes = {"judge": load_judge(), "contours": load_encoder("hed-vgg16")}
     found: dict[str, dict[str, Any]] = {}
-    for quality in given.quality or ["standard"]:
-        found[quality] = {}
-        print(f"\n{given.size} px, {quality}\n{'pair':<8}" + "".join(f"{h:>11}" for h in HEADS))
+    variants = product(given.quality or ["standard"], given.encoder or [None])
+    for quality, encoder in variants:
+        name = f"{quality}, {encoder}" if encoder else quality
+        found[name] = {}
+        print(f"\n{given.size} px, {name}\n{'pair':<8}" + "".join(f"{h:>11}" for h in HEADS))
         for pair in pairs_in(given.pairs, given.only):
             with TemporaryDirectory() as work:
                 recipe = pair_recipe(pair, Path(work), paintings)
                 overrides = {"optimize.quality": quality}
+                overrides |= {"encoder": encoder} if encoder else {}
                 result = apply(recipe, size=given.size, overrides=overrides)
             if given.out is not None:
                 given.out.mkdir(parents=True, exist_ok=True)
-                result.save(given.out / f"{pair.name}-{quality}.png")
-            found[quality][pair.name] = numbers = _numbers(result, eyes)
+                result.save(given.out / f"{pair.name}-{name.replace(', ', '-')}.png")
+            found[name][pair.name] = numbers = _numbers(result, eyes)
             print(_row(pair.name, numbers), flush=True)
-        means = {h: float(np.nanmean([n[h] for n in found[quality].values()])) for h in HEADS}
+        means = {h: float(np.nanmean([n[h] for n in found[name].values()])) for h in HEADS}
         print(_row("mean", means))
     _print_correlations(found)
     if given.json is not None:

@@ -1,6 +1,7 @@
-"""What a joint step costs beyond the encoder's own passes, and how it grows with regions.
+"""What a joint step costs beyond the encoder's own passes, how it grows with regions, and what
+another encoder makes of it.
 
-    python tests/benchmarks/step.py [--size 512] [--rounds 7]
+    python tests/benchmarks/step.py [--size 512] [--rounds 7] [--encoder light]
 
 All variants are timed in turn, round after round, and compared by their medians.
 """
@@ -51,6 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--encoder", default="light", help="one to compare with hed-vgg16")
     arguments = parser.parse_args()
     size = (arguments.size * 3 // 4, arguments.size)
     plan = make_plan(Optimize(), size)
@@ -59,6 +61,9 @@ def main() -> None:
     layers = {*plan.layers, *plan.content_layers}
     variants = {"encoder alone": lambda picture: encoder(picture, layers)}
     variants |= {f"{n} regions": objective(encoder, plan, photo, n) for n in (1, 4, 8)}
+    other, name = load_encoder(arguments.encoder), arguments.encoder
+    variants[f"{name} alone"] = lambda picture: other(picture, layers)
+    variants |= {f"{name}, {n}": objective(other, plan, photo, n) for n in (1, 4, 8)}
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for round_ in range(arguments.rounds + 1):
         for name, run in variants.items():
@@ -67,11 +72,18 @@ def main() -> None:
                 seconds[name].append(taken)
     medians = {name: statistics.median(taken) for name, taken in seconds.items()}
     print(f"{size[1]}×{size[0]} px, {torch.get_num_threads()} threads, {arguments.rounds} rounds")
-    print(f"{'':<15}{'median s':>10}{'spread':>9}{'÷ encoder':>11}{'÷ 1 region':>12}")
+    heads = ("÷ encoder", "÷ 1 region", "times faster")
+    print(f"{'':<15}{'median s':>10}{'spread':>9}" + "".join(f"{head:>14}" for head in heads))
     for name, median in medians.items():
         spread = (max(seconds[name]) - min(seconds[name])) / median
-        against = median / medians["encoder alone"], median / medians["1 regions"]
-        print(f"{name:<15}{median:>10.3f}{spread:>9.0%}{against[0]:>11.3f}{against[1]:>12.3f}")
+        # The same with hed-vgg16, and the encoder alone and one region of the same encoder.
+        plain = name.replace(f"{arguments.encoder} ", "encoder ")
+        plain = f"{plain.split(', ')[1]} regions" if ", " in plain else plain
+        own = name != plain
+        floor = medians[f"{arguments.encoder} alone" if own else "encoder alone"]
+        one = medians[f"{arguments.encoder}, 1" if own else "1 regions"]
+        against = median / floor, median / one, medians[plain] / median
+        print(f"{name:<15}{median:>10.3f}{spread:>9.0%}" + "".join(f"{a:>14.3f}" for a in against))
 
 
 if __name__ == "__main__":
