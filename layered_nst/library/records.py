@@ -54,8 +54,9 @@ class LookRecord(_Record):
     """What a library says of a look.
 
     ``weights`` is the fingerprint of the encoder's weights, ``others`` those of further encoders
-    by name, ``sides`` the longest sides in px at which the pictures were seen. ``kept`` tells how the pictures are in the file: ``whole``,
-    ``reduced`` to the largest of the sides, or as ``thumbnails`` that serve only to be looked at.
+    by name, ``sides`` the longest sides in px at which the pictures were seen. ``kept`` tells how
+    the pictures are in the file: ``whole``, ``reduced`` to the largest of the sides, or as
+    ``thumbnails`` that serve only to be looked at.
     ``digest`` is that of the look's tensors.
     """
 
