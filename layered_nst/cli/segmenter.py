@@ -21,8 +21,12 @@ def train(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Weights (.safetensors).")],
     imagenet: Annotated[
-        Path | None, typer.Option(help="EfficientNet-Lite0 ImageNet weights to start from.")
+        Path | None, typer.Option(help="ImageNet weights of the encoder to start from.")
     ] = None,
+    lite: Annotated[
+        int, typer.Option(min=0, max=2, help="EfficientNet-Lite encoder: larger, slower, better.")
+    ] = 0,
+    width: Annotated[int, typer.Option(min=8, help="Channels of the decoder.")] = 128,
     epochs: Annotated[
         list[str] | None,
         typer.Option(
@@ -40,6 +44,7 @@ def train(
     """
     from layered_nst.device import choose_device
     from layered_nst.segmentation.dataset import read_labelled_photos
+    from layered_nst.segmentation.network import LITE
     from layered_nst.segmentation.training import Epoch, TrainingPlan, train_segmenter
 
     phases: dict[str, Any] = {"phases": _phases(epochs)} if epochs else {}
@@ -60,7 +65,9 @@ def train(
         score = train_segmenter(
             read_labelled_photos(data),
             output,
-            plan=TrainingPlan(batch=batch, seed=seed, **phases),
+            plan=TrainingPlan(
+                batch=batch, seed=seed, encoder=LITE[lite], decoder_channels=width, **phases
+            ),
             imagenet=imagenet,
             device=choose_device(device),
             on_step=on_step,

@@ -18,7 +18,7 @@ from layered_nst.errors import ModelError
 from layered_nst.moments import Moments, blend, compute, update
 from layered_nst.picture import fit_within, resize
 from layered_nst.regions import layer_masks
-from layered_nst.segmentation.network import LITE0, LITE0_MEAN, LITE0_STD, load_imagenet_lite0
+from layered_nst.segmentation.network import LITE0, LITE0_MEAN, LITE0_STD, load_imagenet_lite
 from layered_nst.styles import StylePicture
 from layered_nst.weights.catalogue import weights_path
 
@@ -59,7 +59,7 @@ def load_judge(*, weights_dir: Path | None = None) -> Judge:
     path = weights_path(MODEL, weights_dir=weights_dir)
     encoder: nn.Module = get_encoder(LITE0, depth=MAPS, weights=None)
     try:
-        load_imagenet_lite0(encoder, path)
+        load_imagenet_lite(encoder, path)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise ModelError(f"{path}: not the weights of {MODEL}") from error
     return Judge(encoder)

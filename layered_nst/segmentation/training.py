@@ -29,7 +29,7 @@ from layered_nst.segmentation.network import (
     LITE0_MEAN,
     LITE0_STD,
     build_network,
-    load_imagenet_lite0,
+    load_imagenet_lite,
 )
 from layered_nst.segmentation.scoring import Score, confusion
 from layered_nst.segmentation.segmenter import SCENES_PIXELS, NetworkSegmenter, load_segmenter
@@ -49,6 +49,7 @@ class TrainingPlan:
         dice: weight of the Dice loss beside the cross-entropy.
         paste: share of crops onto which a thing of another photo is pasted.
         ema: decay a step of the average of weights that is validated and kept.
+        encoder: one of ``network.LITE``.
         decoder_channels: width of the decoder.
         seed: of everything random.
     """
@@ -62,6 +63,7 @@ class TrainingPlan:
     dice: float = 0.5
     paste: float = 0.3
     ema: float = 0.995
+    encoder: str = LITE0
     decoder_channels: int = 128
     seed: int = 0
 
@@ -119,7 +121,7 @@ def train_segmenter(
         data: the labelled photos; ``data.val`` chooses the best epoch and is never trained on.
         output: a ``.safetensors`` file; rewritten whenever the validation IoU rises.
         plan: hyper-parameters; a checkpoint made with another plan is refused.
-        imagenet: file with EfficientNet-Lite0 weights to start from; without it, from scratch.
+        imagenet: file with the encoder's ImageNet weights to start from; without it, from scratch.
         on_step: called with (step, steps of the epoch, loss) after each step.
         on_epoch: called after each validation.
 
@@ -128,7 +130,8 @@ def train_segmenter(
 
     Raises:
         DataError: photos or label maps are missing or broken, or there are fewer than two.
-        ModelError: the checkpoint is of another plan or broken, or the loss is no number any more.
+        ModelError: the checkpoint is of another plan or broken, ``imagenet`` is broken or of
+            another encoder, or the loss is no number any more.
         OutputError: ``output`` cannot be written.
     """
     output = _checked_output(output)
@@ -187,12 +190,12 @@ def _new_state(
 ) -> _State:
     network = build_network(
         architecture="DeepLabV3Plus",
-        encoder=LITE0,
+        encoder=plan.encoder,
         classes=len(data.classes),
         decoder_channels=plan.decoder_channels,
     )
     if imagenet is not None:
-        load_imagenet_lite0(network.get_submodule("encoder"), imagenet)
+        _start_from(imagenet, network.get_submodule("encoder"))
     # Depthwise convolutions run 1.3 to 1.7 times faster on CPUs in channels-last order.
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     encoder = list(network.get_submodule("encoder").parameters())
@@ -209,6 +212,17 @@ def _new_state(
     averaging = get_ema_multi_avg_fn(plan.ema)  # type: ignore[no-untyped-call]
     average = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
     return _State(network, average, optimizer)
+
+
+def _start_from(imagenet: Path, encoder: nn.Module) -> None:
+    try:
+        load_imagenet_lite(encoder, imagenet)
+    except FileNotFoundError as error:
+        raise ModelError(f"{imagenet}: no such weights file") from error
+    except ValueError as error:
+        raise ModelError(str(error)) from error
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ModelError(f"{imagenet}: broken, or no checkpoint of torch") from error
 
 
 def _train_epoch(
@@ -312,7 +326,7 @@ def _export(
         network,
         output,
         architecture="DeepLabV3Plus",
-        encoder=LITE0,
+        encoder=plan.encoder,
         decoder_channels=plan.decoder_channels,
         classes=data.classes,
         mean=LITE0_MEAN,
