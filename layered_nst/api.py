@@ -16,10 +16,17 @@ from layered_nst.cache import Cache, open_cache
 from layered_nst.checkpoint import State
 from layered_nst.device import choose_device
 from layered_nst.errors import Interrupted, LayeredNstWarning
-from layered_nst.estimate import footprint
-from layered_nst.features import load_encoder
+from layered_nst.estimate import LevelCost, footprint, level_costs
+from layered_nst.features import load_encoders
 from layered_nst.keeping import Keeper, belonging
-from layered_nst.memory import advice, memory_errors, obtainable_bytes
+from layered_nst.memory import (
+    Room,
+    advice,
+    make_room,
+    memory_errors,
+    obtainable_bytes,
+    parse_memory,
+)
 from layered_nst.optimize import OnProgress, Progress
 from layered_nst.outputs.manifest import Inputs, read_inputs
 from layered_nst.outputs.rerun import Record, read_record
@@ -27,7 +34,7 @@ from layered_nst.picture import MAX_PIXELS, resize
 from layered_nst.plan import Plan, make_plan
 from layered_nst.recipe import Recipe, load_recipe
 from layered_nst.result import Result
-from layered_nst.scene import Scene, check_looks, resolve, thin_notes
+from layered_nst.scene import Scene, check_looks, planned, resolve, thin_notes
 from layered_nst.strategy import finished, paint
 
 
@@ -44,6 +51,7 @@ def apply(
     cache: bool | str | Path | Cache = True,
     checkpoint: str | Path | None = None,
     resume: bool = False,
+    memory: float | str | None = None,
     on_scene: Callable[[Scene, Plan], None] = lambda *_: None,
     on_progress: OnProgress = lambda _: None,
 ) -> Result:
@@ -68,6 +76,8 @@ def apply(
             where the run stands. The result's ``save`` removes it.
         resume: go on from ``checkpoint`` if it is there: the picture has the same bytes as that
             of a run without a break.
+        memory: bytes to stay within, or ``6G``, ``4000M``: what does not fit is painted in tiles,
+            which takes longer. By default, what is free; a resumed run keeps what it began with.
         on_scene: called once when regions and plan are known, before the optimization.
         on_progress: called after each step.
 
@@ -75,30 +85,43 @@ def apply(
         The picture, its masks and its losses.
 
     Raises:
-        LayeredNstError: one of its kinds, in one sentence. ``CheckpointError`` if the checkpoint
-            to resume is broken or of another run; ``Interrupted`` carries the picture so far as
-            ``partial``.
+        LayeredNstError: one of its kinds, in one sentence. ``BudgetError`` if ``memory`` says no
+            amount; ``OutOfMemoryError`` if not even tiles fit into it; ``CheckpointError`` if the
+            checkpoint to resume is broken or of another run; ``Interrupted`` carries the picture
+            so far as ``partial``.
     """
+    asked = None if memory is None else parse_memory(memory)
     loaded = load(recipe, content, size=size, overrides=overrides)
     device = choose_device(device)
     options = {"strict": strict, "weights_dir": weights_dir, "max_pixels": max_pixels}
     with memory_errors(lambda: _out_of_memory(loaded, device)):
         scene, plan = prepare(loaded, content, device=device, cache=cache, **options)
-    encoder = load_encoder(loaded.encoder, weights_dir=weights_dir, device=device)
+    encoders = load_encoders(plan.encoders, weights_dir=weights_dir, device=device)
     inputs = read_inputs(scene, weights_dir=weights_dir)
-    looks = check_looks(scene, encoder, plan)
-    scene = replace(scene, notes=scene.notes + looks + thin_notes(scene, encoder, plan))
+    looks = check_looks(scene, encoders, plan)
+    scene = replace(scene, notes=scene.notes + looks + thin_notes(scene, encoders, plan))
     keeper = Keeper(
         None if checkpoint is None else Path(checkpoint),
         belonging(scene, plan, inputs),
         every=loaded.optimize.checkpoint,
     )
     state = keeper.begin(resume=resume, device=device)
+    costs = level_costs(scene, plan, encoders)
+    room = make_room(costs, asked=asked, resumed=state, obtainable=obtainable_bytes(device))
+    scene = replace(scene, notes=scene.notes + room.notes)
     on_scene(scene, plan)
-    track = _Track(scene, on_progress, inputs, keeper, state)
+    track = _Track(scene, on_progress, inputs, keeper, state, room)
     try:
-        with memory_errors(lambda: _out_of_memory(loaded, device, scene)):
-            painted = paint(scene, encoder, plan, on_progress=track, resume=state, keep=track.keep)
+        with memory_errors(lambda: _out_of_memory(loaded, device, scene, costs, room.tried)):
+            painted = paint(
+                scene,
+                encoders,
+                plan,
+                on_progress=track,
+                resume=state,
+                keep=track.keep,
+                readings=room.readings,
+            )
         kept = keeper.write_last()
     except KeyboardInterrupt as stop:
         raise track.interrupted() from stop
@@ -157,7 +180,7 @@ def prepare(
     """Find the regions and settle the plan; nothing is optimized."""
     chosen, store = choose_device(device), open_cache(cache)
     scene = resolve(recipe, content, device=chosen, cache=store, **options)
-    return scene, make_plan(recipe.optimize, scene.size)
+    return scene, planned(scene)
 
 
 @dataclass
@@ -172,6 +195,7 @@ class _Track:
     inputs: Inputs
     keeper: Keeper
     resumed: State | None
+    room: Room
 
     def __post_init__(self) -> None:
         self.losses = [] if self.resumed is None else [*self.resumed.losses]
@@ -184,7 +208,8 @@ class _Track:
         self.tell(progress)
 
     def keep(self, state: State) -> None:
-        self.keeper(replace(state, losses=tuple(self.losses), seconds=self.seconds))
+        losses, memory = tuple(self.losses), self.room.memory
+        self.keeper(replace(state, losses=losses, seconds=self.seconds, memory=memory))
 
     @property
     def seconds(self) -> float:
@@ -208,8 +233,15 @@ class _Track:
         )
 
 
-def _out_of_memory(recipe: Recipe, device: torch.device, scene: Scene | None = None) -> str:
+def _out_of_memory(
+    recipe: Recipe,
+    device: torch.device,
+    scene: Scene | None = None,
+    costs: Sequence[LevelCost] = (),
+    tried: float | None = None,
+) -> str:
     # Before the photo has been read, its form is not known: a square is the worst.
     size = (recipe.size, recipe.size) if scene is None else scene.size
-    plan = make_plan(recipe.optimize, size)
-    return advice(size, footprint(plan, scene), obtainable_bytes(device))
+    plan = make_plan(recipe.optimize, size, recipe.encoder)
+    need, there = footprint(plan, scene), obtainable_bytes(device)
+    return advice(size, need, there, costs=costs, tried=tried)

@@ -39,16 +39,18 @@ class State:
         product: the product that was painted first, shape (3, h, w), once it has been.
         losses: of all steps so far.
         seconds: that the painting has taken so far.
+        memory: bytes that the run was given, by which it chose its tiles; None if it took none.
     """
 
     stage: str
     level: int
     step: int
     picture: Tensor = field(repr=False)
-    descent: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    descent: dict[str, Any] = field(default_factory=dict, repr=False)
     product: Tensor | None = field(default=None, repr=False)
     losses: Sequence[Mapping[str, float]] = field(default=(), repr=False)
     seconds: float = 0.0
+    memory: float | None = None
 
     @property
     def place(self) -> str:

@@ -75,5 +75,11 @@ class DeviceError(LayeredNstError, ValueError):
     exit_code = 2
 
 
+class BudgetError(LayeredNstError, ValueError):
+    """What ``memory`` says is no amount of memory."""
+
+    exit_code = 2
+
+
 class LayeredNstWarning(UserWarning):
     """Something the user should know that does not stop the run."""

@@ -5,6 +5,8 @@ Each loss is relative, so that a weight means the same at every size, layer and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -42,9 +44,17 @@ def content_loss(features: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         features, target: shape (1, C, h, w).
         weight: how much each position matters, shape (h, w); 0 where it doesn't.
     """
-    error = (features - target).square().sum(1)[0]
-    energy = (target.square().sum(1)[0] * (weight > 0)).sum().clamp(min=1e-12)
-    return (error * weight).sum() / energy
+    return content_error(features, target, weight) / content_energy(target, weight)
+
+
+def content_error(features: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """The numerator of ``content_loss``; those of tiles add up."""
+    return ((features - target).square().sum(1)[0] * weight).sum()
+
+
+def content_energy(target: Tensor, weight: Tensor) -> Tensor:
+    """The denominator of ``content_loss``."""
+    return (target.square().sum(1)[0] * (weight > 0)).sum().clamp(min=1e-12)
 
 
 def total_variation(picture: Tensor) -> Tensor:
@@ -93,9 +103,30 @@ def contour_loss(logits: list[Tensor], targets: list[Tensor], weights: list[Tens
         targets: edge probabilities of the photo, the same shapes.
         weights: how much each position matters at each scale, each (h, w); 0 where it doesn't.
     """
-    total = logits[0].new_zeros(())
-    for logit, target, weight in zip(logits, targets, weights, strict=True):
-        error = (logit.sigmoid() - target).square()[0, 0]
-        energy = (target.square()[0, 0] * (weight > 0)).sum().clamp(min=1e-6)
-        total = total + (error * weight).sum() / energy
-    return total / len(logits)
+    errors = contour_errors(logits, targets, weights)
+    return contour_mean(
+        errors, [contour_energy(t, w) for t, w in zip(targets, weights, strict=True)]
+    )
+
+
+def contour_errors(
+    logits: Sequence[Tensor], targets: Sequence[Tensor], weights: Sequence[Tensor]
+) -> list[Tensor]:
+    """The numerator of ``contour_loss`` at each scale; those of tiles add up."""
+    return [
+        ((logit.sigmoid() - target).square()[0, 0] * weight).sum()
+        for logit, target, weight in zip(logits, targets, weights, strict=True)
+    ]
+
+
+def contour_energy(target: Tensor, weight: Tensor) -> Tensor:
+    """The denominator of ``contour_loss`` at one scale."""
+    return (target.square()[0, 0] * (weight > 0)).sum().clamp(min=1e-6)
+
+
+def contour_mean(errors: Sequence[Tensor], energies: Sequence[Tensor]) -> Tensor:
+    """``contour_loss`` from its parts."""
+    total = errors[0].new_zeros(())
+    for error, energy in zip(errors, energies, strict=True):
+        total = total + error / energy
+    return total / len(errors)

@@ -15,8 +15,11 @@ from layered_nst.checkpoint import Keep, State
 from layered_nst.features import Encoder, contour_logits
 from layered_nst.features.contours import contour_layers
 from layered_nst.losses import (
-    content_loss,
-    contour_loss,
+    content_energy,
+    content_error,
+    contour_energy,
+    contour_errors,
+    contour_mean,
     laplacian_loss,
     out_of_range,
     style_losses,
@@ -112,6 +115,40 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
+@dataclass(frozen=True)
+class Held:
+    """What features are compared with: on the whole picture, or on a part of it.
+
+    Attributes:
+        columns: by layer, what each region reads.
+        content, content_weight: by layer, the features that are held, shape (1, C, h, w), and how
+            firmly, shape (h, w).
+        contours, contour_weight: by side output, the contours that are held, shape (1, 1, h, w),
+            and how firmly, shape (h, w).
+    """
+
+    columns: Mapping[str, Columns]
+    content: Mapping[str, Tensor]
+    content_weight: Mapping[str, Tensor]
+    contours: Sequence[Tensor]
+    contour_weight: Sequence[Tensor]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an objective wants to know of features. All of it are sums over positions.
+
+    Attributes:
+        moments: by layer, means (R, C) and second raw moments (R, C, C) of the regions.
+        content: by layer, the weighted squared error.
+        contours: by side output, the weighted squared error.
+    """
+
+    moments: Mapping[str, tuple[Tensor, Tensor]]
+    content: Mapping[str, Tensor]
+    contours: Sequence[Tensor]
+
+
 class Objective:
     """The whole loss of one level, with every constant computed once.
 
@@ -125,68 +162,92 @@ class Objective:
     def __init__(
         self, encoder: Encoder, problem: Problem, plan: Plan, size: tuple[int, int]
     ) -> None:
-        self.encoder, self.plan = encoder, plan
+        self.encoder, self.plan, self.size = encoder, plan, size
         self.regions = [region for region in problem.regions if _is_painted(region)]
         self.layers = tuple(plan.layers)
-        self._prepare_styles(problem, size)
-        self._prepare_content(problem, size)
-        self._prepare_contours(problem, size)
+        drawn = [r.mask.mean() for r in self.regions if r.contour > 0]
+        # Like the style's, the pull of contours is the same on every pixel of a region of any size.
+        self.contour_pull = plan.contour * float(sum(drawn))
+        held = bool(self.contour_pull) and encoder.has_contours
+        self.contour_layers = contour_layers(encoder, CONTOUR_SIDES) if held else ()
+        self.wanted = {*self.layers, *plan.content_layers, *self.contour_layers}
+        self._prepare_styles(problem)
+        self._prepare_content(problem)
+        self._prepare_contours(problem)
 
-    def _prepare_styles(self, problem: Problem, size: tuple[int, int]) -> None:
-        sizes = self.encoder.layer_sizes(size)
-        masks = _area(torch.stack([r.mask for r in self.regions]), size)
-        share = masks.mean((1, 2))
-        strength = share.new_tensor([r.strength for r in self.regions])
-        pull = self.plan.style * strength * share**self.plan.area_exponent
-        self.pull = {layer: pull * weight for layer, weight in self.plan.layers.items()}
+    def _prepare_styles(self, problem: Problem) -> None:
+        sizes = self.encoder.layer_sizes(self.size)
+        masks = area(torch.stack([r.mask for r in self.regions]), self.size)
+        self.pull = self._pull(masks.mean((1, 2)))
         at_layers = layer_masks(masks, {layer: sizes[layer] for layer in self.layers})
-        self.columns: dict[str, Columns] = {
+        self.columns: Mapping[str, Columns] = {
             layer: columns(part) for layer, part in at_layers.items()
         }
+        self.targets = self._targets(problem.moments)
+
+    def _pull(self, share: Tensor) -> dict[str, Tensor]:
+        """The weight of each region's style at each layer, from the regions' shares (R,)."""
+        strength = share.new_tensor([r.strength for r in self.regions])
+        pull = self.plan.style * strength * share**self.plan.area_exponent
+        return {layer: pull * weight for layer, weight in self.plan.layers.items()}
+
+    def _targets(self, of: PictureMoments) -> dict[str, tuple[Tensor, Tensor]]:
         targets = [
             style_moments(
                 self.encoder,
                 region.styles,
                 self.layers,
-                longest=stroke_side(max(size), region.scale),
+                longest=stroke_side(max(self.size), region.scale),
                 pooling=self.plan.pooling,
-                of=problem.moments,
+                of=of,
             )
             for region in self.regions
         ]
-        self.targets = {layer: _stacked([t[layer] for t in targets]) for layer in self.layers}
+        return {layer: _stacked([t[layer] for t in targets]) for layer in self.layers}
 
-    def _prepare_content(self, problem: Problem, size: tuple[int, int]) -> None:
-        sizes = self.encoder.layer_sizes(size)
+    def _prepare_content(self, problem: Problem) -> None:
+        sizes = self.encoder.layer_sizes(self.size)
         weight = _laid_out(self.regions, [r.content for r in self.regions])
         at_layers = layer_masks(
-            _area(weight[None], size), {layer: sizes[layer] for layer in self.plan.content_layers}
+            area(weight[None], self.size),
+            {layer: sizes[layer] for layer in self.plan.content_layers},
         )
         self.content_weight = {layer: part[0] for layer, part in at_layers.items()}
-        picture = resize(problem.content, size)[None]
-        with torch.no_grad():
-            self.content = self.encoder(
-                picture, self.plan.content_layers, pooling=self.plan.pooling
-            )
+        self._read_content(at_size(problem.content, self.size)[None])
 
-    def _prepare_contours(self, problem: Problem, size: tuple[int, int]) -> None:
-        weight = _laid_out(self.regions, [r.contour for r in self.regions])
-        drawn = [r.mask.mean() for r in self.regions if r.contour > 0]
-        # Like the style's, the pull of contours is the same on every pixel of a region of any size.
-        self.contour_pull = self.plan.contour * float(sum(drawn))
-        self.contour_layers: tuple[str, ...] = ()
+    @torch.no_grad()
+    def _read_content(self, picture: Tensor) -> None:
+        """Take the features that are held, and their energy, from a picture (1, 3, h, w)."""
+        pooling = self.plan.pooling
+        self.content = self.encoder(picture, self.plan.content_layers, pooling=pooling)
+        self.content_energy = {
+            layer: content_energy(self.content[layer], self.content_weight[layer])
+            for layer in self.plan.content_layers
+        }
+
+    def _prepare_contours(self, problem: Problem) -> None:
+        self.contours: list[Tensor] = []
+        self.contour_weight: list[Tensor] = []
+        self.contour_energy: list[Tensor] = []
         if not self.contour_pull:
             return
-        self.photo = resize(problem.photo, size)[None]
-        self.edge_weight = _area(weight[None], size)[0]
-        if self.encoder.has_contours:
-            self.contour_layers = contour_layers(self.encoder, CONTOUR_SIDES)
-            with torch.no_grad():
-                features = self.encoder(self.photo, self.contour_layers, pooling=self.plan.pooling)
-                self.contours = [side.sigmoid() for side in contour_logits(self.encoder, features)]
-            self.contour_weight = [
-                _area(weight[None], (c.shape[2], c.shape[3]))[0] for c in self.contours
-            ]
+        weight = _laid_out(self.regions, [r.contour for r in self.regions])[None]
+        photo = at_size(problem.photo, self.size)[None]
+        if not self.contour_layers:
+            self.photo, self.edge_weight = photo, area(weight, self.size)[0]
+            return
+        self.contours = self._read_contours(photo)
+        self.contour_weight = [area(weight, (c.shape[2], c.shape[3]))[0] for c in self.contours]
+        self.contour_energy = [
+            contour_energy(contour, part)
+            for contour, part in zip(self.contours, self.contour_weight, strict=True)
+        ]
+
+    @torch.no_grad()
+    def _read_contours(self, photo: Tensor) -> list[Tensor]:
+        """Edge probabilities of a photo (1, 3, h, w), each (1, 1, h, w)."""
+        features = self.encoder(photo, self.contour_layers, pooling=self.plan.pooling)
+        return [side.sigmoid() for side in contour_logits(self.encoder, features)]
 
     def __call__(self, picture: Tensor) -> dict[str, Tensor]:
         """Weighted terms by dotted name.
@@ -194,41 +255,78 @@ class Objective:
         Args:
             picture: shape (1, 3, h, w) at the level's size.
         """
-        wanted = {*self.layers, *self.plan.content_layers, *self.contour_layers}
-        features = self.encoder(picture, wanted, pooling=self.plan.pooling)
+        held = Held(
+            self.columns,
+            self.content,
+            self.content_weight,
+            self.contours,
+            self.contour_weight,
+        )
+        features = self.encoder(picture, self.wanted, pooling=self.plan.pooling)
         return {
-            **self._style_terms(features),
-            **self._content_terms(features),
-            **self._contour_terms(picture, features),
-            "total_variation": self.plan.total_variation * total_variation(picture),
-            "range": RANGE_WEIGHT * out_of_range(picture),
+            **self._feature_terms(self._seen(features, held)),
+            **self._laplacian_terms(picture),
+            **self._pixel_terms(picture),
         }
 
-    def _style_terms(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def backward(self, picture: Tensor) -> dict[str, Tensor]:
+        """Weighted terms by dotted name and their ``total``, whose gradient the picture gets.
+
+        Args:
+            picture: shape (1, 3, h, w) at the level's size, a leaf without a gradient.
+        """
+        terms = self(picture)
+        total = torch.stack(list(terms.values())).sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        return {**terms, "total": total}
+
+    def _seen(self, features: dict[str, Tensor], held: Held) -> Seen:
+        return Seen(
+            self._moments(features, held),
+            {
+                layer: content_error(features[layer], held.content[layer], weight)
+                for layer, weight in held.content_weight.items()
+            },
+            self._contour_errors(features, held),
+        )
+
+    def _moments(
+        self, features: Mapping[str, Tensor], held: Held
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        return {
+            layer: region_moments(features[layer], read) for layer, read in held.columns.items()
+        }
+
+    def _contour_errors(self, features: Mapping[str, Tensor], held: Held) -> list[Tensor]:
+        if not self.contour_layers:
+            return []
+        seen = {layer: features[layer] for layer in self.contour_layers}
+        logits = contour_logits(self.encoder, seen)
+        return contour_errors(logits, held.contours, held.contour_weight)
+
+    def _feature_terms(self, seen: Seen) -> dict[str, Tensor]:
+        """The terms that look at features, from what was seen on the whole picture."""
+        terms = self._style_terms(seen.moments)
+        for layer, weight in self.plan.content_layers.items():
+            loss = seen.content[layer] / self.content_energy[layer]
+            terms[f"content.{layer}"] = self.plan.content * weight * loss
+        if seen.contours:
+            loss = contour_mean(seen.contours, self.contour_energy)
+            terms["contour.sides"] = self.contour_pull * loss
+        return terms
+
+    def _style_terms(self, moments: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         terms: dict[str, Tensor] = {}
-        for layer in self.layers:
-            mean, second = region_moments(features[layer], self.columns[layer])
+        for layer, (mean, second) in moments.items():
             losses = self.pull[layer] * style_losses(mean, second, *self.targets[layer])
             for region, loss in zip(self.regions, losses.unbind(), strict=True):
                 name = f"style.{region.name}.{layer}"
                 terms[name] = terms[name] + loss if name in terms else loss
         return terms
 
-    def _content_terms(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {
-            f"content.{layer}": self.plan.content
-            * weight
-            * content_loss(features[layer], self.content[layer], self.content_weight[layer])
-            for layer, weight in self.plan.content_layers.items()
-        }
-
-    def _contour_terms(self, picture: Tensor, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        if self.contour_layers:
-            seen = {layer: features[layer] for layer in self.contour_layers}
-            logits = contour_logits(self.encoder, seen)
-            loss = contour_loss(logits, self.contours, self.contour_weight)
-            return {"contour.sides": self.contour_pull * loss}
-        if not self.contour_pull:
+    def _laplacian_terms(self, picture: Tensor) -> dict[str, Tensor]:
+        """How encoders hold contours that have no side outputs."""
+        if not self.contour_pull or self.contour_layers:
             return {}
         return {
             f"contour.laplacian_{pool}": LAPLACIAN_WEIGHT
@@ -236,6 +334,16 @@ class Objective:
             * laplacian_loss(picture, self.photo, self.edge_weight, pool)
             for pool in LAPLACIAN_POOLS
         }
+
+    def _pixel_terms(self, picture: Tensor) -> dict[str, Tensor]:
+        return {
+            "total_variation": self.plan.total_variation * total_variation(picture),
+            "range": RANGE_WEIGHT * out_of_range(picture),
+        }
+
+
+Objectives = Callable[[Encoder, Problem, Plan, tuple[int, int]], Objective]
+"""Makes the objective of a level, with a plan as that level is worked on."""
 
 
 def _is_painted(region: PaintedRegion) -> bool:
@@ -248,8 +356,16 @@ def _laid_out(regions: Sequence[PaintedRegion], values: Sequence[float]) -> Tens
     return torch.stack(parts).sum(0)
 
 
-def _area(masks: Tensor, size: tuple[int, int]) -> Tensor:
+def area(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Masks (R, H, W) at another size, by area averaging; themselves if they have it."""
+    if (masks.shape[1], masks.shape[2]) == size:
+        return masks
     return F.adaptive_avg_pool2d(masks[None], size)[0]
+
+
+def at_size(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """A picture (3, H, W) in [0, 1] at another size; itself if it has it."""
+    return picture if _size(picture) == size else resize(picture, size)
 
 
 def _stacked(moments: Sequence[Moments]) -> tuple[Tensor, Tensor]:
@@ -257,7 +373,7 @@ def _stacked(moments: Sequence[Moments]) -> tuple[Tensor, Tensor]:
 
 
 def optimize(
-    encoder: Encoder,
+    encoder: Encoder | Mapping[str, Encoder],
     problem: Problem,
     plan: Plan,
     *,
@@ -265,17 +381,20 @@ def optimize(
     on_progress: OnProgress = lambda _: None,
     resume: State | None = None,
     keep: Keep = lambda _: None,
+    objectives: Objectives | None = None,
 ) -> Tensor:
     """Optimize the pixels through all levels of the plan.
 
     Args:
-        encoder: on the same device as the problem.
+        encoder: on the same device as the problem; or several by the names that the levels use.
         problem: pictures and masks at the result's size.
         plan: levels, weights, optimizer.
         stage: named in the progress.
         on_progress: called after each step.
-        resume: a state of this stage to go on from; the steps behind it are not repeated.
+        resume: a state of this stage to go on from; the steps behind it are not repeated, and it
+            serves once: its descent is taken out of it, so that it is not held to the end.
         keep: called after ``on_progress`` with the state that ``resume`` takes.
+        objectives: makes the objective of each level; by default ``Objective``.
 
     Returns:
         The picture, shape (3, H, W), clamped to [0, 1]; frozen pixels are those of ``start``.
@@ -287,11 +406,10 @@ def optimize(
     canvas = _beginning(problem, plan) if resume is None else resume.picture[0]
     for number, level in enumerate(plan.levels[first - 1 :], first):
         size = fit_within(_size(problem.start), level.longest)
-        canvas = at_level(canvas, problem, size, detailed=plan.start != "noise")
+        seeing = encoder if isinstance(encoder, Encoder) else encoder[level.encoder]
         canvas = _optimize_level(
-            encoder,
+            (objectives or Objective)(seeing, problem, plan, size),
             problem,
-            plan,
             canvas,
             level,
             _reporter(stage, number, plan, size, clock, on_progress),
@@ -327,7 +445,7 @@ def at_level(canvas: Tensor, problem: Problem, size: tuple[int, int], *, detaile
     coarse = resize(resize(problem.start, _size(canvas)), size)
     held = _laid_out(problem.regions, [min(1.0, r.content) for r in problem.regions])
     detail = resize(problem.start, size) - coarse
-    return (resize(canvas, size) + _area(held[None], size) * detail).clamp(0, 1)
+    return (resize(canvas, size) + area(held[None], size) * detail).clamp(0, 1)
 
 
 def _noise(canvas: Tensor, seed: int) -> Tensor:
@@ -337,21 +455,17 @@ def _noise(canvas: Tensor, seed: int) -> Tensor:
 
 
 def _optimize_level(
-    encoder: Encoder,
+    objective: Objective,
     problem: Problem,
-    plan: Plan,
     canvas: Tensor,
     level: Level,
     report: Callable[[int, Mapping[str, Tensor], Tensor, bool], None],
     resume: State | None,
     keep: Callable[[int, _Descent], None],
 ) -> Tensor:
-    size = _size(canvas)
-    objective = Objective(encoder, problem, plan, size)
-    frozen = _area(problem.frozen[None], size)
-    held = resize(problem.start, size)
-    picture = canvas.lerp(held, frozen)[None].contiguous().requires_grad_()
-    descent = _Descent(picture, plan, objective, free=1 - frozen)
+    frozen = area(problem.frozen[None], objective.size)[0]
+    picture = _level_start(canvas, problem, objective, frozen)
+    descent = _Descent(picture, objective, frozen)
     if resume is not None:
         descent.restore(resume)
     for step in range(1 if resume is None else resume.step + 1, level.steps + 1):
@@ -360,17 +474,33 @@ def _optimize_level(
         terms = descent.step()
         report(step, terms, picture, descent.settled)
         keep(step, descent)
+    held = resize(problem.start, objective.size)
     return descent.result()[0].clamp(0, 1).lerp(held, (frozen >= 1).to(frozen))
 
 
-class _Descent:
-    """An optimizer with a guard: a step that explodes is taken back and tried more carefully."""
+def _level_start(canvas: Tensor, problem: Problem, objective: Objective, frozen: Tensor) -> Tensor:
+    """The canvas of the coarser level as the leaf that a level works on, shape (1, 3, h, w)."""
+    detailed = objective.plan.start != "noise"
+    enlarged = at_level(canvas, problem, objective.size, detailed=detailed)
+    held = resize(problem.start, objective.size)
+    return enlarged.lerp(held, frozen)[None].contiguous().requires_grad_()
 
-    def __init__(self, picture: Tensor, plan: Plan, objective: Objective, free: Tensor) -> None:
-        self.picture, self.plan, self.objective, self.free = picture, plan, objective, free
-        self.learning_rate = plan.learning_rate
+
+class _Descent:
+    """An optimizer with a guard: a step that explodes is taken back and tried more carefully.
+
+    Args:
+        picture: where it starts, a leaf of shape (1, 3, h, w).
+        objective: gives terms and gradient.
+        frozen: how far each pixel is not to move, shape (h, w).
+    """
+
+    def __init__(self, picture: Tensor, objective: Objective, frozen: Tensor) -> None:
+        self.picture, self.objective, self.frozen = picture, objective, frozen
+        self.plan = objective.plan
+        self.learning_rate = self.plan.learning_rate
         self.totals: list[float] = []
-        self.good = picture.detach().clone()
+        self.good = picture.detach()
         self.terms: dict[str, Tensor] = {}
         self._restart()
 
@@ -394,15 +524,13 @@ class _Descent:
 
         def closure() -> Tensor:
             self.optimizer.zero_grad(set_to_none=True)
-            terms.update(self.objective(self.picture))
-            total = torch.stack(list(terms.values())).sum()
-            total.backward()  # type: ignore[no-untyped-call]
+            terms.update(self.objective.backward(self.picture))
             assert self.picture.grad is not None
-            self.picture.grad.mul_(self.free)
-            terms["total"] = total
-            return total.detach()
+            self.picture.grad.mul_(1 - self.frozen)
+            self._part_with_what_is_written()
+            return terms["total"].detach()
 
-        before = self.picture.detach().clone()
+        before = self.picture.detach()
         self.optimizer.step(closure)  # type: ignore[arg-type]
         total = terms["total"].item()
         if self._exploded(total):
@@ -413,6 +541,19 @@ class _Descent:
         self.totals.append(total)
         self.terms = {name: value.detach() for name, value in terms.items()}
         return self.terms
+
+    def _part_with_what_is_written(self) -> None:
+        """Leave what the coming step writes into to those who hold it, and go on with copies.
+
+        Copies are made here, when the features are gone, and not when a state is taken: while the
+        objective works, what has been given away and what is worked with are the same tensors.
+        """
+        self.picture.data = self.picture.data.clone()
+        for state in self.optimizer.state.values():
+            for name, value in state.items():
+                # L-BFGS makes every direction anew.
+                if isinstance(value, Tensor) and name != "d":
+                    state[name] = value.clone()
 
     def _exploded(self, total: float) -> bool:
         return not total < EXPLODED * min(self.totals, default=float("inf")) + 1e-9
@@ -439,16 +580,27 @@ class _Descent:
             "learning_rate": self.learning_rate,
             "optimizer": _apart(self.optimizer.state_dict()),
         }
-        return State(stage, level, step, self.picture.detach().clone(), descent)
+        return State(stage, level, step, self.picture.detach(), descent)
 
     def restore(self, state: State) -> None:
-        """Go back to where ``state`` was taken."""
-        with torch.no_grad():
-            self.picture.copy_(state.picture)
-        self.good, self.totals = state.descent["good"], list(state.descent["totals"])
-        self.terms, self.learning_rate = state.descent["terms"], state.descent["learning_rate"]
+        """Go back to where ``state`` was taken, and take its descent out of it."""
+        descent = dict(state.descent)
+        state.descent.clear()
+        self.picture.data = state.picture
+        self.good, self.totals = descent["good"], list(descent["totals"])
+        self.terms, self.learning_rate = descent["terms"], descent["learning_rate"]
         self._restart()
-        self.optimizer.load_state_dict(_apart(state.descent["optimizer"]))
+        self.optimizer.load_state_dict(_apart(descent["optimizer"]))
+        if self.plan.optimizer == "lbfgs":
+            self._shorten_history()
+
+    def _shorten_history(self) -> None:
+        """Forget the oldest steps of a state that remembers more than there is room for now."""
+        self.optimizer.param_groups[0]["history_size"] = self.plan.history
+        for state in self.optimizer.state.values():
+            state.pop("al", None)  # scratch of the length that the history had
+            for name in ("old_dirs", "old_stps", "ro"):
+                del state.get(name, [])[: -self.plan.history]
 
     @property
     def settled(self) -> bool:
@@ -459,22 +611,20 @@ class _Descent:
 
 
 def _apart(value: Any) -> Any:
-    """A copy of an optimizer's state that no further step writes into.
+    """A copy of the containers of an optimizer's state, for no further step to put in or take out.
 
-    The tensors in lists are the history of L-BFGS: large, and only ever put in and taken out.
+    Tensors are shared: see ``_Descent._part_with_what_is_written``.
     """
     if isinstance(value, dict):
         return {key: _apart(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return list(value)
-    return value.clone() if isinstance(value, Tensor) else value
+    return list(value) if isinstance(value, list) else value
 
 
-def work(plan: Plan, size: tuple[int, int]) -> list[int]:
-    """Steps times pixels of each level for a picture of this height and width."""
+def work(plan: Plan, size: tuple[int, int]) -> list[float]:
+    """Steps times pixels of each level for a picture of this height and width, in hed-vgg16's."""
     sizes = [fit_within(size, level.longest) for level in plan.levels]
     return [
-        level.steps * height * width
+        level.cost * height * width
         for level, (height, width) in zip(plan.levels, sizes, strict=True)
     ]
 

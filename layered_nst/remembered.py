@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,13 @@ class RememberedMoments:
         *,
         longest: int,
         pooling: str,
+        tile: int | None = None,
     ) -> Mapping[str, Moments]:
         """See ``layered_nst.styles.picture_moments``."""
         picture = self._digest(style)
-        key = (picture, encoder, tuple(layers), longest, pooling)
+        key = (picture, encoder, tuple(layers), longest, pooling, tile)
         if key not in self._known:
-            self._known[key] = self._found(encoder, style, layers, longest, pooling, picture)
+            self._known[key] = self._found(encoder, style, layers, longest, pooling, tile, picture)
         return self._known[key]
 
     def _found(
@@ -59,10 +61,14 @@ class RememberedMoments:
         layers: Collection[str],
         longest: int,
         pooling: str,
+        tile: int | None,
         picture: str,
     ) -> Mapping[str, Moments]:
+        compute = partial(
+            picture_moments, encoder, style, layers, longest=longest, pooling=pooling, tile=tile
+        )
         if self._cache is None:
-            return picture_moments(encoder, style, layers, longest=longest, pooling=pooling)
+            return compute()
         key = {
             "picture": picture,
             "encoder": encoder.fingerprint,
@@ -70,11 +76,13 @@ class RememberedMoments:
             "longest": longest,
             "pooling": pooling,
             "device": style.rgb.device.type,
+            # Sums over tiles are rounded otherwise.
+            **({} if tile is None else {"tile": tile}),
         }
         entry = self._cache.get("style", key)
         if entry is not None:
             return {k: m.to(style.rgb.device) for k, m in unpack(entry[0]).items()}
-        moments = picture_moments(encoder, style, layers, longest=longest, pooling=pooling)
+        moments = compute()
         self._cache.put("style", key, pack(moments))
         return moments
 

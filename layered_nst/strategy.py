@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -24,8 +23,9 @@ from layered_nst.optimize import (
     work,
 )
 from layered_nst.picture import resize
-from layered_nst.plan import Level, Plan
+from layered_nst.plan import LIGHT, Plan
 from layered_nst.scene import Scene, problem
+from layered_nst.tiled import Place, Reading, objectives
 
 # The product alone may take this share of the joint stage's work: as many levels as fit, coarse to
 # fine. What is finer the joint stage sharpens, and the finest levels are most of the cost. Both
@@ -56,8 +56,8 @@ class Stage:
         return rows.stop - rows.start, columns.stop - columns.start
 
     @property
-    def work(self) -> int:
-        """Steps times pixels."""
+    def work(self) -> float:
+        """Steps times pixels, in those of hed-vgg16."""
         return sum(work(self.plan, self.size))
 
 
@@ -80,19 +80,22 @@ def stages(scene: Scene, plan: Plan) -> tuple[Stage, ...]:
 
 def paint(
     scene: Scene,
-    encoder: Encoder,
+    encoder: Encoder | Mapping[str, Encoder],
     plan: Plan,
     *,
     on_progress: OnProgress,
     resume: State | None = None,
     keep: Keep = lambda _: None,
+    readings: Mapping[Place, Reading] | None = None,
 ) -> Tensor:
     """Paint a scene by the strategy that its recipe names.
 
     Args:
+        encoder: of all levels, or several by the names that the plan's levels use.
         on_progress: called after each step.
         resume: a state to go on from; the steps behind it are not repeated.
         keep: called after each step, and once all are done, with what ``resume`` takes.
+        readings: of the levels that are not to be seen whole.
 
     Returns:
         The picture, shape (3, H, W) in [0, 1].
@@ -110,6 +113,7 @@ def paint(
             on_progress=tell,
             resume=resume if resume is not None and resume.stage == stage.name else None,
             keep=partial(_keep_with, keep, product),
+            objectives=objectives(readings, stage.name) if readings else None,
         )
         if stage.name == "product":
             cut = _cut_out(asked, _product_mask(scene), scene.recipe.product, stage.window)
@@ -173,14 +177,25 @@ def _window(mask: Tensor, margin: int) -> tuple[slice, slice]:
 
 
 def _for_product(plan: Plan, window: tuple[slice, slice], size: tuple[int, int]) -> Plan:
-    """The coarse levels of a plan for a picture of ``size``, as large as they are on the window."""
+    """The coarse levels of a plan for a picture of ``size``, as large as they are on the window.
+
+    A level that is too dear is seen with the light encoder, if the plan has chosen it for others.
+    """
     height, width = (part.stop - part.start for part in window)
     scale = max(height, width) / plan.levels[-1].longest
-    levels = [Level(max(1, round(level.longest * scale)), level.steps) for level in plan.levels]
-    own = replace(plan, levels=tuple(levels))
-    behind, allowed = accumulate(work(own, (height, width))), PRODUCT_WORK * sum(work(plan, size))
-    count = sum(cost <= allowed for cost in behind)
-    return replace(plan, levels=own.levels[: max(1, count)])
+    scaled = [replace(v, longest=max(1, round(v.longest * scale))) for v in plan.levels]
+    lighter = (LIGHT,) if LIGHT in plan.encoders else ()
+    allowed = PRODUCT_WORK * sum(work(plan, size))
+    own = replace(plan, levels=())
+    for level in scaled:
+        choices = (replace(level, encoder=name) for name in (level.encoder, *lighter))
+        longer = (replace(own, levels=(*own.levels, choice)) for choice in choices)
+        fitting = (more for more in longer if sum(work(more, (height, width))) <= allowed)
+        found = next(fitting, None)
+        if found is None:
+            break
+        own = found
+    return own if own.levels else replace(plan, levels=(scaled[0],))
 
 
 def _cut_out(
@@ -210,9 +225,10 @@ def _told(
 
     ``seconds`` have gone by already.
     """
-    total, behind, started = sum(stage.work for stage in parts), 0, time.monotonic() - seconds
+    total, behind, started = sum(stage.work for stage in parts), 0.0, time.monotonic() - seconds
     for stage in parts:
-        share = (behind / max(1, total), (behind + stage.work) / max(1, total))
+        whole = max(1e-9, total)
+        share = (behind / whole, (behind + stage.work) / whole)
         yield stage, partial(_tell, tell, asked.start, stage, share, started)
         behind += stage.work
 

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from layered_nst.color import color_moments, lab_to_rgb, move_colors, rgb_to_lab
 from layered_nst.features import Encoder
-from layered_nst.moments import Moments, blend, compute, update
+from layered_nst.moments import Moments, MomentSums, blend, compute, merge, update
 from layered_nst.picture import fit_within, resize
+from layered_nst.tiles import Tile, cut, strides
 
 # Colors are told from statistics alone, which a small copy gives as well.
 COLOR_SIDE = 512
@@ -30,6 +31,7 @@ class PictureMoments(Protocol):
         *,
         longest: int,
         pooling: str,
+        tile: int | None = None,
     ) -> Mapping[str, Moments]:
         """See ``picture_moments``."""
 
@@ -196,26 +198,70 @@ def stroke_side(longest: int, scale: float) -> int:
 
 @torch.no_grad()
 def picture_moments(
-    encoder: Encoder, style: StylePicture, layers: Collection[str], *, longest: int, pooling: str
+    encoder: Encoder,
+    style: StylePicture,
+    layers: Collection[str],
+    *,
+    longest: int,
+    pooling: str,
+    tile: int | None = None,
 ) -> Mapping[str, Moments]:
     """Moments of one style picture under its mask.
 
     Args:
         longest: longest side in px at which the encoder sees it.
+        tile: side in px of the tiles in which a picture is read that is too large to be seen at
+            once; the same moments but for rounding.
 
     Returns:
         Raw moments by layer; second moments are exactly symmetric.
     """
     seen = _at_side(style, longest)
-    features = encoder(seen.rgb[None], layers, pooling=pooling)
+    size = (seen.rgb.shape[1], seen.rgb.shape[2])
+    sums = (
+        _sums(encoder, seen, layers, pooling)
+        if tile is None
+        else _sums_of_tiles(encoder, seen, layers, pooling, cut(size, tile, encoder, layers))
+    )
     moments = {}
-    for layer, value in features.items():
-        weight = _mask_at(seen.mask, (value.shape[2], value.shape[3]))
-        found = compute(update(value[0].flatten(1).T, weight))
+    for layer, total in sums.items():
+        found = compute(total)
         # Not every matrix product gives both triangles the same last bit; one is kept on disk.
         second = found.second.triu() + found.second.triu(1).T
         moments[layer] = replace(found, second=second)
     return moments
+
+
+def _sums(
+    encoder: Encoder, seen: StylePicture, layers: Collection[str], pooling: str
+) -> dict[str, MomentSums]:
+    features = encoder(seen.rgb[None], layers, pooling=pooling)
+    return {
+        layer: update(
+            value[0].flatten(1).T, _mask_at(seen.mask, (value.shape[2], value.shape[3])).flatten()
+        )
+        for layer, value in features.items()
+    }
+
+
+def _sums_of_tiles(
+    encoder: Encoder,
+    seen: StylePicture,
+    layers: Collection[str],
+    pooling: str,
+    tiles: Sequence[Tile],
+) -> dict[str, MomentSums]:
+    sizes, apart = encoder.layer_sizes((seen.rgb.shape[1], seen.rgb.shape[2])), strides(encoder)
+    weights = {layer: _mask_at(seen.mask, sizes[layer]) for layer in layers}
+    sums: dict[str, MomentSums] = {}
+    for tile in tiles:
+        features = encoder(seen.rgb[None][:, :, *tile.read], layers, pooling=pooling)
+        for layer, value in features.items():
+            owned = value[0][:, *tile.inside(apart[layer])]
+            weight = weights[layer][tile.owned_at(apart[layer])]
+            part = update(owned.flatten(1).T, weight.flatten())
+            sums[layer] = merge(sums[layer], part) if layer in sums else part
+    return sums
 
 
 def style_moments(
@@ -243,7 +289,7 @@ def style_moments(
 
 
 def _mask_at(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.adaptive_avg_pool2d(mask[None, None], size).flatten()
+    return F.adaptive_avg_pool2d(mask[None, None], size)[0, 0]
 
 
 def _at_side(style: StylePicture, longest: int) -> StylePicture:

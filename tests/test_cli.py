@@ -43,6 +43,9 @@ COMMANDS = [
     ["segmenter"],
     ["segmenter", "train"],
     ["segmenter", "score"],
+    ["encoder"],
+    ["encoder", "distill"],
+    ["encoder", "score"],
 ]
 
 
@@ -387,7 +390,7 @@ def test_too_little_memory_ends_with_3_and_a_size_that_would_do(
     monkeypatch.setattr(api, "obtainable_bytes", lambda _: 2e9)
     ran = run("apply", "look.yaml", "--size", "2048")
     there = "out of memory at 2048×1536 px: there are 2.0 GB for it"
-    assert (ran.code, ran.error) == (3, f"{there}, and --size 560 would do with them")
+    assert (ran.code, ran.error) == (3, f"{there}, and --size 656 would do with them")
 
 
 def test_too_little_memory_for_the_masks_ends_with_3(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,7 +401,7 @@ def test_too_little_memory_for_the_masks_ends_with_3(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(api, "obtainable_bytes", lambda _: 2e9)
     ran = run("apply", "look.yaml", "--size", "2048")
     there = "out of memory at 2048×2048 px: there are 2.0 GB for it"
-    assert (ran.code, ran.error) == (3, f"{there}, and --size 480 would do with them")
+    assert (ran.code, ran.error) == (3, f"{there}, and --size 576 would do with them")
 
 
 # errors and tracebacks
@@ -475,7 +478,7 @@ def test_check_shows_regions_plan_time_and_memory_and_writes_nothing() -> None:
     assert ran.code == 0
     assert "look.yaml  64×48 px on " in ran.out
     assert re.search(r"sky +\d+\.\d% +dots\.png +1", ran.out)
-    assert re.search(r"levels +32 px × 1, 64 px × 1\ntime +about \d+ s\nmemory +about 1\.", ran.out)
+    assert re.search(r"levels +32 px × 1, 64 px × 1\ntime +about \d+ s\nmemory +about 0\.", ran.out)
     assert "note: region 'sky' is thinner" in ran.err
     assert files() == before
 

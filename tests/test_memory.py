@@ -6,19 +6,33 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from workbench import lay_out
+from workbench import lay_out, run
 
-from layered_nst import apply, memory
-from layered_nst.errors import OutOfMemoryError
-from layered_nst.estimate import TOLERANCE, Footprint
-from layered_nst.memory import advice, memory_errors, obtainable_bytes
+from layered_nst import apply, load_recipe, memory
+from layered_nst.checkpoint import State
+from layered_nst.errors import BudgetError, OutOfMemoryError
+from layered_nst.estimate import TOLERANCE, Footprint, LevelCost, estimate, level_costs
+from layered_nst.features import load_encoders
+from layered_nst.memory import (
+    Room,
+    advice,
+    automatic_memory,
+    make_room,
+    memory_errors,
+    obtainable_bytes,
+    parse_memory,
+)
+from layered_nst.scene import planned, resolve
+from layered_nst.tiled import Reading
 
-NEED = Footprint(at_rest=1e9, per_pixel=3500)
+# 3500 bytes for each pixel of a whole run.
+NEED = Footprint(at_rest=1e9, result=100, seen=3100, kept=32, history=10)
 
 
 def advised(sentence: str) -> int:
@@ -86,8 +100,242 @@ def test_a_run_that_does_not_fit_says_which_size_would(
     with pytest.raises(OutOfMemoryError, match=r"at 9000×9000 px: there are 1\.5 GB") as reading:
         apply("look.yaml", size=9000)
     sizes = [advised(str(told.value)) for told in (painting, reading)]
-    # 1.5 / 1.07 GB less 1 GB at rest, by 3540 bytes a pixel: 113 000 pixels, 4 : 3 and square.
-    assert sizes == [384, 336]
+    # By 1.07, less 0.9 GB at rest, by 2920 bytes a pixel: 1.35 GB, which tiles were given and
+    # failed with, are 124 000 pixels of 4 : 3, and 1.5 GB are 172 000 of a square.
+    assert sizes == [400, 400]
+
+
+# what fits
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("6G", 6e9),
+        ("6GB", 6e9),
+        ("6 gb", 6e9),
+        ("4000M", 4e9),
+        ("2.5G", 2.5e9),
+        (".5t", 5e11),
+        ("6GiB", 6 * 2**30),
+        ("2500000000", 2.5e9),
+        (6e9, 6e9),
+        (6_000_000_000, 6e9),
+    ],
+)
+def test_memory_may_be_written_in_many_ways(written: float | str, meant: float) -> None:
+    assert parse_memory(written) == meant
+
+
+@pytest.mark.parametrize("written", ["", "G", "6X", "-6G", "6G6", "1e9", "nan", "inf", "6,5G", -1])
+def test_what_is_no_amount_of_memory_is_refused(written: float | str) -> None:
+    with pytest.raises(BudgetError, match=r"memory .*: allowed: an amount such as 6G, 2\.5GB or"):
+        parse_memory(written)
+
+
+def test_a_forgotten_unit_is_asked_for() -> None:
+    for written in ("6", 6, 6.0):
+        with pytest.raises(BudgetError, match=r"memory 6(\.0)?: is less than a megabyte; did you"):
+            parse_memory(written)
+
+
+@pytest.fixture
+def costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[LevelCost]:
+    """A run at 2048×1536 px, with levels of 512, 1024 and 2048 px."""
+    monkeypatch.chdir(lay_out(tmp_path))
+    return costs_of(size=2048)
+
+
+def costs_of(*, size: int, **overrides: object) -> list[LevelCost]:
+    levels = [side for side in (512, 1024) if side < size]
+    given = {"size": size, "encoder": "hed-vgg16", "optimize.levels": [*levels, size], **overrides}
+    scene = resolve(load_recipe(Path("look.yaml"), overrides=given))
+    plan = planned(scene)
+    return level_costs(scene, plan, load_encoders(plan.encoders))
+
+
+def room(costs: list[LevelCost], asked: float) -> Room:
+    return make_room(costs, asked=asked, resumed=None, obtainable=1e12)
+
+
+def test_levels_that_fit_are_seen_whole_and_the_others_in_the_largest_tiles_that_fit(
+    costs: list[LevelCost],
+) -> None:
+    sides = []
+    for asked in (3.2e9, 4e9, 6e9):
+        readings = room(costs, asked).readings
+        assert set(readings) == {cost.place for cost in costs[-1:]} | (
+            {costs[1].place} if costs[1].place in readings else set()
+        )
+        reading = readings[costs[-1].place]
+        assert reading.tile is not None
+        sides.append(reading.tile)
+        assert costs[-1].memory(reading) * TOLERANCE <= asked
+        assert reading.history == 10
+        for tile in range(reading.tile + memory.TILE_STEP, 2048, memory.TILE_STEP):
+            larger = Reading(tile, reading.style_tile, 10)
+            assert costs[-1].memory(larger) * TOLERANCE > asked
+    assert sides == sorted(set(sides))
+    assert room(costs, 20e9) == Room(20e9, {}, ())
+
+
+def test_where_tiles_would_be_small_fewer_steps_are_remembered(costs: list[LevelCost]) -> None:
+    found = room(costs, 2.9e9)
+    reading = found.readings[costs[-1].place]
+    assert reading.tile is not None
+    assert reading.tile >= memory.GOOD_TILE
+    assert memory.FEWEST_REMEMBERED <= reading.history < 10
+    one_more = Reading(memory.GOOD_TILE, reading.style_tile, reading.history + 1)
+    assert costs[-1].memory(one_more) * TOLERANCE > 2.9e9
+    assert found.notes[-1] == (
+        f"to stay within --memory 2.9G, L-BFGS remembers {reading.history} steps there, not 10"
+    )
+
+
+def test_what_is_too_little_even_for_tiles_is_refused_with_what_would_do(
+    costs: list[LevelCost],
+) -> None:
+    with pytest.raises(OutOfMemoryError) as refused:
+        room(costs, 1.5e9)
+    found = re.fullmatch(
+        r"out of memory at 2048×1536 px: --memory 1\.5G is too little, even in tiles of 128 px; "
+        r"--memory (\d\.\d)G or --size (\d+) would do",
+        str(refused.value),
+    )
+    assert found is not None
+    least, size = float(found[1]) * 1e9, int(found[2])
+    assert room(costs, least).readings[costs[-1].place].history == memory.FEWEST_REMEMBERED
+    with pytest.raises(OutOfMemoryError):
+        room(costs, least - 1.1e8)
+    assert room(costs_of(size=size), 1.5e9).readings == {}
+
+
+def test_tiles_of_styles_come_with_large_strokes_alone(costs: list[LevelCost]) -> None:
+    assert room(costs, 8e9).readings[costs[-1].place].style_tile is None
+    strokes = {"regions.sky.scale": 2, "regions.sky.style": "photo.png"}
+    large = costs_of(size=1024, **strokes)
+    need = max(large[-1].memory(Reading(None, 512, 10)), large[-1].style_memory(512))
+    assert large[-1].style_memory(None) > need
+    found = room(large, 1.001 * need * TOLERANCE).readings
+    assert found[large[-1].place] == Reading(None, 512, 10)
+
+
+def test_without_a_word_a_run_is_seen_whole_if_that_fits_and_is_given_a_round_amount_if_not(
+    costs: list[LevelCost],
+) -> None:
+    whole = max(cost.memory(Reading(None, None, 10)) for cost in costs)
+    assert automatic_memory(costs, whole * TOLERANCE / memory.USABLE + 1) is None
+    assert automatic_memory(costs, whole * TOLERANCE / memory.USABLE - 1) == 8e9
+    assert automatic_memory(costs, 7.1e9) == 6e9
+    assert automatic_memory(costs, 7.9e9) == 6e9
+    # Where the round amount is not enough, whatever there is.
+    assert automatic_memory(costs, 2.9e9) == pytest.approx(0.9 * 2.9e9)
+    told = make_room(costs, asked=None, resumed=None, obtainable=7.5e9)
+    assert told.notes[0].startswith("to stay within --memory 6G, levels are painted in tiles: 2048")
+    with pytest.raises(
+        OutOfMemoryError, match=r"there are 1\.5 GB for it, and --size \d+ would do"
+    ):
+        make_room(costs, asked=None, resumed=None, obtainable=1.5e9)
+
+
+def test_a_resumed_run_keeps_its_memory_unless_another_is_asked_for(
+    costs: list[LevelCost],
+) -> None:
+    begun = State("joint", 1, 1, torch.zeros(1, 3, 2, 2), memory=4e9)
+    kept = make_room(costs, asked=None, resumed=begun, obtainable=1e12)
+    assert kept == room(costs, 4e9)
+    assert make_room(costs, asked=4e9, resumed=begun, obtainable=0.0) == kept
+    other = make_room(costs, asked=6e9, resumed=begun, obtainable=0.0)
+    assert other.readings == room(costs, 6e9).readings
+    assert other.notes[-1].startswith(
+        "the work was begun with --memory 4G and goes on with --memory 6G, so the last digits"
+    )
+
+
+def test_running_out_advises_tiles_that_are_smaller_than_those_that_failed(
+    costs: list[LevelCost],
+) -> None:
+    need = costs[-1].need
+    for tried, there in ((None, 4e9), (4e9, 50e9)):
+        sentence = advice((1536, 2048), need, there, costs=costs, tried=tried)
+        found = re.search(r"and --memory (\S+) or --size (\d+) would do with them", sentence)
+        assert found is not None
+        assert room(costs, parse_memory(found[1])).readings
+        assert parse_memory(found[1]) * TOLERANCE <= 4e9
+    assert "--memory" not in advice((1536, 2048), need, 1.5e9, costs=costs)
+
+
+def test_the_command_line_takes_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(lay_out(tmp_path))
+    for command in ("apply", "check"):
+        ran = run(command, "look.yaml", "--memory", "6X")
+        assert (ran.code, ran.error) == (
+            2,
+            "memory 6X: allowed: an amount such as 6G, 2.5GB or 4000M",
+        )
+        ran = run(command, "look.yaml", "--memory", "700M")
+        assert ran.code == 3
+        assert "--memory 700M is too little, even in tiles of 128 px; --memory " in ran.error
+    assert not Path("look.png").exists()
+    assert run("apply", "look.yaml", "--memory", "6G").code == 0
+    checked = run("check", "look.yaml", "--size", "2048", "--memory", "4G", "--json").json
+    assert checked["megabytes"] < 4000
+    assert "painted in tiles: 2048 px by" in checked["notes"][-1]
+
+
+def test_estimates_of_runs_in_tiles_need_less_memory_and_more_time(
+    costs: list[LevelCost],
+) -> None:
+    finest = costs[-1]
+    whole, tiled = Reading(None, None, 10), Reading(256, 512, 10)
+    assert finest.memory(tiled) < 0.3 * finest.memory(whole)
+    # 8 × 6 tiles of 256 px, read with 64 px on each inner side.
+    read = (2048 + 7 * 128) * (1536 + 5 * 128)
+    assert finest.read(256) == (384 * 384, read)
+    once = [finest.passes(reading) for reading in (whole, tiled)]
+    again = replace(finest, level=replace(finest.level, steps=2))
+    steps = [again.passes(r) - first for r, first in zip((whole, tiled), once, strict=True)]
+    assert steps[1] / steps[0] == pytest.approx(1.1 * read / (2048 * 1536) * 4 / 3)
+
+
+MEASURED = """
+import json, resource, sys
+from layered_nst import apply
+size, memory = int(sys.argv[1]), sys.argv[2]
+steps = {"optimize.levels": [size], "optimize.steps": 12, "optimize.tolerance": 0}
+result = apply("look.yaml", size=size, overrides={"encoder": sys.argv[3], **steps},
+               memory=None if memory == "none" else memory, cache=False, checkpoint="measured")
+print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, result.seconds]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are in Linux's unit")
+@pytest.mark.parametrize(
+    ("encoder", "size", "memory"),
+    [("hed-vgg16", 384, "none"), ("hed-vgg16", 640, "1.8G"), ("light", 1024, "1.6G")],
+)
+def test_estimates_are_within_a_factor_of_one_and_a_half_of_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: str, size: int, memory: str
+) -> None:
+    monkeypatch.chdir(lay_out(tmp_path))
+    words = [sys.executable, "-c", MEASURED, str(size), memory, encoder]
+    said = subprocess.run(words, capture_output=True, text=True, check=True, env=os.environ)
+    peak, seconds = (float(number) for number in said.stdout.strip("[]\n").split(","))
+    steps = {"optimize.levels": [size], "optimize.steps": 12}
+    scene = resolve(
+        load_recipe(Path("look.yaml"), overrides={"size": size, "encoder": encoder, **steps})
+    )
+    plan = planned(scene)
+    encoders = load_encoders(plan.encoders)
+    readings = {}
+    if memory != "none":
+        readings = dict(room(level_costs(scene, plan, encoders), parse_memory(memory)).readings)
+        assert readings
+        assert peak < parse_memory(memory)
+    found = estimate(scene, plan, encoders, readings)
+    assert 1 / 1.5 < found.memory / peak < 1.5
+    assert 1 / 1.5 < found.seconds / seconds < 1.5
 
 
 # how much there is

@@ -82,6 +82,26 @@ def test_the_bundled_encoder_gives_the_same_bytes_twice() -> None:
     assert first.numpy().tobytes() == second.numpy().tobytes()
 
 
+def test_each_level_sees_with_its_own_encoder(encoder: Encoder) -> None:
+    encoders = {"a": narrow_encoder(dtype=torch.float32, seed=4), "b": encoder}
+    plan = plan_of((16, 3), (32, 3))
+    coarse, fine = (replace(v, encoder=n) for v, n in zip(plan.levels, "ab", strict=True))
+    seen: dict[str, set[tuple[int, ...]]] = {"a": set(), "b": set()}
+    hooks = [
+        eye.register_forward_hook(lambda _, given, __, to=seen[name]: to.add(given[0].shape[2:]))
+        for name, eye in encoders.items()
+    ]
+    told: list[Progress] = []
+    optimize(encoders, problem_of(), replace(plan, levels=(coarse, fine)), on_progress=told.append)
+    for hook in hooks:
+        hook.remove()
+    assert (12, 16) in seen["a"] - seen["b"]
+    assert (24, 32) in seen["b"] - seen["a"]
+    alone = run(encoders["a"], problem_of(), plan)[2]
+    assert [step.losses["total"] for step in told[:3]] == alone[:3]
+    assert told[3].losses["total"] != alone[3]
+
+
 def test_two_threads_do_not_disturb_each_other(encoder: Encoder) -> None:
     plans = [plan_of((32, 5), start="noise", seed=seed) for seed in (1, 2)]
     wanted = [optimize(encoder, problem_of(), plan) for plan in plans]

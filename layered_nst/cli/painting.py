@@ -19,6 +19,7 @@ from layered_nst.cli.options import (
     DeviceOption,
     JsonOption,
     MaxPixelsOption,
+    MemoryOption,
     NoCacheOption,
     QualityOption,
     RecipeArgument,
@@ -64,6 +65,7 @@ def apply(
     weights: WeightsOption = None,
     strict: StrictOption = False,
     max_pixels: MaxPixelsOption = None,
+    memory: MemoryOption = None,
     no_cache: NoCacheOption = False,
     no_manifest: Annotated[
         bool, typer.Option("--no-manifest", help="Write no OUT.json of how the picture was made.")
@@ -88,6 +90,7 @@ def apply(
     """
     from layered_nst import api
     from layered_nst.checkpoint import checkpoint_path, discard
+    from layered_nst.memory import parse_memory
     from layered_nst.outputs.layered import LAYERED_FORMATS
     from layered_nst.outputs.manifest import manifest_path, write_manifest
     from layered_nst.outputs.recorder import Recorder
@@ -96,6 +99,7 @@ def apply(
     from layered_nst.result import check_format, check_writable, files_of
 
     overrides = joined_overrides(set_, seed=seed, steps=steps, quality=quality)
+    allowed = None if memory is None else parse_memory(memory)
     with printed_notes() as changes:
         loaded = api.load(recipe, content, size=size, overrides=overrides)
     target = output or default_target(recipe, loaded)
@@ -127,6 +131,7 @@ def apply(
                 cache=not no_cache,
                 checkpoint=checkpoint_path(target),
                 resume=resume,
+                memory=allowed,
                 on_scene=watch.scene,
                 on_progress=watch.step,
             )
@@ -232,17 +237,20 @@ def check(
     weights: WeightsOption = None,
     strict: StrictOption = False,
     max_pixels: MaxPixelsOption = None,
+    memory: MemoryOption = None,
     no_cache: NoCacheOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a recipe finds in its photo and what it would cost; nothing is optimized."""
     from layered_nst import api
     from layered_nst.device import choose_device
-    from layered_nst.estimate import estimate
-    from layered_nst.features import load_encoder
+    from layered_nst.estimate import estimate, level_costs
+    from layered_nst.features import load_encoders
+    from layered_nst.memory import make_room, obtainable_bytes, parse_memory
     from layered_nst.scene import check_looks, thin_notes
 
     chosen = choose_device(device)
+    allowed = None if memory is None else parse_memory(memory)
     started = time.perf_counter()
     with printed_notes() as warned:
         loaded = api.load(
@@ -260,11 +268,14 @@ def check(
             **limits(max_pixels),
             cache=not no_cache,
         )
-        encoder = load_encoder(loaded.encoder, weights_dir=weights, device=chosen)
-        looks = check_looks(scene, encoder, plan)
+        encoders = load_encoders(plan.encoders, weights_dir=weights, device=chosen)
+        looks = check_looks(scene, encoders, plan)
         preparation = time.perf_counter() - started
-        cost = estimate(scene, plan, encoder)
-    notes = scene.notes + looks + thin_notes(scene, encoder, plan)
+        there = obtainable_bytes(chosen)
+        costs = level_costs(scene, plan, encoders)
+        room = make_room(costs, asked=allowed, resumed=None, obtainable=there)
+        cost = estimate(scene, plan, encoders, room.readings)
+    notes = scene.notes + looks + thin_notes(scene, encoders, plan) + room.notes
     if as_json:
         print_json(
             {
