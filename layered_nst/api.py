@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from layered_nst import allocator
 from layered_nst.cache import Cache, open_cache
 from layered_nst.checkpoint import State
 from layered_nst.device import choose_device
@@ -108,6 +109,8 @@ def apply(
     state = keeper.begin(resume=resume, device=device)
     costs = level_costs(scene, plan, encoders)
     room = make_room(costs, asked=asked, resumed=state, obtainable=obtainable_bytes(device))
+    if room.readings:
+        allocator.spare_memory()
     scene = replace(scene, notes=scene.notes + room.notes)
     on_scene(scene, plan)
     track = _Track(scene, on_progress, inputs, keeper, state, room)

@@ -157,6 +157,7 @@ def _holds_contours(scene: Scene | None) -> bool:
 def bytes_kept(encoder: Encoder, plan: Plan) -> float:
     """Bytes that an encoder keeps of each pixel for its way back, counted on a small picture."""
     side, found = 64, dict[int, Tensor]()
+    encoder = encoder.multiplying_in(getattr(torch, plan.precision))
 
     def keep(tensor: Tensor) -> Tensor:
         found[tensor.untyped_storage().data_ptr()] = tensor
@@ -166,7 +167,7 @@ def bytes_kept(encoder: Encoder, plan: Plan) -> float:
     picture = like.new_full((1, 3, side, side), 0.5).requires_grad_()
     with torch.enable_grad(), saved_tensors_hooks(keep, lambda tensor: tensor):
         features = encoder(picture, {*plan.layers, *plan.content_layers}, pooling=plan.pooling)
-    own = {buffer.untyped_storage().data_ptr() for buffer in encoder.buffers()}
+    own = {weight.untyped_storage().data_ptr() for weight in encoder.weights()}
     total = sum(t.untyped_storage().nbytes() for place, t in found.items() if place not in own)
     del features
     return total / side**2
@@ -328,6 +329,7 @@ def _seconds_per_pixel(plan: Plan, encoder: Encoder, scene: Scene) -> float:
     Moments are those of one region, since all together cost about as much.
     """
     shape, device = (1, 3, PROBE_SIDE, PROBE_SIDE), scene.picture.rgb.device
+    encoder = encoder.multiplying_in(getattr(torch, plan.precision))
     picture = torch.full(shape, 0.5, device=device, requires_grad=True)
     sizes = encoder.layer_sizes((PROBE_SIDE, PROBE_SIDE))
     reads = {layer: columns(torch.ones(1, *sizes[layer], device=device)) for layer in plan.layers}

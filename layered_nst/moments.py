@@ -166,14 +166,15 @@ def region_moments(features: Tensor, read: Columns) -> tuple[Tensor, Tensor]:
     full Gram matrix, however many there are.
 
     Args:
-        features: one layer of one picture, shape (1, C, h, w); channels-last is fastest.
+        features: one layer of one picture, shape (1, C, h, w), of the masks' precision or a lower
+            one; channels-last is fastest.
         read: the regions' columns at this layer.
 
     Returns:
         Means (R, C) and second raw moments (R, C, C); zero for regions of no weight.
     """
     first, second = _RegionSums.apply(features, read)
-    total = read.total.clamp(min=torch.finfo(features.dtype).tiny)
+    total = read.total.clamp(min=torch.finfo(first.dtype).tiny)
     return first / total[:, None], second / total[:, None, None]
 
 
@@ -188,33 +189,44 @@ class _RegionSums(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, read: Columns) -> tuple[Tensor, Tensor]:
         rows = features[0].flatten(1).T
-        scaled = rows.index_select(0, read.index)
-        first = rows.new_empty(len(read.spans), rows.shape[1])
-        second = rows.new_empty(len(read.spans), rows.shape[1], rows.shape[1])
-        for region, (start, soft, end) in enumerate(read.spans):
-            scaled[soft:end].mul_(read.root[soft:end])
-            part = scaled[start:end]
+        first = read.root.new_empty(len(read.spans), rows.shape[1])
+        second = read.root.new_empty(len(read.spans), rows.shape[1], rows.shape[1])
+        for region, (start, _, end) in enumerate(read.spans):
+            part = _scaled(rows, read, region)
             torch.mm(part.T, part, out=second[region])
             torch.mv(part.T, read.root[start:end, 0], out=first[region])
-        ctx.read, ctx.size = read, features.shape[2:]
-        ctx.save_for_backward(scaled)
+        ctx.read = read
+        # The encoder keeps its features anyway: scaling them once more takes less time than the
+        # memory of a copy is worth.
+        ctx.save_for_backward(features)
         return first, second
 
     @staticmethod
     def backward(ctx: Any, d_first: Tensor, d_second: Tensor) -> tuple[Tensor, None]:
         read: Columns = ctx.read
-        (scaled,) = ctx.saved_tensors
+        (features,) = ctx.saved_tensors
+        rows = features[0].flatten(1).T
         # One row more than there are readings: the zero gradient of positions that none reads.
-        pulled = scaled.new_empty(len(scaled) + 1, scaled.shape[1])
+        pulled = d_first.new_empty(len(read.index) + 1, rows.shape[1])
         pulled[-1].zero_()
         symmetric = d_second + d_second.transpose(1, 2)
         for region, (start, soft, end) in enumerate(read.spans):
-            root, pull = read.root[soft:end], d_first[region][None]
-            torch.addmm(pull, scaled[start:soft], symmetric[region], out=pulled[start:soft])
-            feather = torch.mm(scaled[soft:end], symmetric[region]).addcmul_(root, pull)
+            part, root = _scaled(rows, read, region), read.root[soft:end]
+            inside, pull = soft - start, d_first[region][None]
+            torch.addmm(pull, part[:inside], symmetric[region], out=pulled[start:soft])
+            feather = torch.mm(part[inside:], symmetric[region]).addcmul_(root, pull)
             torch.mul(feather, root, out=pulled[soft:end])
         gradient = pulled.index_select(0, read.first)
         positions, again = read.again
         gradient.index_add_(0, positions, pulled.index_select(0, again))
         # Channels-last like the features: any other order would be converted at every layer below.
-        return gradient.view(1, *ctx.size, -1).permute(0, 3, 1, 2), None
+        gradient = gradient.to(features.dtype).view(1, *features.shape[2:], -1)
+        return gradient.permute(0, 3, 1, 2), None
+
+
+def _scaled(rows: Tensor, read: Columns, region: int) -> Tensor:
+    """What a region reads of rows (N, C), each times √m, shape (K, C)."""
+    start, soft, end = read.spans[region]
+    scaled = rows.index_select(0, read.index[start:end]).to(read.root.dtype)
+    scaled[soft - start :].mul_(read.root[soft:end])
+    return scaled

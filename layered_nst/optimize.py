@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from layered_nst import allocator
 from layered_nst.checkpoint import Keep, State
 from layered_nst.features import Encoder, contour_logits
 from layered_nst.features.contours import contour_layers
@@ -144,9 +145,9 @@ class Seen:
         contours: by side output, the weighted squared error.
     """
 
-    moments: Mapping[str, tuple[Tensor, Tensor]]
-    content: Mapping[str, Tensor]
-    contours: Sequence[Tensor]
+    moments: dict[str, tuple[Tensor, Tensor]]
+    content: dict[str, Tensor]
+    contours: list[Tensor]
 
 
 class Objective:
@@ -162,7 +163,9 @@ class Objective:
     def __init__(
         self, encoder: Encoder, problem: Problem, plan: Plan, size: tuple[int, int]
     ) -> None:
-        self.encoder, self.plan, self.size = encoder, plan, size
+        self.encoder = encoder.multiplying_in(getattr(torch, plan.precision))
+        # Moments of styles stay as exact as libraries and caches keep them.
+        self.exact, self.plan, self.size = encoder, plan, size
         self.regions = [region for region in problem.regions if _is_painted(region)]
         self.layers = tuple(plan.layers)
         drawn = [r.mask.mean() for r in self.regions if r.contour > 0]
@@ -194,7 +197,7 @@ class Objective:
     def _targets(self, of: PictureMoments) -> dict[str, tuple[Tensor, Tensor]]:
         targets = [
             style_moments(
-                self.encoder,
+                self.exact,
                 region.styles,
                 self.layers,
                 longest=stroke_side(max(self.size), region.scale),
@@ -262,9 +265,8 @@ class Objective:
             self.contours,
             self.contour_weight,
         )
-        features = self.encoder(picture, self.wanted, pooling=self.plan.pooling)
         return {
-            **self._feature_terms(self._seen(features, held)),
+            **self._feature_terms(self._see(picture, held)),
             **self._laplacian_terms(picture),
             **self._pixel_terms(picture),
         }
@@ -280,29 +282,28 @@ class Objective:
         total.backward()  # type: ignore[no-untyped-call]
         return {**terms, "total": total}
 
-    def _seen(self, features: dict[str, Tensor], held: Held) -> Seen:
-        return Seen(
-            self._moments(features, held),
-            {
-                layer: content_error(features[layer], held.content[layer], weight)
-                for layer, weight in held.content_weight.items()
-            },
-            self._contour_errors(features, held),
-        )
+    def _see(self, picture: Tensor, held: Held) -> Seen:
+        """What there is to know of a picture (1, 3, h, w), read layer by layer."""
+        seen = Seen({}, {}, [])
 
-    def _moments(
-        self, features: Mapping[str, Tensor], held: Held
-    ) -> dict[str, tuple[Tensor, Tensor]]:
-        return {
-            layer: region_moments(features[layer], read) for layer, read in held.columns.items()
-        }
+        def read(layer: str, features: Tensor) -> None:
+            if layer in held.columns:
+                seen.moments[layer] = region_moments(features, held.columns[layer])
+            if layer in held.content_weight:
+                target, weight = held.content[layer], held.content_weight[layer]
+                seen.content[layer] = content_error(features.to(target.dtype), target, weight)
+            if layer in self.contour_layers:
+                seen.contours.append(self._contour_error(layer, features, held))
 
-    def _contour_errors(self, features: Mapping[str, Tensor], held: Held) -> list[Tensor]:
-        if not self.contour_layers:
-            return []
-        seen = {layer: features[layer] for layer in self.contour_layers}
-        logits = contour_logits(self.encoder, seen)
-        return contour_errors(logits, held.contours, held.contour_weight)
+        self.encoder(picture, self.wanted, pooling=self.plan.pooling, read=read)
+        return seen
+
+    def _contour_error(self, layer: str, features: Tensor, held: Held) -> Tensor:
+        side = self.contour_layers.index(layer)
+        target, weight = held.contours[side], held.contour_weight[side]
+        logits = contour_logits(self.encoder, {layer: features.to(target.dtype)})
+        (error,) = contour_errors(logits, [target], [weight])
+        return error
 
     def _feature_terms(self, seen: Seen) -> dict[str, Tensor]:
         """The terms that look at features, from what was seen on the whole picture."""
@@ -416,6 +417,7 @@ def optimize(
             resume if number == first else None,
             _keeper(stage, number, keep),
         )
+        allocator.give_back()  # what levels of other sizes left behind fits none of this one's
     return canvas
 
 

@@ -71,6 +71,7 @@ class Plan:
         pooling: ``max`` or ``average``.
         start: ``color``, ``content`` or ``noise``.
         optimizer: ``lbfgs`` or ``adam``, with its learning rate and L-BFGS history.
+        precision: ``float32`` or ``bfloat16``, in which the encoder multiplies.
         tolerance: a level ends when its loss falls by less than this share in ten steps.
         seed: of the noise.
     """
@@ -88,6 +89,7 @@ class Plan:
     optimizer: str
     learning_rate: float
     history: int
+    precision: str
     tolerance: float
     seed: int
 
@@ -97,11 +99,18 @@ class Plan:
         return tuple(dict.fromkeys(level.encoder for level in self.levels))
 
 
-def make_plan(optimize: Optimize, size: tuple[int, int], encoder: str | None = None) -> Plan:
+def make_plan(
+    optimize: Optimize,
+    size: tuple[int, int],
+    encoder: str | None = None,
+    *,
+    precision: str = "float32",
+) -> Plan:
     """Resolve the ``optimize`` section of a recipe for a result of this height and width.
 
     Args:
         encoder: of all levels; by default the quality chooses one for each.
+        precision: in which the encoder multiplies where ``optimize`` leaves it open.
     """
     return Plan(
         levels=_levels(optimize, max(size), encoder),
@@ -119,6 +128,7 @@ def make_plan(optimize: Optimize, size: tuple[int, int], encoder: str | None = N
             optimize.learning_rate, 1.0 if optimize.optimizer == "lbfgs" else 0.02
         ),
         history=optimize.history,
+        precision=optimize.precision or precision,
         tolerance=_default(optimize.tolerance, 1e-3),
         seed=optimize.seed,
     )

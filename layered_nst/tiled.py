@@ -10,15 +10,14 @@ gradient but for rounding, at the memory of one tile.
 
 from __future__ import annotations
 
-import ctypes
-import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from layered_nst import allocator
 from layered_nst.features import Encoder, contour_logits
 from layered_nst.losses import content_energy
 from layered_nst.moments import Columns, columns, region_moments
@@ -120,9 +119,9 @@ class TiledObjective(Objective):
             layer: torch.stack([part[layer].sum((1, 2)) for part in parts]).sum(0)
             for layer in self.layers
         }
-        _give_back()
+        allocator.give_back()
         self.targets = self._targets(problem.moments)
-        _give_back()
+        allocator.give_back()
 
     def _layer_masks(self, tile: Tile) -> dict[str, Tensor]:
         """Masks of the positions that a tile owns, shape (R, h, w) by layer."""
@@ -211,7 +210,7 @@ class TiledObjective(Objective):
         """Weighted terms by dotted name, without a gradient; see ``Objective``."""
         total: Seen | None = None
         for tile in self.tiles:
-            seen = self._seen(self._features(tile, picture, self.wanted), self._held(tile))
+            seen = self._see(picture[:, :, *tile.read], self._held(tile))
             total = seen if total is None else _added(total, seen)
         assert total is not None  # a picture has a pixel
         return {
@@ -250,7 +249,7 @@ class TiledObjective(Objective):
                     total[layer][1].add_(second)
                 else:
                     total[layer] = (mean, second)
-        _give_back()
+        allocator.give_back()
         return total
 
     def _no_errors(self, pixels: Tensor) -> tuple[dict[str, Tensor], list[Tensor]]:
@@ -271,14 +270,12 @@ class TiledObjective(Objective):
         """The second pass over one tile: adds what its owned positions pull to the gradient."""
         part = pixels[:, :, *tile.read].clone().requires_grad_()
         with torch.enable_grad():
-            features = self.encoder(part, self.wanted, pooling=self.plan.pooling)
-            seen = self._seen(features, self._held(tile))
-        del features
+            seen = self._see(part, self._held(tile))
         torch.autograd.backward(_values(seen), derivatives)
         assert part.grad is not None
         gradient[:, :, *tile.read] += part.grad
         seen = _with_values(seen, [value.detach() for value in _values(seen)])
-        _give_back()
+        allocator.give_back()
         return seen
 
     def _laplacian_terms_of(self, pixels: Tensor, gradient: Tensor) -> dict[str, Tensor]:
@@ -308,25 +305,6 @@ class TiledObjective(Objective):
             for name, value in own.items():
                 terms[name] = terms.get(name, 0) + value.detach()
         return terms
-
-
-@cache
-def _trim() -> Callable[[int], int] | None:
-    found: Callable[[int], int] | None = None
-    if sys.platform.startswith("linux"):
-        found = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    return found
-
-
-def _give_back() -> None:
-    """Give back to the system what is free.
-
-    glibc keeps what was freed in small pieces, and tiles of different sizes leave different ones:
-    at 2048 px in tiles of 496 px that was 0.7 GB, and 160 MB of it at the peak.
-    """
-    trim = _trim()
-    if trim is not None:
-        trim(0)
 
 
 def _owned(weight: Tensor, tile: Tile, stride: int) -> Tensor:

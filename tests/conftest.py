@@ -25,6 +25,17 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 
 
 @pytest.fixture(autouse=True)
+def same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What depends on the processor or outlasts a test: precision, and what the C library keeps."""
+    import torch
+
+    from layered_nst import cli
+
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
+    monkeypatch.setattr(cli, "reuse_memory", lambda: None)
+
+
+@pytest.fixture(autouse=True)
 def ctrl_c() -> Iterator[None]:
     """Ctrl-C interrupts, also where pytest runs in the background and was told to ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

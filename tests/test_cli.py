@@ -84,7 +84,9 @@ def test_help_does_not_wait_for_torch() -> None:
         imports = re.findall(r"^(?:from|import) (\S+)", module.read_text("utf-8"), re.MULTILINE)
         assert "torch" not in {name.split(".")[0] for name in imports}
         ours = {name for name in imports if name.startswith("layered_nst")}
-        assert all(re.match(r"layered_nst\.(cli|errors)\b", name) for name in ours), module
+        assert all(re.match(r"layered_nst\.(cli|errors|allocator)\b", name) for name in ours), (
+            module
+        )
 
 
 def test_without_arguments_the_help_is_shown() -> None:

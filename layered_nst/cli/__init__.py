@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.markup import escape
 
+from layered_nst.allocator import reuse_memory
 from layered_nst.cli import (
     cache,
     encoder,
@@ -67,6 +68,7 @@ app.add_typer(cache.app, name="cache")
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
     stop = Stop()
+    reuse_memory()
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import pickle
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ class Encoder(nn.Module):
         )
         # Rows of one position lie together in channels-last order, which makes reading the
         # columns of a region a plain copy; the convolutions themselves are as fast either way.
+        self._narrow: dict[str, tuple[Tensor, Tensor]] = {}
         for key, value in tensors.items():
             order = torch.channels_last if value.dim() == 4 else torch.contiguous_format
             self.register_buffer(key.replace(".", "_"), value.contiguous(memory_format=order))
@@ -77,15 +79,40 @@ class Encoder(nn.Module):
         """Number of channels of a layer."""
         return int(self._tensor(layer, "weight").shape[0])
 
+    def multiplying_in(self, precision: torch.dtype) -> Encoder:
+        """This encoder, or one that shares its weights and multiplies in another precision.
+
+        The picture and conv1_1 stay in float32: bfloat16 has coarser steps than a picture of eight
+        bits. Features come in float32, rounded to the precision on their way; a ``read`` of
+        ``forward`` is given them as they are, which saves a copy.
+        """
+        if precision == torch.float32:
+            return self
+        other = copy.copy(self)
+        other._narrow = {
+            layer: (weight.to(precision), bias.to(precision))
+            for layer in self.layers[1:]
+            for weight, bias in [self.convolution(layer)]
+        }
+        return other
+
     def forward(
-        self, picture: Tensor, layers: Collection[str], *, pooling: str = "max"
-    ) -> dict[str, Tensor]:
+        self,
+        picture: Tensor,
+        layers: Collection[str],
+        *,
+        pooling: str = "max",
+        read: Callable[[str, Tensor], Any] | None = None,
+    ) -> dict[str, Any]:
         """Features of one or several pictures.
 
         Args:
             picture: RGB in [0, 1], shape (B, 3, H, W), any H and W from 1.
             layers: which layers to return.
             pooling: ``max`` (finer strokes, the default) or ``average`` (softer).
+            read: given a layer's name and features before the next layer is computed; what it
+                returns stands in for them. Of sums that are read so, the way back begins when the
+                features' own does, and not with all layers' gradients at once.
 
         Returns:
             Shape (B, C, h, w) for each layer, with h and w rounded up at each pooling.
@@ -97,7 +124,7 @@ class Encoder(nn.Module):
         if unknown := sorted(wanted - set(self.layers)):
             raise ValueError(f"{self.name} has no layer {unknown[0]}; it has {self.layers}")
         pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
-        features: dict[str, Tensor] = {}
+        features: dict[str, Any] = {}
         # Zero padding would put a dark frame into every statistic, so the picture's own edge is
         # repeated where it enters.
         hidden = F.pad(picture, (1, 1, 1, 1), "replicate")
@@ -110,12 +137,14 @@ class Encoder(nn.Module):
                     return features
                 hidden = self._convolve(layer, hidden)
                 if layer in wanted:
-                    features[layer] = self._mapped(layer, hidden)
+                    seen = self._mapped(layer, hidden)
+                    features[layer] = self._whole(seen) if read is None else read(layer, seen)
         return features
 
     def _convolve(self, layer: str, hidden: Tensor) -> Tensor:
-        weight, bias = self.convolution(layer)
+        weight, bias = self._narrow.get(layer) or self.convolution(layer)
         padding = 0 if layer == "conv1_1" else 1
+        hidden = hidden.to(weight.dtype)
         # ReLU in place: a convolution's backward pass needs its input, never its output.
         return F.relu_(F.conv2d(hidden, weight, bias, padding=padding))
 
@@ -123,7 +152,11 @@ class Encoder(nn.Module):
         """Features as they are compared: those of a distilled encoder in its teacher's measure."""
         if not hasattr(self, f"{layer}_map"):
             return hidden
-        return F.conv2d(hidden, self._tensor(layer, "map")[:, :, None, None])
+        return F.conv2d(self._whole(hidden), self._tensor(layer, "map")[:, :, None, None])
+
+    def _whole(self, features: Tensor) -> Tensor:
+        """Features in the precision of the weights as they were loaded."""
+        return features.to(self._tensor(self.layers[0], "bias").dtype)
 
     def _tensor(self, layer: str, kind: str) -> Tensor:
         tensor: Tensor = getattr(self, f"{layer}_{kind}")
@@ -139,6 +172,12 @@ class Encoder(nn.Module):
             dense = value.movedim(1, -1) if value.dim() == 4 else value
             digest.update(dense.contiguous().cpu().numpy().tobytes())
         return digest.hexdigest()
+
+    def weights(self) -> Iterator[Tensor]:
+        """All tensors that it computes with."""
+        yield from self.buffers()
+        for pair in self._narrow.values():
+            yield from pair
 
     @property
     def has_contours(self) -> bool:

@@ -23,6 +23,7 @@ from layered_nst.recipe import Recipe, dump_recipe, named_files
 from layered_nst.weights.catalogue import weights_path
 
 if TYPE_CHECKING:
+    from layered_nst.plan import Plan
     from layered_nst.result import Result
     from layered_nst.scene import Scene
 
@@ -44,12 +45,14 @@ class Inputs:
             levels``, if that is another) and ``segmenter``; None for a
             segmenter that no selector asked.
         device: where it was computed.
+        precision: in which the encoder multiplied.
     """
 
     photo: str
     files: Mapping[str, tuple[Path, str]]
     models: Mapping[str, Mapping[str, str] | None]
     device: str
+    precision: str
 
 
 def read_inputs(scene: Scene, *, weights_dir: Path | None = None) -> Inputs:
@@ -65,14 +68,13 @@ def read_inputs(scene: Scene, *, weights_dir: Path | None = None) -> Inputs:
         **_encoders(scene, weights_dir),
         "segmenter": _segmenter(scene, weights_dir),
     }
-    return Inputs(photo, files, models, str(scene.picture.rgb.device))
+    device, precision = str(scene.picture.rgb.device), _planned(scene).precision
+    return Inputs(photo, files, models, device, precision)
 
 
 def _encoders(scene: Scene, weights_dir: Path | None) -> dict[str, dict[str, str]]:
     """The finest level's encoder, and that of the coarse levels if it is another."""
-    from layered_nst.scene import planned  # which imports libraries, and they this module
-
-    *coarse, finest = planned(scene).encoders
+    *coarse, finest = _planned(scene).encoders
     names = {"encoder": finest}
     if coarse:
         names["encoder of coarse levels"] = coarse[0]
@@ -80,6 +82,12 @@ def _encoders(scene: Scene, weights_dir: Path | None) -> dict[str, dict[str, str
         part: _model(Path(name).stem, encoder_path(name, weights_dir=weights_dir))
         for part, name in names.items()
     }
+
+
+def _planned(scene: Scene) -> Plan:
+    from layered_nst.scene import planned  # which imports libraries, and they this module
+
+    return planned(scene)
 
 
 def _segmenter(scene: Scene, weights_dir: Path | None) -> dict[str, str] | None:
@@ -177,6 +185,7 @@ def manifest_of(result: Result) -> dict[str, Any]:
         "models": dict(inputs.models),
         "seed": result.recipe.optimize.seed,
         "device": inputs.device,
+        "precision": inputs.precision,
         "versions": dict(versions()),
         "width": width,
         "height": height,

@@ -445,10 +445,10 @@ def _highlighted(recipe: str) -> Markup:
 
 def _versions(result: Result) -> list[tuple[str, str]]:
     recipe, device = result.recipe, result.scene.picture.rgb.device
-    segmentation = recipe.segmentation
+    segmentation, plan = recipe.segmentation, planned(result.scene)
     return [
         ("layered-nst", __version__),
-        ("encoder", ", ".join(planned(result.scene).encoders)),
+        ("encoder", f"{', '.join(plan.encoders)}, in {plan.precision}"),
         (
             "segmentation",
             segmentation if isinstance(segmentation, str) else str(segmentation.weights),

@@ -247,6 +247,8 @@ class Optimize(Model):
     """Learning rate."""
     area_exponent: Annotated[float, Number(0, 4)] = 1.0
     """Exponent of a region's area in its style loss: 1 pulls every pixel alike."""
+    precision: Literal["float32", "bfloat16"] | None = None
+    """How the encoder multiplies; by default in bfloat16 where the device does so natively."""
     history: Annotated[int, Whole(1, 1000)] = 10
     """Past steps that L-BFGS remembers."""
     tolerance: Weight | None = None

@@ -1,0 +1,62 @@
+"""How the C library hands out memory, where it is glibc; elsewhere nothing here does anything."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Mapping
+from functools import cache
+
+# Of mallopt(3), with what holds by default.
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+USUAL = {M_TRIM_THRESHOLD: 128 * 1024, M_MMAP_MAX: 65536}
+REUSING = {M_TRIM_THRESHOLD: 2**31 - 1, M_MMAP_MAX: 0}
+
+_reusing = False
+
+
+def reuse_memory() -> None:
+    """Have this whole process keep what it frees, up to ``give_back``.
+
+    By default every tensor of more than 32 MB is new memory of the system's, which it clears page
+    by page. Keeping it took 8 to 18 % off whole runs at 1024 px, for 5 to 11 % more memory. For
+    programs of one's own, such as the command line; a library leaves such settings to the program
+    that it serves.
+    """
+    _set(REUSING)
+
+
+def spare_memory() -> None:
+    """Undo ``reuse_memory``, where it was called: memory matters more than time."""
+    if _reusing:
+        _set(USUAL)
+        give_back()
+
+
+def _set(options: Mapping[int, int]) -> None:
+    global _reusing
+    library = _glibc()
+    if library is not None:
+        for option, value in options.items():
+            library.mallopt(option, value)
+        _reusing = options is REUSING
+
+
+def give_back() -> None:
+    """Give back to the system what is free.
+
+    glibc keeps what was freed in small pieces, and tiles of different sizes leave different ones:
+    at 2048 px in tiles of 496 px that was 0.7 GB, and 160 MB of it at the peak.
+    """
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(0)
+
+
+@cache
+def _glibc() -> ctypes.CDLL | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    library = ctypes.CDLL(None)
+    known = all(hasattr(library, name) for name in ("mallopt", "malloc_trim"))
+    return library if known else None

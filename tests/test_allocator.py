@@ -1,0 +1,62 @@
+"""What the command line asks of the C library: keep what was freed, and give it back when told."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from layered_nst import allocator
+
+PROGRAM = """
+import resource
+import psutil, torch
+from layered_nst import allocator
+
+def held():
+    return psutil.Process().memory_info().rss / 1e6
+
+def faults():
+    '''Pages that ten steps ask for, with tensors of 40 to 120 MB.'''
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        parts = [torch.ones(size * 1_000_000) for size in (10, 20, 30)]
+        sums = [part + 1 for part in parts]
+        del parts, sums
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+torch.set_num_threads(1)
+usual = faults()
+allocator.reuse_memory()
+faults()
+reused, full = faults(), held()
+allocator.give_back()
+returned = full - held()
+allocator.spare_memory()
+faults()
+print(usual, reused, returned, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
+def test_freed_memory_is_used_again_until_it_is_given_back() -> None:
+    ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    usual, reused, returned, spared = (float(word) for word in ended.stdout.split())
+    assert usual > 0
+    assert reused < usual / 2
+    assert returned > 200
+    assert spared > 0.9 * usual
+
+
+def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    allocator._glibc.cache_clear()
+    try:
+        allocator.reuse_memory()
+        allocator.give_back()
+        assert allocator._glibc() is None
+    finally:
+        allocator._glibc.cache_clear()
