@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
 
 from layered_nst.errors import DeviceError
 
+PRECISION_VARIABLE = "LAYERED_NST_PRECISION"
+PRECISIONS = ("float32", "bfloat16")
 # torch knows more, but among them are kinds that compute nothing, such as meta.
 KINDS = ("cpu", "cuda", "mps", "xpu")
 
@@ -28,6 +31,23 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise DeviceError(f"device {name}: not on this machine; {_best()} is") from error
     return device
+
+
+def choose_precision(device: torch.device) -> str:
+    """How encoders multiply where no recipe says it: ``bfloat16`` where that is native.
+
+    The environment variable ``LAYERED_NST_PRECISION`` decides for all machines of a team.
+
+    Raises:
+        DeviceError: the variable names no precision.
+    """
+    asked = os.environ.get(PRECISION_VARIABLE)
+    if asked is None:
+        return "bfloat16" if multiplies_bfloat16(device) else "float32"
+    if asked not in PRECISIONS:
+        allowed = " or ".join(PRECISIONS)
+        raise DeviceError(f"{PRECISION_VARIABLE}={asked}: no such precision; allowed: {allowed}")
+    return asked
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:

@@ -57,7 +57,8 @@ def update(rows: Tensor, weight: Tensor) -> MomentSums:
     kept = weight > 0
     if not bool(kept.all()):
         rows, weight = rows[kept], weight[kept]
-    scaled = rows * weight.sqrt()[:, None]
+    # Most styles have no mask, and rows of weight 1 need no copy.
+    scaled = rows if bool((weight == 1).all()) else rows * weight.sqrt()[:, None]
     return MomentSums(weight.sum(), rows.T @ weight, scaled.T @ scaled)
 
 

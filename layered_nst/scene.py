@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from layered_nst import ramps, regions
 from layered_nst.cache import Cache
 from layered_nst.color import color_moments, move_colors
-from layered_nst.device import multiplies_bfloat16
+from layered_nst.device import choose_precision
 from layered_nst.errors import RecipeError, RegionError
 from layered_nst.features import ENCODERS, Encoder
 from layered_nst.library import LibraryStyle, check_styles, read_style
@@ -301,8 +301,7 @@ def planned(scene: Scene) -> Plan:
     is painted with the one that has.
     """
     recipe = scene.recipe
-    native = multiplies_bfloat16(scene.picture.rgb.device)
-    precision = "bfloat16" if native else "float32"
+    precision = choose_precision(scene.picture.rgb.device)
     plan = make_plan(recipe.optimize, scene.size, recipe.encoder, precision=precision)
     looks = (s for blend in scene.styles.values() for s in blend if isinstance(s, LibraryStyle))
     seen = [look.record for look in looks if not look.record.encoders.keys() >= {*plan.encoders}]

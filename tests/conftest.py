@@ -13,6 +13,8 @@ import pytest
 # Tests work on small tensors and start processes side by side, where threads that wait for one
 # another cost several times what they bring. Set before torch is imported, and for processes too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Whatever the processor of this machine likes best; test_precision.py looks at that.
+os.environ["LAYERED_NST_PRECISION"] = "float32"
 
 
 @pytest.fixture(autouse=True)
@@ -25,13 +27,10 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 
 
 @pytest.fixture(autouse=True)
-def same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What depends on the processor or outlasts a test: precision, and what the C library keeps."""
-    import torch
-
+def usual_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the command line asks of the C library would outlast its test."""
     from layered_nst import cli
 
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
     monkeypatch.setattr(cli, "reuse_memory", lambda: None)
 
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from layered_nst import apply
-from layered_nst.device import multiplies_bfloat16
+from layered_nst.device import PRECISION_VARIABLE, multiplies_bfloat16
+from layered_nst.errors import DeviceError
 from layered_nst.features import Encoder, contour_logits, load_encoder
 from layered_nst.features.contours import contour_layers
 from layered_nst.optimize import Objective, PaintedRegion, Problem, optimize
@@ -140,6 +141,7 @@ def test_contours_are_read_in_either_precision() -> None:
 
 
 def processor(monkeypatch: pytest.MonkeyPatch, **features: bool) -> None:
+    monkeypatch.delenv(PRECISION_VARIABLE, raising=False)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features, raising=False)
 
 
@@ -203,6 +205,20 @@ def test_the_recipe_decides_before_the_processor(
     for asked in ("float32", "bfloat16"):
         stated = load_recipe(recipe, overrides=[f"optimize.precision={asked}"])
         assert planned(resolve(stated)).precision == asked
+
+
+def test_a_team_decides_for_all_its_machines(recipe: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    from layered_nst import load_recipe
+
+    scene = resolve(load_recipe(recipe))
+    for native, asked in ((True, "float32"), (False, "bfloat16")):
+        processor(monkeypatch, avx512_bf16=native)
+        monkeypatch.setenv(PRECISION_VARIABLE, asked)
+        assert planned(scene).precision == asked
+    monkeypatch.setenv(PRECISION_VARIABLE, "half")
+    wanted = r"LAYERED_NST_PRECISION=half: no such precision; allowed: float32 or bfloat16"
+    with pytest.raises(DeviceError, match=wanted):
+        planned(scene)
 
 
 def test_the_picture_says_how_it_was_multiplied(recipe: dict) -> None:
