@@ -21,6 +21,7 @@ from layered_nst.segmentation.dataset import (
     read_labelled_photos,
     training_pool,
 )
+from layered_nst.segmentation.network import LITE, build_network
 from layered_nst.segmentation.scoring import score_segmenter
 from layered_nst.segmentation.sheet import score_sheet
 from layered_nst.segmentation.training import Epoch, TrainingPlan, train_segmenter, validate
@@ -285,3 +286,50 @@ def test_a_broken_picture_is_refused_by_name(data: LabelledPhotos):
 def test_scoring_against_data_of_other_classes_is_refused(data: LabelledPhotos):
     with pytest.raises(DataError, match="names stripes, noise, but the segmenter scenes knows"):
         score_segmenter(load_segmenter("scenes"), data)
+
+
+# encoders
+
+
+def imagenet(path: Path, encoder: str) -> Path:
+    """A file as the package of an encoder brings it: timm's tensors in its order, other names."""
+    network = build_network(architecture="DeepLabV3Plus", encoder=encoder, classes=2)
+    state = network.get_submodule("encoder").state_dict()
+    kept = [value for name, value in state.items() if "num_batches" not in name]
+    torch.save({f"theirs{number}": value for number, value in enumerate(kept)}, path)
+    return path
+
+
+@pytest.mark.parametrize("encoder", LITE[1:])
+def test_larger_encoders_start_from_their_own_weights(
+    encoder: str, data: LabelledPhotos, tmp_path: Path
+) -> None:
+    plan = TrainingPlan(phases=((32, 1),), batch=3, encoder=encoder, decoder_channels=16)
+    output = tmp_path / "own.safetensors"
+    train_segmenter(data, output, plan=plan, imagenet=imagenet(tmp_path / "lite.pth", encoder))
+    described = read_description(output)
+    assert described is not None
+    assert (described.encoder, described.decoder_channels) == (encoder, 16)
+    assert load_segmenter(str(output))(data.image(data.val[0]) / 255).shape == (2, 64, 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("nowhere.pth", "no such weights file"),
+        ("text.pth", "broken, or no checkpoint of torch"),
+        ("lite1.pth", r"theirs\d+ does not fit model\."),
+        ("short.pth", "holds nothing for"),
+    ],
+)
+def test_weights_that_no_encoder_starts_from_are_refused(
+    name: str, sentence: str, data: LabelledPhotos, tmp_path: Path
+) -> None:
+    (tmp_path / "text.pth").write_text("no weights")
+    saved = torch.load(imagenet(tmp_path / "lite0.pth", LITE[0]), weights_only=True)
+    torch.save(dict(list(saved.items())[:-1]), tmp_path / "short.pth")
+    imagenet(tmp_path / "lite1.pth", LITE[1])
+    plan = TrainingPlan(phases=((32, 1),), batch=3, decoder_channels=16)
+    with pytest.raises(ModelError, match=f"{name}: {sentence}"):
+        train_segmenter(data, tmp_path / "o.safetensors", plan=plan, imagenet=tmp_path / name)
+    assert not (tmp_path / "o.safetensors").exists()
