@@ -2,8 +2,10 @@
 another encoder makes of it.
 
     python tests/benchmarks/step.py [--size 512] [--rounds 7] [--encoder light]
+        [--precision bfloat16]
 
-All variants are timed in turn, round after round, and compared by their medians.
+All variants are timed in turn, round after round, and compared by their medians. Freed memory is
+used again, as the command line has it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import time
 import torch
 from torch import Tensor
 
+from layered_nst.allocator import reuse_memory
 from layered_nst.features import Encoder, load_encoder
 from layered_nst.optimize import Objective, PaintedRegion, Problem
 from layered_nst.plan import Plan, make_plan
@@ -53,16 +56,21 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--encoder", default="light", help="one to compare with hed-vgg16")
+    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
     arguments = parser.parse_args()
+    reuse_memory()
     size = (arguments.size * 3 // 4, arguments.size)
-    plan = make_plan(Optimize(), size)
+    plan = make_plan(Optimize(), size, precision=arguments.precision)
+    precision = getattr(torch, plan.precision)
     encoder = load_encoder("hed-vgg16")
     photo = torch.rand(3, *size, generator=torch.Generator().manual_seed(0))
     layers = {*plan.layers, *plan.content_layers}
-    variants = {"encoder alone": lambda picture: encoder(picture, layers)}
+    alone = encoder.multiplying_in(precision)
+    variants = {"encoder alone": lambda picture: alone(picture, layers)}
     variants |= {f"{n} regions": objective(encoder, plan, photo, n) for n in (1, 4, 8)}
     other, name = load_encoder(arguments.encoder), arguments.encoder
-    variants[f"{name} alone"] = lambda picture: other(picture, layers)
+    other_alone = other.multiplying_in(precision)
+    variants[f"{name} alone"] = lambda picture: other_alone(picture, layers)
     variants |= {f"{name}, {n}": objective(other, plan, photo, n) for n in (1, 4, 8)}
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for round_ in range(arguments.rounds + 1):
@@ -71,7 +79,10 @@ def main() -> None:
             if round_:
                 seconds[name].append(taken)
     medians = {name: statistics.median(taken) for name, taken in seconds.items()}
-    print(f"{size[1]}×{size[0]} px, {torch.get_num_threads()} threads, {arguments.rounds} rounds")
+    print(
+        f"{size[1]}×{size[0]} px, {plan.precision}, {torch.get_num_threads()} threads, "
+        f"{arguments.rounds} rounds"
+    )
     heads = ("÷ encoder", "÷ 1 region", "times faster")
     print(f"{'':<15}{'median s':>10}{'spread':>9}" + "".join(f"{head:>14}" for head in heads))
     for name, median in medians.items():
