@@ -34,9 +34,10 @@ faults()
 reused, full = faults(), held()
 allocator.give_back()
 returned = full - held()
-allocator.spare_memory()
 faults()
-print(usual, reused, returned, faults())
+full = held()
+allocator.spare_memory()
+print(usual, reused, returned, full - held())
 """
 
 
@@ -48,7 +49,7 @@ def test_freed_memory_is_used_again_until_it_is_given_back() -> None:
     assert usual > 0
     assert reused < usual / 2
     assert returned > 200
-    assert spared > 0.9 * usual
+    assert spared > 200
 
 
 def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:

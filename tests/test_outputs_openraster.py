@@ -18,7 +18,7 @@ SIZE = (40, 64)
 ALPHAS = {
     "opaque": None,
     "ramp": ramp_alpha(*SIZE),
-    "noise": torch.rand(SIZE),
+    "noise": torch.rand(SIZE, generator=torch.Generator().manual_seed(0)),
     "none": torch.zeros(SIZE),
 }
 

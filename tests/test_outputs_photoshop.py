@@ -19,7 +19,11 @@ from layered_nst.outputs.layered import write_layered
 from layered_nst.outputs.layers import Layer, LayeredPicture
 
 SIZE = (40, 64)
-ALPHAS = {"opaque": None, "ramp": ramp_alpha(*SIZE), "noise": torch.rand(SIZE)}
+ALPHAS = {
+    "opaque": None,
+    "ramp": ramp_alpha(*SIZE),
+    "noise": torch.rand(SIZE, generator=torch.Generator().manual_seed(0)),
+}
 NAMES = ("Ä/ö\\ü", "🦊 & <fox> \"'", "sky", "Sky", "sky ", "ßky\u0301", "x" * 255)
 
 
