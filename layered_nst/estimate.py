@@ -157,7 +157,7 @@ def _holds_contours(scene: Scene | None) -> bool:
 def bytes_kept(encoder: Encoder, plan: Plan) -> float:
     """Bytes that an encoder keeps of each pixel for its way back, counted on a small picture."""
     side, found = 64, dict[int, Tensor]()
-    encoder = encoder.multiplying_in(getattr(torch, plan.precision))
+    encoder = encoder.multiplying_in(plan.precision)
 
     def keep(tensor: Tensor) -> Tensor:
         found[tensor.untyped_storage().data_ptr()] = tensor
@@ -329,7 +329,7 @@ def _seconds_per_pixel(plan: Plan, encoder: Encoder, scene: Scene) -> float:
     Moments are those of one region, since all together cost about as much.
     """
     shape, device = (1, 3, PROBE_SIDE, PROBE_SIDE), scene.picture.rgb.device
-    encoder = encoder.multiplying_in(getattr(torch, plan.precision))
+    encoder = encoder.multiplying_in(plan.precision)
     picture = torch.full(shape, 0.5, device=device, requires_grad=True)
     sizes = encoder.layer_sizes((PROBE_SIDE, PROBE_SIDE))
     reads = {layer: columns(torch.ones(1, *sizes[layer], device=device)) for layer in plan.layers}

@@ -163,7 +163,7 @@ class Objective:
     def __init__(
         self, encoder: Encoder, problem: Problem, plan: Plan, size: tuple[int, int]
     ) -> None:
-        self.encoder = encoder.multiplying_in(getattr(torch, plan.precision))
+        self.encoder = encoder.multiplying_in(plan.precision)
         # Moments of styles stay as exact as libraries and caches keep them.
         self.exact, self.plan, self.size = encoder, plan, size
         self.regions = [region for region in problem.regions if _is_painted(region)]

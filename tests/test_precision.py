@@ -71,7 +71,7 @@ def test_features_are_those_of_float32_to_the_rounding_of_bfloat16(
     exact = exact.to(device)
     picture = smooth(70, 90, 4)[None].to(device)
     wanted = exact(picture, exact.layers)
-    found = exact.multiplying_in(torch.bfloat16)(picture, exact.layers)
+    found = exact.multiplying_in("bfloat16")(picture, exact.layers)
     assert {part.dtype for part in found.values()} == {torch.float32}
     # The picture enters in float32, and so does what the first layer sees of it.
     assert torch.equal(found["conv1_1"], wanted["conv1_1"])
@@ -82,8 +82,8 @@ def test_features_are_those_of_float32_to_the_rounding_of_bfloat16(
 
 
 def test_the_weights_are_shared_and_what_they_are_known_by_stays(exact: Encoder) -> None:
-    other = exact.multiplying_in(torch.bfloat16)
-    assert exact.multiplying_in(torch.float32) is exact
+    other = exact.multiplying_in("bfloat16")
+    assert exact.multiplying_in("float32") is exact
     assert other.fingerprint == exact.fingerprint
     assert other.conv2_1_weight is exact.conv2_1_weight
     picture = smooth(32, 32, 5)[None]
@@ -131,7 +131,7 @@ def test_contours_are_read_in_either_precision() -> None:
     encoder = load_encoder("hed-vgg16")
     picture, layers = smooth(48, 64, 7)[None], contour_layers(encoder)
     wanted = contour_logits(encoder, encoder(picture, layers))
-    narrow = encoder.multiplying_in(torch.bfloat16)
+    narrow = encoder.multiplying_in("bfloat16")
     found = contour_logits(narrow, narrow(picture, layers))
     for here, there in zip(found, wanted, strict=True):
         assert (here.sigmoid() - there.sigmoid()).abs().max() < 0.05

@@ -82,18 +82,18 @@ class Encoder(nn.Module):
         """Number of channels of a layer."""
         return int(self._tensor(layer, "weight").shape[0])
 
-    def multiplying_in(self, precision: torch.dtype) -> Encoder:
+    def multiplying_in(self, precision: str) -> Encoder:
         """This encoder, or one that shares its weights and multiplies in another precision.
 
         The picture and conv1_1 stay in float32: bfloat16 has coarser steps than a picture of eight
         bits. Features come in float32, rounded to the precision on their way; a ``read`` of
         ``forward`` is given them as they are, which saves a copy.
         """
-        if precision == torch.float32:
+        if precision == "float32":
             return self
-        other = copy.copy(self)
+        other, narrow = copy.copy(self), getattr(torch, precision)
         other._narrow = {
-            layer: (weight.to(precision), bias.to(precision))
+            layer: (weight.to(narrow), bias.to(narrow))
             for layer in self.layers[1:]
             for weight, bias in [self.convolution(layer)]
         }

@@ -61,15 +61,14 @@ def main() -> None:
     reuse_memory()
     size = (arguments.size * 3 // 4, arguments.size)
     plan = make_plan(Optimize(), size, precision=arguments.precision)
-    precision = getattr(torch, plan.precision)
     encoder = load_encoder("hed-vgg16")
     photo = torch.rand(3, *size, generator=torch.Generator().manual_seed(0))
     layers = {*plan.layers, *plan.content_layers}
-    alone = encoder.multiplying_in(precision)
+    alone = encoder.multiplying_in(plan.precision)
     variants = {"encoder alone": lambda picture: alone(picture, layers)}
     variants |= {f"{n} regions": objective(encoder, plan, photo, n) for n in (1, 4, 8)}
     other, name = load_encoder(arguments.encoder), arguments.encoder
-    other_alone = other.multiplying_in(precision)
+    other_alone = other.multiplying_in(plan.precision)
     variants[f"{name} alone"] = lambda picture: other_alone(picture, layers)
     variants |= {f"{name}, {n}": objective(other, plan, photo, n) for n in (1, 4, 8)}
     seconds: dict[str, list[float]] = {name: [] for name in variants}
