@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -57,11 +58,37 @@ def content_energy(target: Tensor, weight: Tensor) -> Tensor:
     return (target.square().sum(1)[0] * (weight > 0)).sum().clamp(min=1e-12)
 
 
-def total_variation(picture: Tensor) -> Tensor:
-    """Mean squared difference of neighboring pixels, down plus across; picture (1, 3, H, W)."""
-    down = picture[:, :, 1:] - picture[:, :, :-1]
-    across = picture[:, :, :, 1:] - picture[:, :, :, :-1]
-    return sum((d.square().mean() for d in (down, across) if d.numel()), picture.new_zeros(()))
+def total_variation(picture: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean of the squared differences of neighboring pixels, down plus across.
+
+    Args:
+        picture: shape (1, C, H, W).
+        weight: of each pixel, shape (H, W), not negative; two neighbors count by the lesser of
+            theirs. One over the mean of a style (``variation``) makes the result 1 where a picture
+            varies like the style.
+    """
+    down = (picture[:, :, 1:] - picture[:, :, :-1]).square()
+    across = (picture[:, :, :, 1:] - picture[:, :, :, :-1]).square()
+    down = down * torch.minimum(weight[1:], weight[:-1])
+    across = across * torch.minimum(weight[:, 1:], weight[:, :-1])
+    return sum((d.mean() for d in (down, across) if d.numel()), picture.new_zeros(()))
+
+
+def variation(picture: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared difference of neighboring pixels inside a mask, down plus across.
+
+    Args:
+        picture: shape (C, H, W).
+        mask: weight of each pixel, shape (H, W).
+    """
+    pairs = (
+        ((picture[:, 1:] - picture[:, :-1]), torch.minimum(mask[1:], mask[:-1])),
+        ((picture[:, :, 1:] - picture[:, :, :-1]), torch.minimum(mask[:, 1:], mask[:, :-1])),
+    )
+    return sum(
+        ((d.square().mean(0) * m).sum() / m.sum().clamp(min=1e-6) for d, m in pairs if m.numel()),
+        picture.new_zeros(()),
+    )
 
 
 def out_of_range(picture: Tensor) -> Tensor:

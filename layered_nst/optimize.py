@@ -30,9 +30,18 @@ from layered_nst.moments import Columns, Moments, columns, region_moments
 from layered_nst.picture import fit_within, resize
 from layered_nst.plan import Level, Plan
 from layered_nst.regions.layers import layer_masks
-from layered_nst.styles import PictureMoments, Style, picture_moments, stroke_side, style_moments
+from layered_nst.styles import (
+    PictureMoments,
+    Style,
+    picture_moments,
+    stroke_side,
+    style_moments,
+    style_variation,
+)
 
 RANGE_WEIGHT = 100.0
+# The total variation of neighbors that differ by 2 of 255 both ways: no style is flatter than this.
+FLAT = 1.2e-4
 PATIENCE = 10
 # L-BFGS without a line search may overshoot and come back; past this factor it does not.
 EXPLODED = 4.0
@@ -182,6 +191,7 @@ class Objective:
         sizes = self.encoder.layer_sizes(self.size)
         masks = area(torch.stack([r.mask for r in self.regions]), self.size)
         self.pull = self._pull(masks.mean((1, 2)))
+        self.smoothness = self._smoothness(list(masks))
         at_layers = layer_masks(masks, {layer: sizes[layer] for layer in self.layers})
         self.columns: Mapping[str, Columns] = {
             layer: columns(part) for layer, part in at_layers.items()
@@ -193,6 +203,18 @@ class Objective:
         strength = share.new_tensor([r.strength for r in self.regions])
         pull = self.plan.style * strength * share**self.plan.area_exponent
         return {layer: pull * weight for layer, weight in self.plan.layers.items()}
+
+    def _smoothness(self, masks: Sequence[Tensor]) -> Tensor:
+        """How firmly each pixel is smoothed, shape (h, w), from the regions' masks, each (h, w).
+
+        Against what a style itself varies: one weight for all would blur the dots of a pointillist
+        and leave noise in a clear sky.
+        """
+        firmness = torch.zeros_like(masks[0])
+        for mask, region in zip(masks, self.regions, strict=True):
+            longest = stroke_side(max(self.size), region.scale)
+            firmness += mask / (style_variation(region.styles, longest) + FLAT)
+        return firmness
 
     def _targets(self, of: PictureMoments) -> dict[str, tuple[Tensor, Tensor]]:
         targets = [
@@ -338,7 +360,8 @@ class Objective:
 
     def _pixel_terms(self, picture: Tensor) -> dict[str, Tensor]:
         return {
-            "total_variation": self.plan.total_variation * total_variation(picture),
+            "total_variation": self.plan.total_variation
+            * total_variation(picture, self.smoothness),
             "range": RANGE_WEIGHT * out_of_range(picture),
         }
 

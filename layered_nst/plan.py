@@ -117,7 +117,7 @@ def make_plan(
         style=_default(optimize.style, 30.0),
         content=_default(optimize.content, 1.0),
         contour=_default(optimize.contour, 20.0),
-        total_variation=_default(optimize.total_variation, 20.0),
+        total_variation=_default(optimize.total_variation, 0.1),
         layers=_normalized(optimize.layers or STYLE_LAYERS),
         content_layers=_normalized(optimize.content_layers or CONTENT_LAYERS),
         area_exponent=optimize.area_exponent,

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from layered_nst.color import color_moments, lab_to_rgb, move_colors, rgb_to_lab
 from layered_nst.features import Encoder
+from layered_nst.losses import variation
 from layered_nst.moments import Moments, MomentSums, blend, compute, merge, update
 from layered_nst.picture import fit_within, resize
 from layered_nst.tiles import Tile, cut, strides
@@ -62,6 +63,9 @@ class Style(Protocol):
     ) -> Mapping[str, Moments]:
         """Raw moments by layer; see ``style_moments``."""
 
+    def variation(self, longest: int) -> float:
+        """Its mean squared difference of neighboring pixels at a longest side in px."""
+
     def color(self) -> Moments:
         """Moments of its colors, in RGB, float64."""
 
@@ -101,6 +105,11 @@ class StylePicture:
     ) -> Mapping[str, Moments]:
         """What ``of`` gives for it."""
         return of(encoder, self, layers, longest=longest, pooling=pooling)
+
+    def variation(self, longest: int) -> float:
+        """That of what its mask shows."""
+        seen = _at_side(self, longest)
+        return float(variation(seen.rgb, seen.mask))
 
     def color(self) -> Moments:
         """Moments of its visible colors."""
@@ -148,6 +157,10 @@ class StyleBlend:
         """Those of its styles, blended."""
         return style_moments(encoder, self.styles, layers, longest=longest, pooling=pooling, of=of)
 
+    def variation(self, longest: int) -> float:
+        """Those of its styles, blended."""
+        return style_variation(self.styles, longest)
+
     def color(self) -> Moments:
         """Moments of the colors of its styles, blended."""
         return style_color(self.styles)
@@ -171,6 +184,16 @@ def pictures_of(styles: Sequence[Style]) -> list[StylePicture]:
 def style_color(styles: Sequence[Style]) -> Moments:
     """Moments of the colors of a blend, in RGB."""
     return blend([style.color() for style in styles], [style.weight for style in styles])
+
+
+def style_variation(styles: Sequence[Style], longest: int) -> float:
+    """Mean squared difference of neighboring pixels of a blend, seen at a longest side in px.
+
+    Not that of a mixture of the pictures, which would be flatter: like second moments, it is the
+    mean over the strokes of all of them.
+    """
+    total = sum(style.weight for style in styles)
+    return sum(style.weight / total * style.variation(longest) for style in styles)
 
 
 def with_colors(

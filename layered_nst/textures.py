@@ -26,7 +26,7 @@ from layered_nst.recipe import Optimize
 from layered_nst.styles import StylePicture, style_moments
 
 # Enough against the noise between the filters' grid points; more would blur grain that a style has.
-SMOOTHNESS = 1.0
+SMOOTHNESS = 0.02
 BACKGROUND, INK, SOFT = (250, 249, 246), (29, 31, 35), (93, 98, 107)
 GAP, LINE = 16, 22
 

@@ -109,6 +109,7 @@ def test_without_arguments_the_help_is_shown() -> None:
         (["apply", "look.yaml", "--quality", "best"], "'draft', 'standard', 'fine'"),
         (["masks", "look.yaml"], "Missing option '--output' / '-o'."),
         (["segmenter", "train", ".", "-o", "x", "--epochs", "4"], "write SIDE:EPOCHS, e.g. 224:8"),
+        (["segmenter", "train", ".", "-o", "x", "--precision", "int8"], "float32 or bfloat16"),
         (
             ["apply", "look.yaml", "--device", "nonsense"],
             "device nonsense: no such kind; ",

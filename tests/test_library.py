@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from layered_nst import apply
 from layered_nst.errors import LibraryError
 from layered_nst.features import Encoder, load_encoder
 from layered_nst.library import build_look, read_records, read_style, store_look
+from layered_nst.library.look import USUAL_VARIATION
 from layered_nst.moments import Moments
 from layered_nst.plan import STYLE_LAYERS
 from layered_nst.recipe import load_recipe
@@ -130,6 +132,27 @@ def test_interpolated_moments_lie_between_their_neighbors_and_near_the_true_ones
     other = picture_moments(encoder, style, STYLE_LAYERS, longest=64, pooling="max")
     for layer in ("conv2_1", "conv3_1", "conv4_1"):
         assert apart(found[layer], wanted[layer]) < 0.7 * apart(other[layer], wanted[layer])
+
+
+def test_the_variation_of_a_look_is_that_of_its_pictures_or_interpolated() -> None:
+    picture = Path(__file__).parents[1] / "assets/styles/swirl.jpg"
+    look = build_look(load_encoder("hed-vgg16"), [picture], sides=(64, 91), keep_pictures=False)
+    store_look(Path("team.safetensors"), "swirl", look)
+    found, style = read_style(Path("team.safetensors")), read_style_picture(picture)
+    assert found.variation(64) == style.variation(64)
+    low, high = sorted(style.variation(side) for side in (64, 91))
+    assert low < found.variation(76) < high
+    assert found.variation(95) == style.variation(91)
+
+
+def test_libraries_from_before_variations_were_stored_still_serve() -> None:
+    look = build_look(
+        load_encoder("hed-vgg16"), [Path("stripes.png")], sides=(24, 34, 48), keep_pictures=False
+    )
+    old = replace(look, record=look.record.model_copy(update={"variation": ()}))
+    store_look(Path("team.safetensors"), "dusk", old)
+    assert read_style(Path("team.safetensors")).variation(34) == USUAL_VARIATION
+    assert apply(recipe({"library": "team/dusk"})).rgb.isfinite().all()
 
 
 def apart(one: Moments, other: Moments) -> float:

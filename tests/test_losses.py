@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,12 +21,13 @@ from layered_nst.losses import (
     out_of_range,
     style_losses,
     total_variation,
+    variation,
 )
 from layered_nst.moments import region_moments
-from layered_nst.optimize import Objective, PaintedRegion, Problem
+from layered_nst.optimize import FLAT, Objective, PaintedRegion, Problem
 from layered_nst.plan import Plan, make_plan
 from layered_nst.recipe import Optimize
-from layered_nst.styles import StylePicture
+from layered_nst.styles import StylePicture, style_variation
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -85,18 +87,37 @@ def test_the_content_loss_is_that_of_explicit_loops() -> None:
 
 
 def test_total_variation_is_that_of_explicit_loops() -> None:
-    picture = random(1, 3, 4, 6)
+    picture, weight = random(1, 3, 4, 6), random(4, 6, seed=3)
     down = [float(picture[0, c, i + 1, j] - picture[0, c, i, j]) ** 2
+            * min(float(weight[i, j]), float(weight[i + 1, j]))
             for c in range(3) for i in range(3) for j in range(6)]  # fmt: skip
     across = [float(picture[0, c, i, j + 1] - picture[0, c, i, j]) ** 2
+              * min(float(weight[i, j]), float(weight[i, j + 1]))
               for c in range(3) for i in range(4) for j in range(5)]  # fmt: skip
-    assert total_variation(picture).item() == pytest.approx(np.mean(down) + np.mean(across))
+    found = total_variation(picture, weight).item()
+    assert found == pytest.approx(np.mean(down) + np.mean(across))
 
 
 def test_total_variation_of_lines_and_single_pixels_is_finite() -> None:
-    row = random(1, 3, 1, 7)
-    assert total_variation(row) == (row[..., 1:] - row[..., :-1]).square().mean()
-    assert total_variation(random(1, 3, 1, 1)) == 0
+    row, one = random(1, 3, 1, 7), torch.ones(1, 7).double()
+    assert total_variation(row, one) == (row[..., 1:] - row[..., :-1]).square().mean()
+    assert total_variation(random(1, 3, 1, 1), one[:, :1]) == 0
+    assert variation(random(3, 1, 1), one[:, :1]) == 0
+
+
+def test_the_variation_of_a_style_is_that_of_what_its_mask_shows() -> None:
+    picture, mask = random(3, 5, 8), torch.zeros(5, 8).double()
+    mask[1:4, 2:7] = 1
+    seen = picture[:, 1:4, 2:7].numpy()
+    wanted = np.mean(np.diff(seen, axis=1) ** 2) + np.mean(np.diff(seen, axis=2) ** 2)
+    assert variation(picture, mask).item() == pytest.approx(wanted)
+    assert variation(picture, 0.3 * mask).item() == pytest.approx(wanted)
+
+
+def test_total_variation_is_one_where_a_picture_varies_like_its_style() -> None:
+    picture, mask = random(1, 3, 9, 7), torch.ones(9, 7).double()
+    own = variation(picture[0], mask)
+    assert total_variation(picture, mask / own).item() == pytest.approx(1)
 
 
 def test_only_values_out_of_range_cost() -> None:
@@ -180,6 +201,31 @@ def problem_of(height: int, width: int, *, contour: float = 0.7, side: int = 16)
 
 def total(objective: Objective) -> Callable[[Tensor], Tensor]:
     return lambda picture: torch.stack(list(objective(picture).values())).sum()
+
+
+def test_each_region_is_smoothed_against_its_own_style() -> None:
+    """Grain that one style has is noise in another."""
+    problem = problem_of(16, 16)
+    flat = StylePicture(torch.full((3, 16, 16), 0.5).double(), torch.ones(16, 16).double(), 1, "")
+    grainy = StylePicture(random(3, 16, 16), torch.ones(16, 16).double(), 1, "")
+    left, *others = problem.regions
+    smoothness = [
+        Objective(
+            narrow_encoder(),
+            replace(problem, regions=[replace(left, styles=[style]), *others]),
+            plan_of(),
+            (16, 16),
+        ).smoothness
+        for style in (flat, grainy)
+    ]
+    whole = left.mask >= 1
+    assert whole.any()
+    assert smoothness[0][whole].numpy() == pytest.approx(1 / FLAT)
+    own = style_variation([grainy], 16)
+    assert smoothness[1][whole].numpy() == pytest.approx(1 / (own + FLAT))
+    elsewhere = left.mask <= 0
+    assert elsewhere.any()
+    assert torch.equal(smoothness[0][elsewhere], smoothness[1][elsewhere])
 
 
 @pytest.mark.parametrize("heads", [True, False])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from timm.layers import DropPath
 
 from layered_nst.errors import DataError, ModelError, OutputError
 from layered_nst.segmentation import load_segmenter
@@ -21,7 +22,7 @@ from layered_nst.segmentation.dataset import (
     read_labelled_photos,
     training_pool,
 )
-from layered_nst.segmentation.network import LITE, build_network
+from layered_nst.segmentation.network import LITE, LITE0, build_network
 from layered_nst.segmentation.scoring import score_segmenter
 from layered_nst.segmentation.sheet import score_sheet
 from layered_nst.segmentation.training import Epoch, TrainingPlan, train_segmenter, validate
@@ -72,6 +73,29 @@ def test_a_short_training_learns_to_tell_two_classes_apart(data: LabelledPhotos,
     sheet = score_sheet(output, data)
     assert sheet.width > 3 * 64
     assert sheet.height > 2 * 64
+
+
+def test_a_training_in_bfloat16_with_stochastic_depth_learns_too(
+    data: LabelledPhotos, tmp_path: Path
+) -> None:
+    plan = TrainingPlan(
+        phases=((32, 12),),
+        batch=3,
+        learning_rate=5e-3,
+        decoder_channels=16,
+        ema=0.7,
+        drop_path=0.2,
+        precision="bfloat16",
+    )
+    output = tmp_path / "own.safetensors"
+    assert train_segmenter(data, output, plan=plan).accuracy > 0.75
+    network = build_network(
+        architecture="DeepLabV3Plus", encoder=LITE0, classes=2, drop_path=plan.drop_path
+    )
+    rates = [m.drop_prob for m in network.modules() if isinstance(m, DropPath)]
+    assert rates == sorted(rates)
+    assert 0 < rates[0] < rates[-1] < 0.2
+    assert all(value.dtype == torch.float16 for value in read_tensors(output).values())
 
 
 class BrokenOffError(Exception):

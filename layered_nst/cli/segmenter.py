@@ -34,6 +34,12 @@ def train(
         ),
     ] = None,
     batch: Annotated[int, typer.Option(min=2, help="Crops in a step.")] = 8,
+    drop_path: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Stochastic depth, against learning by heart.")
+    ] = 0.0,
+    precision: Annotated[
+        str, typer.Option(help="float32, or bfloat16: faster where the device multiplies it.")
+    ] = "float32",
     seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 0,
     device: DeviceOption = "auto",
 ) -> None:
@@ -47,6 +53,8 @@ def train(
     from layered_nst.segmentation.network import LITE
     from layered_nst.segmentation.training import Epoch, TrainingPlan, train_segmenter
 
+    if precision not in ("float32", "bfloat16"):
+        raise typer.BadParameter(f"--precision {precision}: float32 or bfloat16")
     phases: dict[str, Any] = {"phases": _phases(epochs)} if epochs else {}
     with printed_notes(), Progress(console=err) as bar:
         task = bar.add_task("epoch", total=None)
@@ -66,7 +74,13 @@ def train(
             read_labelled_photos(data),
             output,
             plan=TrainingPlan(
-                batch=batch, seed=seed, encoder=LITE[lite], decoder_channels=width, **phases
+                batch=batch,
+                seed=seed,
+                encoder=LITE[lite],
+                decoder_channels=width,
+                drop_path=drop_path,
+                precision=precision,
+                **phases,
             ),
             imagenet=imagenet,
             device=choose_device(device),

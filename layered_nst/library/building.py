@@ -31,7 +31,7 @@ from layered_nst.recipe.libraries import SUFFIX
 from layered_nst.recipe.values import NAME_PATTERN
 from layered_nst.sealed import digest, pack
 from layered_nst.stylefiles import read_style_picture
-from layered_nst.styles import StylePicture, picture_moments, style_color
+from layered_nst.styles import StylePicture, picture_moments, style_color, style_variation
 
 # The levels of the standard preset for results of 256, 512 and 1024 px, and one octave below for
 # regions with scale: 0.5.
@@ -105,6 +105,7 @@ def build_look(
         pooling=pooling,
         layers=tuple(layers),
         sides=tuple(steps),
+        variation=tuple(style_variation(styles, side) for side in steps),
         kept=("whole" if whole else "reduced") if keep_pictures else "thumbnails",
         license=license,
         sources=tuple(map(_source, pictures, masks, styles)),

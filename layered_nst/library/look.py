@@ -18,6 +18,8 @@ from layered_nst.styles import PictureMoments, Style, StyleBlend, StylePicture
 
 # Nobody sees strokes that are larger or smaller by this share.
 SLACK = 0.05
+# The median over the styles of the gallery at 128 to 1024 px; half of them lie within twice that.
+USUAL_VARIATION = 0.02
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,16 @@ class LibraryStyle:
             f"look was built with; build it again with --scale {listed} for exact ones",
         )
 
+    def variation(self, longest: int) -> float:
+        """That of its pictures, stored or interpolated like its moments."""
+        stored = self.record.variation
+        if longest not in self.record.sides and self._shows(longest):
+            return self._pictures.variation(longest)
+        if len(stored) != len(self.record.sides):
+            return USUAL_VARIATION
+        shares = self._around(longest)
+        return sum(share * stored[self.record.sides.index(side)] for side, share in shares)
+
     def color(self) -> Moments:
         """Moments of the colors of its pictures."""
         return self.stored.color.to(self.device)
@@ -145,13 +157,21 @@ class LibraryStyle:
         self, encoder: str, layer: str, longest: int
     ) -> tuple[Sequence[Moments], Sequence[float]]:
         """The stored moments around a side and how much each counts."""
+        around = self._around(longest)
+        return (
+            [self._at(encoder, side, layer) for side, _ in around],
+            [share for _, share in around],
+        )
+
+    def _around(self, longest: int) -> list[tuple[int, float]]:
+        """The stored sides around a side and how much each counts."""
         sides = self.record.sides
         longest = min(max(longest, sides[0]), sides[-1])
         if longest in sides:
-            return [self._at(encoder, longest, layer)], [1.0]
+            return [(longest, 1.0)]
         low, high = next(pair for pair in pairwise(sides) if pair[0] < longest < pair[1])
         share = math.log(longest / low) / math.log(high / low)
-        return [self._at(encoder, side, layer) for side in (low, high)], [1 - share, share]
+        return [(low, 1 - share), (high, share)]
 
     def _at(self, encoder: str, side: int, layer: str) -> Moments:
         return self.stored.moments[encoder][f"{side}/{layer}"]

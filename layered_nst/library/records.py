@@ -56,7 +56,8 @@ class LookRecord(_Record):
     ``weights`` is the fingerprint of the encoder's weights, ``others`` those of further encoders
     by name, ``sides`` the longest sides in px at which the pictures were seen. ``kept`` tells how
     the pictures are in the file: ``whole``, ``reduced`` to the largest of the sides, or as
-    ``thumbnails`` that serve only to be looked at.
+    ``thumbnails`` that serve only to be looked at. ``variation`` is how much neighboring pixels
+    differ at each of the sides (``StylePicture.variation``); early libraries have none.
     ``digest`` is that of the look's tensors.
     """
 
@@ -66,6 +67,7 @@ class LookRecord(_Record):
     pooling: Literal["max", "average"]
     layers: tuple[str, ...]
     sides: tuple[int, ...]
+    variation: tuple[float, ...] = ()
     kept: Literal["whole", "reduced", "thumbnails"]
     license: str = ""
     sources: tuple[SourceRecord, ...]

@@ -223,7 +223,7 @@ class Optimize(Model):
     contour: Weight | None = None
     """Weight of the contour loss, where a region has one."""
     total_variation: Weight | None = None
-    """Weight of the total variation."""
+    """Weight of the total variation, which is relative to the style's own."""
     layers: Annotated[dict[LayerName, Weight], Field(min_length=1)] | None = None
     """Style layers and their weights."""
     content_layers: Annotated[dict[LayerName, Weight], Field(min_length=1)] | None = None

@@ -23,7 +23,12 @@ TORCHVISION = (
 
 
 def build_network(
-    *, architecture: str, encoder: str, classes: int, decoder_channels: int = 128
+    *,
+    architecture: str,
+    encoder: str,
+    classes: int,
+    decoder_channels: int = 128,
+    drop_path: float = 0.0,
 ) -> nn.Module:
     """Build an untrained ``DeepLabV3`` or ``DeepLabV3Plus`` of segmentation-models-pytorch.
 
@@ -32,6 +37,7 @@ def build_network(
         encoder: name of an encoder of segmentation-models-pytorch.
         classes: number of output channels.
         decoder_channels: width of the decoder.
+        drop_path: stochastic depth in training, for encoders of timm (``tu-...``).
 
     Raises:
         ValueError: for another architecture or an unknown encoder.
@@ -41,6 +47,8 @@ def build_network(
     if architecture not in ("DeepLabV3", "DeepLabV3Plus"):
         raise ValueError(f"architecture {architecture!r} is neither DeepLabV3 nor DeepLabV3Plus")
     options: dict[str, Any] = {"decoder_channels": decoder_channels}
+    if drop_path:
+        options["drop_path_rate"] = drop_path
     try:
         network: nn.Module = getattr(smp, architecture)(
             encoder_name=encoder, encoder_weights=None, classes=classes, **options

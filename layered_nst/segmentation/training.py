@@ -51,6 +51,10 @@ class TrainingPlan:
         ema: decay a step of the average of weights that is validated and kept.
         encoder: one of ``network.LITE``.
         decoder_channels: width of the decoder.
+        drop_path: highest probability, in [0, 1), that a step skips a block of the encoder
+            (stochastic depth, Huang et al. 2016); it rises with depth.
+        precision: ``float32``, or ``bfloat16`` for the network's products in training
+            (mixed precision; weights, loss and validation stay float32).
         seed: of everything random.
     """
 
@@ -65,6 +69,8 @@ class TrainingPlan:
     ema: float = 0.995
     encoder: str = LITE0
     decoder_channels: int = 128
+    drop_path: float = 0.0
+    precision: str = "float32"
     seed: int = 0
 
     @property
@@ -193,6 +199,7 @@ def _new_state(
         encoder=plan.encoder,
         classes=len(data.classes),
         decoder_channels=plan.decoder_channels,
+        drop_path=plan.drop_path,
     )
     if imagenet is not None:
         _start_from(imagenet, network.get_submodule("encoder"))
@@ -259,7 +266,9 @@ def _train_epoch(
 
 def _step(state: _State, plan: TrainingPlan, images: Tensor, labels: Tensor) -> float:
     """One update of the network and of its running average; returns the loss before it."""
-    logits = state.network(normalized(images))
+    lower = plan.precision == "bfloat16"
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=lower):
+        logits = state.network(normalized(images)).float()
     dice = smp.losses.DiceLoss("multiclass", ignore_index=IGNORED)
     loss = F.cross_entropy(
         logits, labels, ignore_index=IGNORED, label_smoothing=plan.label_smoothing
