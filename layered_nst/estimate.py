@@ -337,10 +337,12 @@ def _seconds_per_pixel(plan: Plan, encoder: Encoder, scene: Scene) -> float:
     taken = []
     for _ in range(2):
         started = time.perf_counter()
-        features = encoder(picture, layers, pooling=plan.pooling)
-        seen = [features[layer] for layer in plan.content_layers]
+        features = encoder(picture, layers, pooling=plan.pooling, measured=False)
+        seen = [encoder.to_measure(layer, features[layer]) for layer in plan.content_layers]
         seen += [
-            part for layer, read in reads.items() for part in region_moments(features[layer], read)
+            part
+            for layer, read in reads.items()
+            for part in region_moments(features[layer], read, encoder.measure(layer))
         ]
         total = torch.stack([part.mean() for part in seen]).sum()
         (gradient,) = torch.autograd.grad(total, picture)

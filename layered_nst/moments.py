@@ -107,24 +107,23 @@ def blend(parts: Sequence[Moments], weights: Sequence[float]) -> Moments:
 class Columns:
     """Which positions of a layer each region reads, prepared once per level.
 
-    The rows that the regions read stand one region after the other, each region's inside before
-    its feather; a position inside a feather stands once for each region that it belongs to.
+    The rows that the regions read stand one region after the other, each region's inside, which
+    it reads alone and with weight 1, before its feather; a position in a feather stands once for
+    each region that it belongs to.
 
     Attributes:
         index: position of each row, shape (K,).
         root: √m of each row, shape (K, 1).
         spans: for each region where its rows start, where its feather starts, and where they end.
         total: Σ m of each region, shape (R,).
-        first: the first row of each position, shape (N,); K where no region reads it.
-        again: positions and rows of all further readings, two tensors of shape (E,).
+        apart: the positions that are inside no region, shape (E,).
     """
 
     index: Tensor
     root: Tensor
     spans: tuple[tuple[int, int, int], ...]
     total: Tensor
-    first: Tensor
-    again: tuple[Tensor, Tensor]
+    apart: Tensor
 
 
 def columns(masks: Tensor) -> Columns:
@@ -134,8 +133,9 @@ def columns(masks: Tensor) -> Columns:
         masks: weights in [0, 1] at the layer's size, shape (R, h, w).
     """
     flat = masks.flatten(1)
-    inside = [(row >= 1).nonzero()[:, 0] for row in flat]
-    feather = [((row > 0) & (row < 1)).nonzero()[:, 0] for row in flat]
+    alone = (flat > 0).sum(0) == 1
+    inside = [((row >= 1) & alone).nonzero()[:, 0] for row in flat]
+    feather = [((row > 0) & ~((row >= 1) & alone)).nonzero()[:, 0] for row in flat]
     index = torch.cat([part for pair in zip(inside, feather, strict=True) for part in pair])
     lengths = [(len(a), len(b)) for a, b in zip(inside, feather, strict=True)]
     spans, start = [], 0
@@ -146,21 +146,18 @@ def columns(masks: Tensor) -> Columns:
         torch.arange(len(flat), device=masks.device),
         torch.tensor([a + b for a, b in lengths], device=masks.device),
     )
-    rows = torch.arange(len(index), device=masks.device)
-    first = torch.full((flat.shape[1],), len(index), device=masks.device)
-    first.scatter_reduce_(0, index, rows, "amin")
-    further = rows[first[index] != rows]
     return Columns(
         index=index,
         root=flat[region, index].sqrt()[:, None],
         spans=tuple(spans),
         total=flat.sum(1),
-        first=first,
-        again=(index[further], further),
+        apart=((flat < 1).all(0) | ~alone).nonzero()[:, 0],
     )
 
 
-def region_moments(features: Tensor, read: Columns) -> tuple[Tensor, Tensor]:
+def region_moments(
+    features: Tensor, read: Columns, measure: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Moments of all regions in one pass over the features, differentiable.
 
     Every position is read once for each region it belongs to, so all regions together cost one
@@ -170,13 +167,26 @@ def region_moments(features: Tensor, read: Columns) -> tuple[Tensor, Tensor]:
         features: one layer of one picture, shape (1, C, h, w), of the masks' precision or a lower
             one; channels-last is fastest.
         read: the regions' columns at this layer.
+        measure: a linear map (D, C) that the features are to be taken through first.
 
     Returns:
         Means (R, C) and second raw moments (R, C, C); zero for regions of no weight.
     """
     first, second = _RegionSums.apply(features, read)
     total = read.total.clamp(min=torch.finfo(first.dtype).tiny)
-    return first / total[:, None], second / total[:, None, None]
+    return measured(first / total[:, None], second / total[:, None, None], measure)
+
+
+def measured(mean: Tensor, second: Tensor, measure: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Moments of ``measure @ f`` from those of f: the same numbers without a pass over all rows.
+
+    Args:
+        mean, second: shape (…, C) and (…, C, C).
+        measure: shape (D, C), or None for no map.
+    """
+    if measure is None:
+        return mean, second
+    return mean @ measure.T, measure @ second @ measure.T
 
 
 class _RegionSums(torch.autograd.Function):
@@ -207,22 +217,19 @@ class _RegionSums(torch.autograd.Function):
         read: Columns = ctx.read
         (features,) = ctx.saved_tensors
         rows = features[0].flatten(1).T
-        # One row more than there are readings: the zero gradient of positions that none reads.
-        pulled = d_first.new_empty(len(read.index) + 1, rows.shape[1])
-        pulled[-1].zero_()
+        # Positions inside a region are that region's alone; only what is apart is added up.
+        gradient = rows.new_empty(rows.shape)
+        gradient.index_fill_(0, read.apart, 0)
         symmetric = d_second + d_second.transpose(1, 2)
         for region, (start, soft, end) in enumerate(read.spans):
             part, root = _scaled(rows, read, region), read.root[soft:end]
             inside, pull = soft - start, d_first[region][None]
-            torch.addmm(pull, part[:inside], symmetric[region], out=pulled[start:soft])
-            feather = torch.mm(part[inside:], symmetric[region]).addcmul_(root, pull)
-            torch.mul(feather, root, out=pulled[soft:end])
-        gradient = pulled.index_select(0, read.first)
-        positions, again = read.again
-        gradient.index_add_(0, positions, pulled.index_select(0, again))
+            whole = torch.addmm(pull, part[:inside], symmetric[region])
+            feather = torch.mm(part[inside:], symmetric[region]).addcmul_(root, pull).mul_(root)
+            gradient.index_copy_(0, read.index[start:soft], whole.to(rows.dtype))
+            gradient.index_add_(0, read.index[soft:end], feather.to(rows.dtype))
         # Channels-last like the features: any other order would be converted at every layer below.
-        gradient = gradient.to(features.dtype).view(1, *features.shape[2:], -1)
-        return gradient.permute(0, 3, 1, 2), None
+        return gradient.view(1, *features.shape[2:], -1).permute(0, 3, 1, 2), None
 
 
 def _scaled(rows: Tensor, read: Columns, region: int) -> Tensor:

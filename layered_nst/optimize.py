@@ -310,14 +310,16 @@ class Objective:
 
         def read(layer: str, features: Tensor) -> None:
             if layer in held.columns:
-                seen.moments[layer] = region_moments(features, held.columns[layer])
+                measure = self.encoder.measure(layer)
+                seen.moments[layer] = region_moments(features, held.columns[layer], measure)
             if layer in held.content_weight:
                 target, weight = held.content[layer], held.content_weight[layer]
-                seen.content[layer] = content_error(features.to(target.dtype), target, weight)
+                compared = self.encoder.to_measure(layer, features).to(target.dtype)
+                seen.content[layer] = content_error(compared, target, weight)
             if layer in self.contour_layers:
                 seen.contours.append(self._contour_error(layer, features, held))
 
-        self.encoder(picture, self.wanted, pooling=self.plan.pooling, read=read)
+        self.encoder(picture, self.wanted, pooling=self.plan.pooling, read=read, measured=False)
         return seen
 
     def _contour_error(self, layer: str, features: Tensor, held: Held) -> Tensor:

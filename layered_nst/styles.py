@@ -13,7 +13,15 @@ from torch.nn import functional as F
 from layered_nst.color import color_moments, lab_to_rgb, move_colors, rgb_to_lab
 from layered_nst.features import Encoder
 from layered_nst.losses import variation
-from layered_nst.moments import Moments, MomentSums, blend, compute, merge, update
+from layered_nst.moments import (
+    Moments,
+    MomentSums,
+    blend,
+    compute,
+    measured,
+    merge,
+    update,
+)
 from layered_nst.picture import fit_within, resize
 from layered_nst.tiles import Tile, cut, strides
 
@@ -249,16 +257,17 @@ def picture_moments(
     moments = {}
     for layer, total in sums.items():
         found = compute(total)
+        mean, second = measured(found.mean, found.second, encoder.measure(layer))
         # Not every matrix product gives both triangles the same last bit; one is kept on disk.
-        second = found.second.triu() + found.second.triu(1).T
-        moments[layer] = replace(found, second=second)
+        second = second.triu() + second.triu(1).T
+        moments[layer] = replace(found, mean=mean, second=second)
     return moments
 
 
 def _sums(
     encoder: Encoder, seen: StylePicture, layers: Collection[str], pooling: str
 ) -> dict[str, MomentSums]:
-    features = encoder(seen.rgb[None], layers, pooling=pooling)
+    features = encoder(seen.rgb[None], layers, pooling=pooling, measured=False)
     return {
         layer: update(
             value[0].flatten(1).T, _mask_at(seen.mask, (value.shape[2], value.shape[3])).flatten()
@@ -278,12 +287,13 @@ def _sums_of_tiles(
     weights = {layer: _mask_at(seen.mask, sizes[layer]) for layer in layers}
     sums: dict[str, MomentSums] = {}
     for tile in tiles:
-        features = encoder(seen.rgb[None][:, :, *tile.read], layers, pooling=pooling)
+        part = seen.rgb[None][:, :, *tile.read]
+        features = encoder(part, layers, pooling=pooling, measured=False)
         for layer, value in features.items():
             owned = value[0][:, *tile.inside(apart[layer])]
             weight = weights[layer][tile.owned_at(apart[layer])]
-            part = update(owned.flatten(1).T, weight.flatten())
-            sums[layer] = merge(sums[layer], part) if layer in sums else part
+            found = update(owned.flatten(1).T, weight.flatten())
+            sums[layer] = merge(sums[layer], found) if layer in sums else found
     return sums
 
 

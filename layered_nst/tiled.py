@@ -164,9 +164,12 @@ class TiledObjective(Objective):
                 whole[:, :, *tile.owned_at(stride)] = part
         return found
 
-    def _features(self, tile: Tile, picture: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
-        part = picture[:, :, *tile.read]
-        features: dict[str, Tensor] = self.encoder(part, layers, pooling=self.plan.pooling)
+    def _features(
+        self, tile: Tile, picture: Tensor, layers: Collection[str], *, measured: bool = True
+    ) -> dict[str, Tensor]:
+        features: dict[str, Tensor] = self.encoder(
+            picture[:, :, *tile.read], layers, pooling=self.plan.pooling, measured=measured
+        )
         return features
 
     def _columns(self, tile: Tile) -> dict[str, Columns]:
@@ -242,9 +245,10 @@ class TiledObjective(Objective):
         """The first pass: the whole picture's moments, by layer."""
         total: dict[str, tuple[Tensor, Tensor]] = {}
         for tile in self.tiles:
-            features = self._features(tile, pixels, self.layers)
+            features = self._features(tile, pixels, self.layers, measured=False)
             for layer, read in self._columns(tile).items():
-                mean, second = region_moments(features.pop(layer), read)
+                measure = self.encoder.measure(layer)
+                mean, second = region_moments(features.pop(layer), read, measure)
                 if layer in total:
                     total[layer][0].add_(mean)
                     total[layer][1].add_(second)

@@ -205,8 +205,34 @@ def test_every_reading_has_its_row() -> None:
     assert len(read.index) == (masks > 0).sum()
     assert [end for _, _, end in read.spans] == (masks > 0).sum((1, 2)).cumsum(0).tolist()
     assert torch.allclose(read.total, masks.sum((1, 2)), atol=1e-13)
-    assert (read.index[read.first] == torch.arange(54)).all()
-    assert len(read.again[0]) == len(read.index) - 54
+    inside = torch.cat([read.index[start:soft] for start, soft, _ in read.spans])
+    assert sorted([*inside.tolist(), *read.apart.tolist()]) == list(range(54))
+
+
+def test_regions_may_lie_on_top_of_each_other() -> None:
+    features = random_rows(12, 3).T.reshape(1, 3, 3, 4).requires_grad_()
+    masks = torch.zeros(3, 3, 4).double()
+    masks[0, :2], masks[1, 1:], masks[2, :, 1:3] = 1, 1, 0.5
+    read = columns(masks)
+    rows = features[0].flatten(1).T
+    assert [soft - start for start, soft, _ in read.spans] == [2, 2, 0]
+    _, second = region_moments(features, read)
+    for region, mask in enumerate(masks.flatten(1)):
+        plain = (mask[:, None, None] * rows[:, :, None] * rows[:, None, :]).sum(0) / mask.sum()
+        assert torch.allclose(second[region], plain)
+    assert torch.autograd.gradcheck(lambda f: region_moments(f, read), features)
+
+
+def test_moments_in_a_measure_are_those_of_features_taken_to_it() -> None:
+    features = random_rows(30, 4).T.reshape(1, 4, 5, 6).requires_grad_()
+    measure = random_rows(6, 4, seed=5) - 0.5
+    read = columns(region_masks(5, 6))
+    there = torch.einsum("dc,bchw->bdhw", measure, features)
+    for found, wanted in zip(
+        region_moments(features, read, measure), region_moments(there, read), strict=True
+    ):
+        assert torch.allclose(found, wanted, atol=1e-12)
+    assert torch.autograd.gradcheck(lambda f: region_moments(f, read, measure), features)
 
 
 def test_the_gradient_agrees_with_finite_differences() -> None:

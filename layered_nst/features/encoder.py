@@ -106,6 +106,7 @@ class Encoder(nn.Module):
         *,
         pooling: str = "max",
         read: Callable[[str, Tensor], Any] | None = None,
+        measured: bool = True,
     ) -> dict[str, Any]:
         """Features of one or several pictures.
 
@@ -116,6 +117,8 @@ class Encoder(nn.Module):
             read: given a layer's name and features before the next layer is computed; what it
                 returns stands in for them. Of sums that are read so, the way back begins when the
                 features' own does, and not with all layers' gradients at once.
+            measured: whether a distilled encoder's features are taken to its teacher's measure; if
+                not, they are those that its ``measure`` is to be applied to.
 
         Returns:
             Shape (B, C, h, w) for each layer, with h and w rounded up at each pooling.
@@ -140,7 +143,7 @@ class Encoder(nn.Module):
                     return features
                 hidden = self._convolve(layer, hidden)
                 if layer in wanted:
-                    seen = self._mapped(layer, hidden)
+                    seen = self.to_measure(layer, hidden) if measured else hidden
                     features[layer] = self._whole(seen) if read is None else read(layer, seen)
         return features
 
@@ -151,11 +154,14 @@ class Encoder(nn.Module):
         # ReLU in place: a convolution's backward pass needs its input, never its output.
         return F.relu_(F.conv2d(hidden, weight, bias, padding=padding))
 
-    def _mapped(self, layer: str, hidden: Tensor) -> Tensor:
+    def measure(self, layer: str) -> Tensor | None:
+        """The map (out, out) that takes a distilled layer to its teacher's measure, or None."""
+        return self._tensor(layer, "map") if hasattr(self, f"{layer}_map") else None
+
+    def to_measure(self, layer: str, hidden: Tensor) -> Tensor:
         """Features as they are compared: those of a distilled encoder in its teacher's measure."""
-        if not hasattr(self, f"{layer}_map"):
-            return hidden
-        return F.conv2d(self._whole(hidden), self._tensor(layer, "map")[:, :, None, None])
+        matrix = self.measure(layer)
+        return hidden if matrix is None else F.conv2d(self._whole(hidden), matrix[:, :, None, None])
 
     def _whole(self, features: Tensor) -> Tensor:
         """Features in the precision of the weights as they were loaded."""
