@@ -186,6 +186,7 @@ class Objective:
         self._prepare_styles(problem)
         self._prepare_content(problem)
         self._prepare_contours(problem)
+        allocator.give_back()  # what passes without a way back leave behind fits no step
 
     def _prepare_styles(self, problem: Problem) -> None:
         sizes = self.encoder.layer_sizes(self.size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -179,7 +180,8 @@ def _window(mask: Tensor, margin: int) -> tuple[slice, slice]:
 def _for_product(plan: Plan, window: tuple[slice, slice], size: tuple[int, int]) -> Plan:
     """The coarse levels of a plan for a picture of ``size``, as large as they are on the window.
 
-    A level that is too dear is seen with the light encoder, if the plan has chosen it for others.
+    A level that is too dear is seen with the light encoder, if the plan has chosen it for others;
+    where not even the coarsest fits, it takes fewer steps.
     """
     height, width = (part.stop - part.start for part in window)
     scale = max(height, width) / plan.levels[-1].longest
@@ -195,7 +197,11 @@ def _for_product(plan: Plan, window: tuple[slice, slice], size: tuple[int, int])
         if found is None:
             break
         own = found
-    return own if own.levels else replace(plan, levels=(scaled[0],))
+    if own.levels:
+        return own
+    share = allowed / sum(work(replace(plan, levels=(scaled[0],)), (height, width)))
+    steps = max(1, math.floor(scaled[0].steps * min(1.0, share)))
+    return replace(plan, levels=(replace(scaled[0], steps=steps),))
 
 
 def _cut_out(

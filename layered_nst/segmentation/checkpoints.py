@@ -6,7 +6,7 @@ import json
 import os
 import pickle
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,10 @@ from torch import Tensor, nn
 
 from layered_nst.errors import ModelError
 
-FORMAT = "layered-nst segmenter 1"
+# Files of version 1 have the statistics of normalizations beside their weights.
+FORMATS = ("layered-nst segmenter 1", "layered-nst segmenter 2")
+FORMAT = FORMATS[-1]
+STATISTICS = ("running_mean", "running_var")
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,15 @@ def save_segmenter(
 ) -> None:
     """Write float16 weights with the class names and input normalization in the metadata.
 
+    What batch normalization has learned of its input's statistics is stored in its weights and
+    biases, which makes the file smaller and changes no result.
+
     The file is written beside ``path`` and renamed, so a reader never sees half of it.
     """
     tensors = {
         name: _stored(value)
-        for name, value in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")
+        for name, value in {**network.state_dict(), **_folded(network)}.items()
+        if not name.endswith(("num_batches_tracked", *STATISTICS))
     }
     metadata = {
         "format": FORMAT,
@@ -79,6 +85,31 @@ def write_beside(path: Path, write: Callable[[Path], None]) -> None:
     part.replace(path)
 
 
+def _folded(network: nn.Module) -> dict[str, Tensor]:
+    """Weights and biases with which normalizations of mean 0 and variance 1 do what theirs do."""
+    folded = {}
+    for name, module in _normalizations(network):
+        scale = module.weight * (module.running_var + module.eps).rsqrt()
+        folded[f"{name}.weight"] = scale.detach()
+        folded[f"{name}.bias"] = (module.bias - module.running_mean * scale).detach()
+    return folded
+
+
+def _neutral(network: nn.Module) -> dict[str, Tensor]:
+    """Statistics with which a normalization multiplies by its weight and adds its bias alone."""
+    neutral = {}
+    for name, module in _normalizations(network):
+        neutral[f"{name}.running_mean"] = torch.zeros_like(module.running_mean)
+        neutral[f"{name}.running_var"] = torch.ones_like(module.running_var) - module.eps
+    return neutral
+
+
+def _normalizations(network: nn.Module) -> Iterator[tuple[str, Any]]:
+    for name, module in network.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            yield name, module
+
+
 def _stored(value: Tensor) -> Tensor:
     value = value.half() if value.is_floating_point() else value
     return value.cpu().clone(memory_format=torch.contiguous_format)
@@ -95,7 +126,7 @@ def read_description(path: Path) -> Description | None:
     metadata = _read_safetensors(path)[1]
     if not metadata.get("format", "").startswith("layered-nst segmenter"):
         return None
-    if metadata["format"] != FORMAT:
+    if metadata["format"] not in FORMATS:
         raise ModelError(
             f"{path}: written as {metadata['format']!r}; this version reads {FORMAT!r}"
         )
@@ -159,8 +190,9 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, path: Path, class
     }
     # What lies beside the network's own parts (losses, auxiliary heads) served training alone.
     own = {k: v for k, v in named.items() if k.split(".")[0] in parts}
+    statistics = {} if any(k.endswith(STATISTICS) for k in own) else _neutral(network)
     try:
-        network.load_state_dict({**counters, **own})
+        network.load_state_dict({**counters, **statistics, **own})
     except RuntimeError as error:
         detail = textwrap.shorten(" ".join(str(error).splitlines()[1:]), 160)
         raise ModelError(f"{path}: does not fit this architecture and encoder: {detail}") from error

@@ -95,7 +95,7 @@ CATALOGUE: Mapping[str, Model] = {
             "segmenter",
             "scenes.safetensors",
             True,
-            6.7,
+            7.9,
             "research terms of its training photos; see its model card",
             "12 classes that designers name, sky and building among them; the default segmenter",
         ),
