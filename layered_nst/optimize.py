@@ -313,12 +313,14 @@ class Objective:
             if layer in held.columns:
                 measure = self.encoder.measure(layer)
                 seen.moments[layer] = region_moments(features, held.columns[layer], measure)
+            if layer not in held.content_weight and layer not in self.contour_layers:
+                return
+            compared = self.encoder.to_measure(layer, features)
             if layer in held.content_weight:
                 target, weight = held.content[layer], held.content_weight[layer]
-                compared = self.encoder.to_measure(layer, features).to(target.dtype)
-                seen.content[layer] = content_error(compared, target, weight)
+                seen.content[layer] = content_error(compared.to(target.dtype), target, weight)
             if layer in self.contour_layers:
-                seen.contours.append(self._contour_error(layer, features, held))
+                seen.contours.append(self._contour_error(layer, compared, held))
 
         self.encoder(picture, self.wanted, pooling=self.plan.pooling, read=read, measured=False)
         return seen

@@ -12,7 +12,7 @@ from narrow import narrow_encoder
 from scipy import ndimage
 from torch import Tensor
 
-from layered_nst.features import Encoder, load_encoder
+from layered_nst.features import Encoder, contour_logits, load_encoder
 from layered_nst.losses import (
     content_loss,
     contour_loss,
@@ -318,6 +318,27 @@ def test_style_terms_are_weights_times_the_loss_of_each_region() -> None:
             wanted = 7 * plan.layers[layer] * region.strength * share * loss
             found = terms[f"style.{region.name}.{layer}"]
             assert found.item() == pytest.approx(wanted.item(), rel=1e-10)
+
+
+@pytest.mark.parametrize("name", ["hed-vgg16", "light"])
+def test_all_terms_are_those_of_features_in_the_encoders_measure(name: str) -> None:
+    """Whatever the objective spares itself for encoders that compare through a map."""
+    encoder = load_encoder(name, dtype=torch.float64)
+    objective = Objective(encoder, problem_of(32, 40), plan_of(), (32, 40))
+    picture, plan = random(1, 3, 32, 40), objective.plan
+    terms, features = objective(picture), encoder(picture, objective.wanted)
+    for layer in plan.layers:
+        moments = region_moments(features[layer], objective.columns[layer])
+        losses = objective.pull[layer] * style_losses(*moments, *objective.targets[layer])
+        found = [terms[f"style.{region.name}.{layer}"].item() for region in objective.regions]
+        assert found == pytest.approx(losses.tolist(), rel=1e-8)
+    content, weight = objective.content["conv4_2"], objective.content_weight["conv4_2"]
+    loss = plan.content * content_loss(features["conv4_2"], content, weight)
+    assert terms["content.conv4_2"].item() == pytest.approx(loss.item(), rel=1e-8)
+    sides = contour_logits(encoder, {layer: features[layer] for layer in objective.contour_layers})
+    loss = contour_loss(sides, objective.contours, objective.contour_weight)
+    wanted = objective.contour_pull * loss.item()
+    assert terms["contour.sides"].item() == pytest.approx(wanted, rel=1e-8)
 
 
 @pytest.mark.parametrize(("exponent", "ratio"), [(1.0, 0.25), (0.0, 1.0), (0.5, 0.5)])
