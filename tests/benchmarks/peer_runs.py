@@ -114,6 +114,12 @@ def ours(scene: Scene, encoder: Encoder, steps: int, watch: Watch) -> Tensor:
     return paint(scene, encoder, _plan(scene, steps), on_progress=lambda p: watch(p.picture))
 
 
+def in_bfloat16(scene: Scene, encoder: Encoder, steps: int, watch: Watch) -> Tensor:
+    """This package as devices with native bfloat16 have it."""
+    plan = replace(_plan(scene, steps), precision="bfloat16")
+    return paint(scene, encoder, plan, on_progress=lambda p: watch(p.picture))
+
+
 def _plan(scene: Scene, steps: int) -> Plan:
     plan = make_plan(scene.recipe.optimize, scene.size)
     if steps:
@@ -269,6 +275,7 @@ def descend(
 
 METHODS: dict[str, Callable[..., Tensor]] = {
     "ours": ours,
+    "bfloat16": in_bfloat16,
     "pasted": pasted,
     "pystiche": pystiche_guided,
     "gatys": gatys,

@@ -7,6 +7,9 @@ a single region the loop of Gatys, Ecker and Bethge 2016. Needs the extra ``benc
 and, for its row, ``pip install --no-deps pystiche==1.0.1``, here or into a folder that --packages
 names.
 
+All compute in float32; what this package does where a device multiplies bfloat16 natively, which
+is its own choice there, has a row of its own.
+
 First the time of a step at full size: all methods in turn, round after round, each run in a process
 of its own. Then each method paints once: a peer for --steps steps, this package through its whole
 plan. The judge tells what came of it and when this package had come as near to the styles as the
@@ -33,6 +36,7 @@ RECIPE = HERE / "four_regions.yaml"
 # Each method with the scene that it paints.
 METHODS = {
     "ours": ("ours", "regions"),
+    "ours, bfloat16": ("bfloat16", "regions"),
     "pasted": ("pasted", "regions"),
     "pystiche": ("pystiche", "regions"),
     "ours, one region": ("ours", "one"),
@@ -80,7 +84,7 @@ class Bench:
 
     def paint(self) -> None:
         for name, (method, scene) in self.methods.items():
-            whole_plan = method in ("ours", "pasted")
+            whole_plan = method in ("ours", "bfloat16", "pasted")
             target = self.folder / name
             steps = 0 if whole_plan else self.given.steps
             ended = self._start("run", method, self._scene(scene), steps, target)
