@@ -35,8 +35,8 @@ class Preset:
 
 PRESETS: Mapping[str, Preset] = {
     "draft": Preset(coarsest=128, ratio=2.0, first_steps=60, last_steps=8, heavy=0),
-    "standard": Preset(coarsest=128, ratio=1.5, first_steps=140, last_steps=20, heavy=1),
-    "fine": Preset(coarsest=128, ratio=math.sqrt(2), first_steps=200, last_steps=40, heavy=3),
+    "standard": Preset(coarsest=128, ratio=1.5, first_steps=120, last_steps=36, heavy=1),
+    "fine": Preset(coarsest=128, ratio=math.sqrt(2), first_steps=200, last_steps=60, heavy=3),
 }
 HEAVY, LIGHT = "hed-vgg16", "light"
 # Time of a step against hed-vgg16's.
@@ -117,7 +117,7 @@ def make_plan(
         style=_default(optimize.style, 30.0),
         content=_default(optimize.content, 1.0),
         contour=_default(optimize.contour, 20.0),
-        total_variation=_default(optimize.total_variation, 0.1),
+        total_variation=_default(optimize.total_variation, 0.05),
         layers=_normalized(optimize.layers or STYLE_LAYERS),
         content_layers=_normalized(optimize.content_layers or CONTENT_LAYERS),
         area_exponent=optimize.area_exponent,
