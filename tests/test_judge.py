@@ -365,7 +365,7 @@ def test_a_clean_cut_has_no_halo_and_a_fringe_has_one() -> None:
 
 @pytest.fixture(scope="module")
 def judge() -> Judge:
-    """The bundled segmenter's encoder: the judge's own architecture with other weights."""
+    """The bundled segmenter's encoder: a sibling of the judge's own, with other weights."""
     return Judge(load_segmenter("scenes").network.encoder)
 
 
@@ -415,7 +415,7 @@ def test_the_photo_itself_has_gained_nothing_and_lost_nothing(
 def test_the_styles_themselves_gain_much_and_exchanged_styles_leak(
     tmp_path: Path, judge: Judge, contours: Encoder
 ) -> None:
-    scene = scene_of(tmp_path, size=64)
+    scene = scene_of(tmp_path, size=192)
     right = painted(tmp_path, scene, below="stripes.png", above="dots.png")
     wrong = painted(tmp_path, scene, below="dots.png", above="stripes.png")
     good, bad = (score(p, scene, judge=judge, contours=contours) for p in (right, wrong))
