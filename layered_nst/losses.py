@@ -5,7 +5,7 @@ Each loss is relative, so that a weight means the same at every size, layer and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -67,11 +67,8 @@ def total_variation(picture: Tensor, weight: Tensor) -> Tensor:
             theirs. One over the mean of a style (``variation``) makes the result 1 where a picture
             varies like the style.
     """
-    down = (picture[:, :, 1:] - picture[:, :, :-1]).square()
-    across = (picture[:, :, :, 1:] - picture[:, :, :, :-1]).square()
-    down = down * torch.minimum(weight[1:], weight[:-1])
-    across = across * torch.minimum(weight[:, 1:], weight[:, :-1])
-    return sum((d.mean() for d in (down, across) if d.numel()), picture.new_zeros(()))
+    found = ((squared * lesser).mean() for squared, lesser in _neighbors(picture, weight))
+    return sum(found, picture.new_zeros(()))
 
 
 def variation(picture: Tensor, mask: Tensor) -> Tensor:
@@ -81,14 +78,26 @@ def variation(picture: Tensor, mask: Tensor) -> Tensor:
         picture: shape (C, H, W).
         mask: weight of each pixel, shape (H, W).
     """
-    pairs = (
-        ((picture[:, 1:] - picture[:, :-1]), torch.minimum(mask[1:], mask[:-1])),
-        ((picture[:, :, 1:] - picture[:, :, :-1]), torch.minimum(mask[:, 1:], mask[:, :-1])),
+    found = (
+        (squared.mean(0) * lesser).sum() / lesser.sum().clamp(min=1e-6)
+        for squared, lesser in _neighbors(picture, mask)
     )
-    return sum(
-        ((d.square().mean(0) * m).sum() / m.sum().clamp(min=1e-6) for d, m in pairs if m.numel()),
-        picture.new_zeros(()),
-    )
+    return sum(found, picture.new_zeros(()))
+
+
+def _neighbors(picture: Tensor, weight: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Squared differences of neighbors and the lesser of their weights, down and then across.
+
+    Args:
+        picture: shape (…, H, W).
+        weight: shape (H, W).
+    """
+    for dim in (-2, -1):
+        pairs = weight.shape[dim] - 1
+        if pairs:
+            later, earlier = (picture.narrow(dim, start, pairs) for start in (1, 0))
+            lesser = torch.minimum(weight.narrow(dim, 1, pairs), weight.narrow(dim, 0, pairs))
+            yield (later - earlier).square(), lesser
 
 
 def out_of_range(picture: Tensor) -> Tensor:

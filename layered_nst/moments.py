@@ -133,9 +133,9 @@ def columns(masks: Tensor) -> Columns:
         masks: weights in [0, 1] at the layer's size, shape (R, h, w).
     """
     flat = masks.flatten(1)
-    alone = (flat > 0).sum(0) == 1
-    inside = [((row >= 1) & alone).nonzero()[:, 0] for row in flat]
-    feather = [((row > 0) & ~((row >= 1) & alone)).nonzero()[:, 0] for row in flat]
+    owned = (flat >= 1) & ((flat > 0).sum(0) == 1)
+    inside = [row.nonzero()[:, 0] for row in owned]
+    feather = [row.nonzero()[:, 0] for row in (flat > 0) & ~owned]
     index = torch.cat([part for pair in zip(inside, feather, strict=True) for part in pair])
     lengths = [(len(a), len(b)) for a, b in zip(inside, feather, strict=True)]
     spans, start = [], 0
@@ -151,7 +151,7 @@ def columns(masks: Tensor) -> Columns:
         root=flat[region, index].sqrt()[:, None],
         spans=tuple(spans),
         total=flat.sum(1),
-        apart=((flat < 1).all(0) | ~alone).nonzero()[:, 0],
+        apart=(~owned.any(0)).nonzero()[:, 0],
     )
 
 

@@ -186,13 +186,13 @@ class Objective:
         self._prepare_styles(problem)
         self._prepare_content(problem)
         self._prepare_contours(problem)
+        self.smoothness = self._smoothness()
         allocator.give_back()  # what passes without a way back leave behind fits no step
 
     def _prepare_styles(self, problem: Problem) -> None:
         sizes = self.encoder.layer_sizes(self.size)
         masks = area(torch.stack([r.mask for r in self.regions]), self.size)
         self.pull = self._pull(masks.mean((1, 2)))
-        self.smoothness = self._smoothness(list(masks))
         at_layers = layer_masks(masks, {layer: sizes[layer] for layer in self.layers})
         self.columns: Mapping[str, Columns] = {
             layer: columns(part) for layer, part in at_layers.items()
@@ -205,17 +205,18 @@ class Objective:
         pull = self.plan.style * strength * share**self.plan.area_exponent
         return {layer: pull * weight for layer, weight in self.plan.layers.items()}
 
-    def _smoothness(self, masks: Sequence[Tensor]) -> Tensor:
-        """How firmly each pixel is smoothed, shape (h, w), from the regions' masks, each (h, w).
+    def _smoothness(self) -> Tensor:
+        """How firmly each pixel is smoothed, shape (h, w).
 
         Against what a style itself varies: one weight for all would blur the dots of a pointillist
         and leave noise in a clear sky.
         """
-        firmness = torch.zeros_like(masks[0])
-        for mask, region in zip(masks, self.regions, strict=True):
-            longest = stroke_side(max(self.size), region.scale)
-            firmness += mask / (style_variation(region.styles, longest) + FLAT)
-        return firmness
+        longest = max(self.size)
+        firmness = [
+            1 / (style_variation(r.styles, stroke_side(longest, r.scale)) + FLAT)
+            for r in self.regions
+        ]
+        return area(_laid_out(self.regions, firmness)[None], self.size)[0]
 
     def _targets(self, of: PictureMoments) -> dict[str, tuple[Tensor, Tensor]]:
         targets = [

@@ -199,9 +199,10 @@ def _for_product(plan: Plan, window: tuple[slice, slice], size: tuple[int, int])
         own = found
     if own.levels:
         return own
-    share = allowed / sum(work(replace(plan, levels=(scaled[0],)), (height, width)))
-    steps = max(1, math.floor(scaled[0].steps * min(1.0, share)))
-    return replace(plan, levels=(replace(scaled[0], steps=steps),))
+    coarsest = scaled[0]
+    dear = sum(work(replace(plan, levels=(coarsest,)), (height, width)))
+    steps = max(1, math.floor(coarsest.steps * allowed / dear))
+    return replace(plan, levels=(replace(coarsest, steps=steps),))
 
 
 def _cut_out(

@@ -13,15 +13,7 @@ from torch.nn import functional as F
 from layered_nst.color import color_moments, lab_to_rgb, move_colors, rgb_to_lab
 from layered_nst.features import Encoder
 from layered_nst.losses import variation
-from layered_nst.moments import (
-    Moments,
-    MomentSums,
-    blend,
-    compute,
-    measured,
-    merge,
-    update,
-)
+from layered_nst.moments import Moments, MomentSums, blend, compute, measured, merge, update
 from layered_nst.picture import fit_within, resize
 from layered_nst.tiles import Tile, cut, strides
 

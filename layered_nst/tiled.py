@@ -113,7 +113,6 @@ class TiledObjective(Objective):
         self.tiles = cut(self.size, self.side, self.encoder, self.wanted)
         self.masks = [area(region.mask[None], self.size)[0] for region in self.regions]
         self.pull = self._pull(torch.stack([mask.mean() for mask in self.masks]))
-        self.smoothness = self._smoothness(self.masks)
         self.columns = {}
         parts = [self._layer_masks(tile) for tile in self.tiles]
         self.totals = {

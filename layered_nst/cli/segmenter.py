@@ -48,13 +48,13 @@ def train(
     DATA holds images/NAME.jpg, labels/NAME.png (class indices, 255 = not labelled), classes.txt,
     train.txt and val.txt. A run that was stopped goes on where the last epoch ended.
     """
-    from layered_nst.device import choose_device
+    from layered_nst.device import PRECISIONS, choose_device
     from layered_nst.segmentation.dataset import read_labelled_photos
     from layered_nst.segmentation.network import LITE
     from layered_nst.segmentation.training import Epoch, TrainingPlan, train_segmenter
 
-    if precision not in ("float32", "bfloat16"):
-        raise typer.BadParameter(f"--precision {precision}: float32 or bfloat16")
+    if precision not in PRECISIONS:
+        raise typer.BadParameter(f"--precision {precision}: {' or '.join(PRECISIONS)}")
     phases: dict[str, Any] = {"phases": _phases(epochs)} if epochs else {}
     with printed_notes(), Progress(console=err) as bar:
         task = bar.add_task("epoch", total=None)

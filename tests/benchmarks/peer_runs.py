@@ -17,6 +17,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -109,14 +110,11 @@ def style_picture(style: Style, longest: int) -> Tensor:
 # The methods
 
 
-def ours(scene: Scene, encoder: Encoder, steps: int, watch: Watch) -> Tensor:
+def ours(
+    scene: Scene, encoder: Encoder, steps: int, watch: Watch, *, precision: str = "float32"
+) -> Tensor:
     """This package: ``steps`` at the full size alone, or the whole plan for 0."""
-    return paint(scene, encoder, _plan(scene, steps), on_progress=lambda p: watch(p.picture))
-
-
-def in_bfloat16(scene: Scene, encoder: Encoder, steps: int, watch: Watch) -> Tensor:
-    """This package as devices with native bfloat16 have it."""
-    plan = replace(_plan(scene, steps), precision="bfloat16")
+    plan = replace(_plan(scene, steps), precision=precision)
     return paint(scene, encoder, plan, on_progress=lambda p: watch(p.picture))
 
 
@@ -275,7 +273,7 @@ def descend(
 
 METHODS: dict[str, Callable[..., Tensor]] = {
     "ours": ours,
-    "bfloat16": in_bfloat16,
+    "bfloat16": partial(ours, precision="bfloat16"),
     "pasted": pasted,
     "pystiche": pystiche_guided,
     "gatys": gatys,
