@@ -25,7 +25,10 @@ from layered_nst.tiles import areas
 
 # Peaks of whole runs and of runs in tiles were measured; none was above these by more.
 TOLERANCE = 1.07
-BYTES_AT_REST = 0.9e9
+BYTES_AT_REST = 0.62e9
+# The weights themselves, in both precisions, and what oneDNN makes of them for its products.
+BYTES_PER_BYTE_OF_WEIGHTS = 4.0
+BYTES_OF_WEIGHTS_BY_DEFAULT = 59e6
 # The packages of segmenters, and what their networks leave behind in the allocator.
 BYTES_FOR_SEGMENTING = 0.3e9
 # A picture that was read stays in memory as float32 with alpha, beside what its decoder held.
@@ -41,14 +44,16 @@ BYTES_PER_PIXEL_OF_UPDATE = 84
 # L-BFGS keeps a step and a change of gradient, three float32 channels each.
 BYTES_PER_PIXEL_AND_STEP_REMEMBERED = 24
 # Of what is seen with a gradient: so much, and so much more for each byte that the encoder keeps
-# for its way back, 1448 for each pixel with hed-vgg16.
-BYTES_PER_PIXEL_SEEN = 650
-BYTES_PER_BYTE_KEPT = 1.325
-BYTES_KEPT_BY_DEFAULT = 1450.0
+# for its way back, 776 for each pixel with hed-vgg16 in float32. Measured while memory is reused,
+# as it is by the command line; programs of one's own take a quarter less.
+BYTES_PER_PIXEL_SEEN = 450
+BYTES_PER_BYTE_KEPT = 2.5
+BYTES_KEPT_BY_DEFAULT = 776.0
 # Where contours are held, for each pixel that is seen.
-BYTES_PER_PIXEL_OF_CONTOURS = 270
-# A pass that has no way back takes this share of the memory of one that has.
-FORWARD_MEMORY = 0.35
+BYTES_PER_PIXEL_OF_CONTOURS = 600
+# A pass that has no way back holds two layers of the first block in float32 at most.
+BYTES_PER_CHANNEL_OF_STYLE = 13.0
+CHANNELS_BY_DEFAULT = 64
 PROBE_SIDE = 160
 # A step's share beyond the passes that are timed, and what tiles add to their passes: cutting masks
 # and finding columns anew. Measured with hed-vgg16 (1.15, 1.04) and light (1.1 to 1.4, 1.16).
@@ -74,6 +79,7 @@ class Footprint:
         at_rest: of the process, its models and the pictures that it has read.
         result: for each pixel of the result.
         seen: for each pixel that is seen at once with a gradient.
+        style: for each pixel of a style that is seen at once, without one.
         kept: for each pixel of a level in tiles: what they compare features with.
         history: steps that L-BFGS remembers.
     """
@@ -81,6 +87,7 @@ class Footprint:
     at_rest: float
     result: float
     seen: float
+    style: float
     kept: float
     history: int
 
@@ -114,7 +121,7 @@ class Footprint:
     def of_style(self, pixels: float, of_result: float, read: float) -> float:
         """Peak memory while a style of so many pixels is read, ``read`` of them at once."""
         always = self.at_rest + self.result * of_result + BYTES_PER_PIXEL_READ * pixels
-        return always + FORWARD_MEMORY * self.seen * read
+        return always + self.style * read
 
     def _of_level(self, history: int) -> float:
         return BYTES_PER_PIXEL_OF_LEVEL + BYTES_PER_PIXEL_AND_STEP_REMEMBERED * history
@@ -128,7 +135,9 @@ def footprint(plan: Plan, scene: Scene | None = None, encoder: Encoder | None = 
         encoder: without it, hed-vgg16 is assumed.
     """
     masks = 3 if scene is None else len(scene.masks.names)
-    rest = BYTES_AT_REST + BYTES_PER_PIXEL_READ * _pixels_read(scene)
+    weights = BYTES_OF_WEIGHTS_BY_DEFAULT if encoder is None else _bytes_of_weights(encoder)
+    rest = BYTES_AT_REST + BYTES_PER_BYTE_OF_WEIGHTS * weights
+    rest += BYTES_PER_PIXEL_READ * _pixels_read(scene)
     if scene is not None and scene.segmentation is not None:
         rest += BYTES_FOR_SEGMENTING
     # A product is laid into start and content, and transparent pixels are taken out of masks.
@@ -137,10 +146,12 @@ def footprint(plan: Plan, scene: Scene | None = None, encoder: Encoder | None = 
     twice = scene is not None and scene.picture.alpha is not None
     kept = BYTES_KEPT_BY_DEFAULT if encoder is None else bytes_kept(encoder, plan)
     contours = BYTES_PER_PIXEL_OF_CONTOURS if _holds_contours(scene) else 0
+    channels = CHANNELS_BY_DEFAULT if encoder is None else encoder.width(encoder.layers[0])
     return Footprint(
         at_rest=rest,
         result=BYTES_PER_PIXEL_OF_RESULT + apart + BYTES_PER_PIXEL_AND_MASK * masks * (1 + twice),
         seen=BYTES_PER_PIXEL_SEEN + BYTES_PER_BYTE_KEPT * kept + contours,
+        style=BYTES_PER_CHANNEL_OF_STYLE * channels,
         kept=32 if encoder is None else _bytes_of_content(encoder, plan),
         history=plan.history if plan.optimizer == "lbfgs" else 2,
     )
@@ -166,11 +177,16 @@ def bytes_kept(encoder: Encoder, plan: Plan) -> float:
     like = next(encoder.buffers())
     picture = like.new_full((1, 3, side, side), 0.5).requires_grad_()
     with torch.enable_grad(), saved_tensors_hooks(keep, lambda tensor: tensor):
-        features = encoder(picture, {*plan.layers, *plan.content_layers}, pooling=plan.pooling)
+        layers = {*plan.layers, *plan.content_layers}
+        features = encoder(picture, layers, pooling=plan.pooling, measured=False)
     own = {weight.untyped_storage().data_ptr() for weight in encoder.weights()}
     total = sum(t.untyped_storage().nbytes() for place, t in found.items() if place not in own)
     del features
     return total / side**2
+
+
+def _bytes_of_weights(encoder: Encoder) -> int:
+    return sum(weight.nbytes for weight in encoder.weights())
 
 
 def _bytes_of_content(encoder: Encoder, plan: Plan) -> float:

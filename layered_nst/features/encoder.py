@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from layered_nst.errors import ModelError
 from layered_nst.features.encoder_files import read_encoder_file
+from layered_nst.features.rectified import convolve, convolve_and_pool, max_pool
 from layered_nst.recipe.suggestions import did_you_mean
 from layered_nst.weights.catalogue import weights_path
 
@@ -85,9 +86,9 @@ class Encoder(nn.Module):
     def multiplying_in(self, precision: str) -> Encoder:
         """This encoder, or one that shares its weights and multiplies in another precision.
 
-        The picture and conv1_1 stay in float32: bfloat16 has coarser steps than a picture of eight
-        bits. Features come in float32, rounded to the precision on their way; a ``read`` of
-        ``forward`` is given them as they are, which saves a copy.
+        The picture stays in float32, and conv1_1 is computed so: bfloat16 has coarser steps than a
+        picture of eight bits. Features come in float32, rounded to the precision on their way; a
+        ``read`` of ``forward`` is given them as they are, which saves a copy.
         """
         if precision == "float32":
             return self
@@ -129,30 +130,33 @@ class Encoder(nn.Module):
         wanted = set(layers)
         if unknown := sorted(wanted - set(self.layers)):
             raise ValueError(f"{self.name} has no layer {unknown[0]}; it has {self.layers}")
-        pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
         features: dict[str, Any] = {}
         # Zero padding would put a dark frame into every statistic, so the picture's own edge is
         # repeated where it enters.
         hidden = F.pad(picture, (1, 1, 1, 1), "replicate")
         hidden = hidden.contiguous(memory_format=torch.channels_last)
-        for number, block in enumerate(self.blocks):
-            if number:
-                hidden = pool(hidden, 2, 2, ceil_mode=True)
+        for block in self.blocks:
             for layer in block:
                 if len(features) == len(wanted):
                     return features
-                hidden = self._convolve(layer, hidden)
+                pooled = pooling == "max" and layer == block[-1] and layer not in wanted
+                hidden = self._convolve(layer, hidden, pooled=pooled)
                 if layer in wanted:
                     seen = self.to_measure(layer, hidden) if measured else hidden
                     features[layer] = self._whole(seen) if read is None else read(layer, seen)
+            if pooling == "average":
+                hidden = F.avg_pool2d(hidden, 2, 2, ceil_mode=True)
+            elif not pooled:
+                hidden = max_pool(hidden)
         return features
 
-    def _convolve(self, layer: str, hidden: Tensor) -> Tensor:
+    def _convolve(self, layer: str, hidden: Tensor, *, pooled: bool) -> Tensor:
         weight, bias = self._narrow.get(layer) or self.convolution(layer)
+        if pooled:
+            return convolve_and_pool(hidden, weight, bias)
+        narrow, _ = self._narrow.get(self.layers[-1]) or self.convolution(layer)
         padding = 0 if layer == "conv1_1" else 1
-        hidden = hidden.to(weight.dtype)
-        # ReLU in place: a convolution's backward pass needs its input, never its output.
-        return F.relu_(F.conv2d(hidden, weight, bias, padding=padding))
+        return convolve(hidden, weight, bias, padding=padding, dtype=narrow.dtype)
 
     def measure(self, layer: str) -> Tensor | None:
         """The map (out, out) that takes a distilled layer to its teacher's measure, or None."""

@@ -1,0 +1,147 @@
+"""A frozen convolution with its ReLU, and the pooling after it, holding no more than they need.
+
+Autograd keeps the input of every convolution for a gradient of weights that nobody asks for, and
+the place of every maximum of a pooling in 64 bits. Here a convolution keeps what comes out of it,
+which is where its ReLU is open and which the moments hold anyway; a pooling keeps the maxima's
+places in 16 bits; and a convolution whose pooled features alone are wanted keeps those and the
+places, a quarter of what it computed. Values and gradients are autograd's, bit by bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def convolve(
+    hidden: Tensor, weight: Tensor, bias: Tensor, *, padding: int, dtype: torch.dtype
+) -> Tensor:
+    """ReLU of a convolution whose weights are frozen.
+
+    Args:
+        hidden: shape (B, in, H, W), channels-last.
+        weight, bias: shapes (out, in, 3, 3) and (out,), of the precision to multiply in.
+        padding: rows and columns of zeros on each side.
+        dtype: of the result.
+
+    Returns:
+        Shape (B, out, H', W').
+    """
+    result: Tensor = _Convolve.apply(hidden, weight, bias, padding, dtype)
+    return result
+
+
+def convolve_and_pool(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """``max_pool`` of ``convolve`` with a padding of 1, in the weights' precision."""
+    result: Tensor = _ConvolveAndPool.apply(hidden, weight, bias)
+    return result
+
+
+def max_pool(features: Tensor) -> Tensor:
+    """The largest of each square of 2 × 2, also of those that stick out of the picture.
+
+    Args:
+        features: not negative, shape (B, C, H, W).
+
+    Returns:
+        Shape (B, C, ⌈H/2⌉, ⌈W/2⌉).
+    """
+    result: Tensor = _MaxPool.apply(features)
+    return result
+
+
+class _Convolve(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, padding: int, dtype: torch.dtype
+    ) -> Tensor:
+        out = F.relu_(F.conv2d(hidden.to(weight.dtype), weight, bias, padding=padding)).to(dtype)
+        ctx.save_for_backward(weight, out)
+        ctx.size, ctx.dtype, ctx.padding = hidden.shape, hidden.dtype, padding
+        return out
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+        weight, out = ctx.saved_tensors
+        gradient = torch.ops.aten.threshold_backward(gradient, out, 0).to(weight.dtype)
+        return _way_back(gradient, weight, ctx.size, ctx.padding).to(ctx.dtype), *4 * (None,)
+
+
+class _ConvolveAndPool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        out = F.relu_(F.conv2d(hidden.to(weight.dtype), weight, bias, padding=1))
+        pooled, within = _largest(out)
+        ctx.save_for_backward(weight, pooled, within)
+        ctx.size, ctx.dtype = hidden.shape, hidden.dtype
+        return pooled
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        weight, pooled, within = ctx.saved_tensors
+        # Where the largest is zero the ReLU lets nothing through.
+        gradient = torch.ops.aten.threshold_backward(gradient, pooled, 0)
+        spread = _spread(gradient, within, ctx.size[2:])
+        return _way_back(spread, weight, ctx.size, 1).to(ctx.dtype), None, None
+
+
+class _MaxPool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> Tensor:
+        pooled, within = _largest(features)
+        ctx.save_for_backward(within)
+        ctx.size = features.shape[2:]
+        return pooled
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (within,) = ctx.saved_tensors
+        spread: Tensor = _spread(gradient, within, ctx.size)
+        return spread
+
+
+def _way_back(gradient: Tensor, weight: Tensor, size: torch.Size, padding: int) -> Tensor:
+    """The gradient of a convolution's input of this size, shape (B, in, H, W)."""
+    hidden = _untouched(size, gradient)
+    result: Tensor = torch.ops.aten.convolution_backward(
+        gradient, hidden, weight, None, (1, 1), (padding, padding), (1, 1), False, (0, 0), 1,
+        (True, False, False),
+    )[0]  # fmt: skip
+    return result
+
+
+def _untouched(size: Sequence[int], like: Tensor) -> Tensor:
+    """What stands for an input of which only size and order are looked at, channels-last."""
+    order = torch.channels_last
+    return torch.empty(size, dtype=like.dtype, device=like.device, memory_format=order)
+
+
+def _largest(features: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest of each square and its place from the square's corner, both (B, C, h, w)."""
+    pooled, places = F.max_pool2d(features, 2, 2, ceil_mode=True, return_indices=True)
+    width = features.shape[3]
+    small = torch.int16 if width < torch.iinfo(torch.int16).max else torch.int32
+    return pooled, places.sub_(_corners(features.shape[2:], pooled)).to(small)
+
+
+def _spread(gradient: Tensor, within: Tensor, size: Sequence[int]) -> Tensor:
+    """The gradient of what was pooled, shape (B, C, *size), channels-last."""
+    places = within.to(torch.int64).add_(_corners(size, within))
+    features = _untouched((*gradient.shape[:2], *size), gradient)
+    result: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
+        gradient, features, (2, 2), (2, 2), (0, 0), (1, 1), True, places
+    )
+    return result
+
+
+def _corners(size: Sequence[int], pooled: Tensor) -> Tensor:
+    """Where each square starts in a plane of this size, counted row by row, shape (h, w)."""
+    rows, columns = (2 * torch.arange(n, device=pooled.device) for n in pooled.shape[2:])
+    return rows[:, None] * size[1] + columns

@@ -1,0 +1,136 @@
+"""Convolutions and poolings that keep less: autograd's values and gradients, and what they keep."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn import functional
+
+from layered_nst.features.rectified import convolve, convolve_and_pool, max_pool
+
+SIZES = [(8, 12), (7, 12), (8, 5), (1, 1), (9, 2)]
+
+
+def given(
+    *shape: int, seed: int = 0, dtype: torch.dtype = torch.float32, order: bool = True
+) -> Tensor:
+    values = torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+    return values.contiguous(memory_format=torch.channels_last) if order else values
+
+
+def kernel(out: int, wide: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    weight = given(out, wide, 3, 3, seed=1, dtype=dtype) / (9 * wide) ** 0.5
+    return weight, given(out, seed=2, dtype=dtype, order=False) / 4
+
+
+def pulled(result: Tensor, of: Tensor) -> tuple[Tensor, Tensor]:
+    """A result and what a gradient on it comes to at its source."""
+    pull = given(*result.shape, seed=3, dtype=result.dtype)
+    (gradient,) = torch.autograd.grad(result, of, pull)
+    return result.detach(), gradient
+
+
+def same(found: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]) -> bool:
+    return all(torch.equal(f, w) for f, w in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_convolution_gives_what_autograd_gives(size: tuple[int, int], dtype: torch.dtype) -> None:
+    weight, bias = kernel(6, 4, dtype)
+    hidden = given(2, 4, *size, dtype=dtype).requires_grad_()
+    found = pulled(convolve(hidden, weight, bias, padding=1, dtype=dtype), hidden)
+    wanted = pulled(functional.conv2d(hidden, weight, bias, padding=1).relu(), hidden)
+    assert same(found, wanted)
+    assert 0 < (found[0] == 0).float().mean() < 1
+
+
+def test_a_convolution_in_float32_may_leave_in_bfloat16() -> None:
+    weight, bias = kernel(6, 3, torch.float32)
+    picture = given(1, 3, 8, 9).requires_grad_()
+    out = convolve(picture, weight, bias, padding=0, dtype=torch.bfloat16)
+    assert out.dtype == torch.bfloat16
+    found = pulled(out, picture)
+    rounded = functional.conv2d(picture, weight, bias).relu().to(torch.bfloat16)
+    assert same(found, pulled(rounded, picture))
+    assert found[1].dtype == torch.float32
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_is_pooled_at_once_is_what_autograd_pools(
+    size: tuple[int, int], dtype: torch.dtype
+) -> None:
+    weight, bias = kernel(6, 4, dtype)
+    hidden = given(2, 4, *size, dtype=dtype).requires_grad_()
+    found = pulled(convolve_and_pool(hidden, weight, bias), hidden)
+    open_ = functional.conv2d(hidden, weight, bias, padding=1).relu()
+    assert same(found, pulled(functional.max_pool2d(open_, 2, 2, ceil_mode=True), hidden))
+    assert same(
+        found, pulled(max_pool(convolve(hidden, weight, bias, padding=1, dtype=dtype)), hidden)
+    )
+
+
+def test_of_equal_ones_the_first_gets_the_gradient() -> None:
+    flat = torch.ones(1, 2, 4, 4).contiguous(memory_format=torch.channels_last).requires_grad_()
+    pooled = max_pool(flat)
+    (gradient,) = torch.autograd.grad(pooled.sum(), flat)
+    wanted = torch.zeros(4, 4)
+    wanted[::2, ::2] = 1
+    assert torch.equal(gradient, wanted.expand(1, 2, 4, 4))
+
+
+def test_planes_wider_than_sixteen_bits_are_pooled_as_well() -> None:
+    wide = given(1, 1, 2, 2**15 + 6).requires_grad_()
+    found = pulled(max_pool(wide), wide)
+    assert same(found, pulled(functional.max_pool2d(wide, 2, 2, ceil_mode=True), wide))
+
+
+def kept(function: object, hidden: Tensor) -> int:
+    """Bytes that are kept for the way back, but for those of the weights and of ``hidden``."""
+    found: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = function(hidden)  # type: ignore[operator]
+    found.pop(hidden.untyped_storage().data_ptr(), None)
+    assert out.requires_grad
+    return sum(found.values())
+
+
+def test_of_what_is_pooled_a_quarter_is_kept_with_its_places() -> None:
+    weight, bias = kernel(16, 4, torch.float32)
+    weights = weight.nbytes
+    hidden = given(1, 4, 16, 16).requires_grad_()
+    features = 16 * 16 * 16 * 4
+
+    def usual(hidden: Tensor) -> Tensor:
+        open_ = functional.conv2d(hidden, weight, bias, padding=1).relu()
+        return functional.max_pool2d(open_, 2, 2)
+
+    places = features // 8
+    assert kept(lambda h: convolve_and_pool(h, weight, bias), hidden) == (
+        weights + features // 4 + places
+    )
+    assert kept(usual, hidden) == weights + features + 4 * places
+
+
+def test_no_input_of_a_convolution_is_kept() -> None:
+    weight, bias = kernel(16, 4, torch.float32)
+    hidden = given(1, 4, 16, 16).requires_grad_()
+    inner = 2 * hidden
+    found: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = convolve(inner, weight, bias, padding=1, dtype=torch.float32)
+    places = {tensor.untyped_storage().data_ptr() for tensor in found}
+    assert places == {t.untyped_storage().data_ptr() for t in (weight, out)}
