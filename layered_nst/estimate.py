@@ -38,9 +38,9 @@ BYTES_PER_PIXEL_OF_RESULT = 36
 BYTES_PER_PIXEL_OF_PRODUCT = 24
 BYTES_PER_PIXEL_AND_MASK = 4
 # Of a level: its picture, the best one, two gradients and the direction, three float32 channels
-# each. While L-BFGS takes its step there are seven more, but no features.
+# each. While L-BFGS takes its step there are four more, but no features.
 BYTES_PER_PIXEL_OF_LEVEL = 60
-BYTES_PER_PIXEL_OF_UPDATE = 84
+BYTES_PER_PIXEL_OF_UPDATE = 48
 # L-BFGS keeps a step and a change of gradient, three float32 channels each.
 BYTES_PER_PIXEL_AND_STEP_REMEMBERED = 24
 # Of what is seen with a gradient: so much, and so much more for each byte that the encoder keeps

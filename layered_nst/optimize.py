@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,6 +26,7 @@ from layered_nst.losses import (
     total_variation,
 )
 from layered_nst.moments import Columns, Moments, columns, region_moments
+from layered_nst.optimizers import LBFGS, Adam, Optimizer
 from layered_nst.picture import fit_within, resize
 from layered_nst.plan import Level, Plan
 from layered_nst.regions.layers import layer_masks
@@ -536,62 +536,34 @@ class _Descent:
         self._restart()
 
     def _restart(self) -> None:
-        if self.plan.optimizer == "adam":
-            self.optimizer: torch.optim.Optimizer = torch.optim.Adam(
-                [self.picture], lr=self.learning_rate, betas=(0.9, 0.99)
-            )
-            return
-        self.optimizer = torch.optim.LBFGS(
-            [self.picture],
-            lr=self.learning_rate,
-            max_iter=1,
-            history_size=self.plan.history,
-            tolerance_grad=0,
-            tolerance_change=0,
+        self.optimizer: Optimizer = (
+            Adam(self.learning_rate)
+            if self.plan.optimizer == "adam"
+            else LBFGS(self.learning_rate, self.plan.history)
         )
 
     def step(self) -> dict[str, Tensor]:
-        terms: dict[str, Tensor] = {}
-
-        def closure() -> Tensor:
-            self.optimizer.zero_grad(set_to_none=True)
-            terms.update(self.objective.backward(self.picture))
-            assert self.picture.grad is not None
-            self.picture.grad.mul_(1 - self.frozen)
-            self._part_with_what_is_written()
-            return terms["total"].detach()
-
-        before = self.picture.detach()
-        self.optimizer.step(closure)  # type: ignore[arg-type]
+        terms = self.objective.backward(self.picture)
+        gradient, self.picture.grad = self.picture.grad, None
+        assert gradient is not None
         total = terms["total"].item()
         if self._exploded(total):
             self._take_back()
-            return self.terms or dict(terms)
+            return self.terms or terms
         if total <= min(self.totals, default=float("inf")):
-            self.good = before
+            self.good = self.picture.detach()
         self.totals.append(total)
         self.terms = {name: value.detach() for name, value in terms.items()}
+        step = self.optimizer.step(gradient.mul_(1 - self.frozen))
+        # A new tensor, for the one before may be held as the best so far, or by a state.
+        self.picture.data = self.picture.detach() + step
         return self.terms
-
-    def _part_with_what_is_written(self) -> None:
-        """Leave what the coming step writes into to those who hold it, and go on with copies.
-
-        Copies are made here, when the features are gone, and not when a state is taken: while the
-        objective works, what has been given away and what is worked with are the same tensors.
-        """
-        self.picture.data = self.picture.data.clone()
-        for state in self.optimizer.state.values():
-            for name, value in state.items():
-                # L-BFGS makes every direction anew.
-                if isinstance(value, Tensor) and name != "d":
-                    state[name] = value.clone()
 
     def _exploded(self, total: float) -> bool:
         return not total < EXPLODED * min(self.totals, default=float("inf")) + 1e-9
 
     def _take_back(self) -> None:
-        with torch.no_grad():
-            self.picture.copy_(self.good)
+        self.picture.data = self.good
         self.learning_rate /= 2
         self._restart()
 
@@ -609,7 +581,7 @@ class _Descent:
             "totals": list(self.totals),
             "terms": dict(self.terms),
             "learning_rate": self.learning_rate,
-            "optimizer": _apart(self.optimizer.state_dict()),
+            "optimizer": self.optimizer.state(),
         }
         return State(stage, level, step, self.picture.detach(), descent)
 
@@ -621,17 +593,7 @@ class _Descent:
         self.good, self.totals = descent["good"], list(descent["totals"])
         self.terms, self.learning_rate = descent["terms"], descent["learning_rate"]
         self._restart()
-        self.optimizer.load_state_dict(_apart(descent["optimizer"]))
-        if self.plan.optimizer == "lbfgs":
-            self._shorten_history()
-
-    def _shorten_history(self) -> None:
-        """Forget the oldest steps of a state that remembers more than there is room for now."""
-        self.optimizer.param_groups[0]["history_size"] = self.plan.history
-        for state in self.optimizer.state.values():
-            state.pop("al", None)  # scratch of the length that the history had
-            for name in ("old_dirs", "old_stps", "ro"):
-                del state.get(name, [])[: -self.plan.history]
+        self.optimizer.restore(descent["optimizer"])
 
     @property
     def settled(self) -> bool:
@@ -639,16 +601,6 @@ class _Descent:
             return False
         now, then = min(self.totals[-PATIENCE:]), min(self.totals[:-PATIENCE])
         return then - now < self.plan.tolerance * then
-
-
-def _apart(value: Any) -> Any:
-    """A copy of the containers of an optimizer's state, for no further step to put in or take out.
-
-    Tensors are shared: see ``_Descent._part_with_what_is_written``.
-    """
-    if isinstance(value, dict):
-        return {key: _apart(item) for key, item in value.items()}
-    return list(value) if isinstance(value, list) else value
 
 
 def work(plan: Plan, size: tuple[int, int]) -> list[float]:

@@ -135,19 +135,18 @@ class Encoder(nn.Module):
         # repeated where it enters.
         hidden = F.pad(picture, (1, 1, 1, 1), "replicate")
         hidden = hidden.contiguous(memory_format=torch.channels_last)
+        pooled = True  # nothing stands before the first block
         for block in self.blocks:
             for layer in block:
                 if len(features) == len(wanted):
                     return features
+                if not pooled and layer == block[0]:
+                    hidden = _pool(hidden, pooling)
                 pooled = pooling == "max" and layer == block[-1] and layer not in wanted
                 hidden = self._convolve(layer, hidden, pooled=pooled)
                 if layer in wanted:
                     seen = self.to_measure(layer, hidden) if measured else hidden
                     features[layer] = self._whole(seen) if read is None else read(layer, seen)
-            if pooling == "average":
-                hidden = F.avg_pool2d(hidden, 2, 2, ceil_mode=True)
-            elif not pooled:
-                hidden = max_pool(hidden)
         return features
 
     def _convolve(self, layer: str, hidden: Tensor, *, pooled: bool) -> Tensor:
@@ -225,6 +224,12 @@ class Encoder(nn.Module):
                 field += 2 * stride
                 fields[layer] = field
         return fields
+
+
+def _pool(features: Tensor, pooling: str) -> Tensor:
+    if pooling == "max":
+        return max_pool(features)
+    return F.avg_pool2d(features, 2, 2, ceil_mode=True)
 
 
 def load_encoder(

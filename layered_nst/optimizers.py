@@ -1,0 +1,130 @@
+"""How a gradient becomes a step: L-BFGS and Adam over one tensor, as values that can be stored.
+
+torch's own write into what they keep, and take its compiler with them (a second of every command).
+These give steps and never write into a tensor again that they have made or been given, so a state
+is taken by reference after every step, for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+
+class Optimizer(Protocol):
+    """Makes steps of gradients."""
+
+    def step(self, gradient: Tensor) -> Tensor:
+        """What to add to the point at which the gradient was taken; it is the caller's to add."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """All that the next step depends on: plain data, and tensors that nobody writes into."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of an optimizer of this kind."""
+        ...
+
+
+@dataclass
+class LBFGS:
+    """Limited-memory BFGS without a line search: one gradient for each step.
+
+    Source: Nocedal and Wright 2006, Numerical Optimization, algorithm 7.4, with the scale of
+    equation 7.20. The first step is as long as the gradient, but no longer than 1 in all.
+
+    Args:
+        rate: factor on every step.
+        history: steps that are remembered.
+    """
+
+    rate: float
+    history: int
+    _last: tuple[Tensor, Tensor] | None = field(default=None, init=False)
+    """The last gradient and the step that was made of it."""
+    _pairs: list[tuple[Tensor, Tensor, float]] = field(default_factory=list, init=False)
+    """Steps, what they changed of the gradient, and the products of both, the oldest first."""
+
+    # A change of gradient that says this little of the curvature along its step, or the opposite
+    # of what it would where there is a lowest point, is not remembered.
+    FLATTEST = 1e-10
+
+    def step(self, gradient: Tensor) -> Tensor:
+        if self._last is not None:
+            before, taken = self._last
+            change = gradient - before
+            curvature = _dot(taken, change)
+            if curvature > self.FLATTEST:
+                self._pairs = [*self._pairs, (taken, change, curvature)][-self.history :]
+        step = self._direction(gradient).mul_(self.rate)
+        if self._last is None:
+            step.mul_(min(1.0, 1.0 / max(gradient.abs().sum().item(), 1e-30)))
+        self._last = gradient, step
+        return step
+
+    def _direction(self, gradient: Tensor) -> Tensor:
+        """Minus the inverse of the remembered curvature times the gradient."""
+        direction, shares = -gradient, []
+        for taken, change, curvature in reversed(self._pairs):
+            shares.append(_dot(taken, direction) / curvature)
+            direction.add_(change, alpha=-shares[-1])
+        if self._pairs:
+            _, change, curvature = self._pairs[-1]
+            direction.mul_(curvature / _dot(change, change))
+        for (taken, change, curvature), share in zip(self._pairs, reversed(shares), strict=True):
+            direction.add_(taken, alpha=share - _dot(change, direction) / curvature)
+        return direction
+
+    def state(self) -> dict[str, Any]:
+        return {"last": self._last, "pairs": self._pairs}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._last = state["last"]
+        # There may be room for fewer than there was.
+        self._pairs = state["pairs"][-self.history :]
+
+
+@dataclass
+class Adam:
+    """Adam, whose steps are about ``rate`` long in every number.
+
+    Source: Kingma and Ba 2015 (arXiv 1412.6980), algorithm 1.
+
+    Args:
+        rate: length of the steps.
+    """
+
+    rate: float
+    _moments: tuple[Tensor, Tensor] | None = field(default=None, init=False)
+    """Running means of gradients and of their squares, which start at zero."""
+    _steps: int = field(default=0, init=False)
+
+    DECAYS = 0.9, 0.99
+    EPSILON = 1e-8
+
+    def step(self, gradient: Tensor) -> Tensor:
+        now = gradient, gradient.square()
+        before = self._moments or tuple(map(torch.zeros_like, now))
+        mean, square = (b.lerp(n, 1 - d) for b, n, d in zip(before, now, self.DECAYS, strict=True))
+        self._moments, self._steps = (mean, square), self._steps + 1
+        mean, square = (
+            moment / (1 - decay**self._steps)
+            for moment, decay in zip(self._moments, self.DECAYS, strict=True)
+        )
+        return mean.div_(square.sqrt_().add_(self.EPSILON)).mul_(-self.rate)
+
+    def state(self) -> dict[str, Any]:
+        return {"moments": self._moments, "steps": self._steps}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._moments, self._steps = state["moments"], state["steps"]
+
+
+def _dot(one: Tensor, other: Tensor) -> float:
+    """The sum of products, of tensors of any shape."""
+    return one.flatten().dot(other.flatten()).item()

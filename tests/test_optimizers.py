@@ -1,0 +1,130 @@
+"""L-BFGS and Adam: step by step what torch's own do, and states that nobody writes into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import Tensor
+
+from layered_nst.optimizers import LBFGS, Adam, Optimizer
+
+START = torch.tensor([[-1.2, 1.0, -0.5, 0.8, 1.5, -0.7]], dtype=torch.float64)
+MAKERS: dict[str, Callable[[], Optimizer]] = {
+    "lbfgs": lambda: LBFGS(0.02, 3),
+    "adam": lambda: Adam(0.05),
+}
+
+
+def valley(x: Tensor) -> Tensor:
+    """Rosenbrock's valley, chained: curved, narrow, and nowhere quadratic."""
+    x = x.flatten()
+    return (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
+
+
+def slope(x: Tensor) -> Tensor:
+    x = x.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(valley(x), x)
+    return gradient
+
+
+def path(optimizer: Optimizer, steps: int, start: Tensor = START) -> list[Tensor]:
+    points = [start]
+    for _ in range(steps):
+        points.append(points[-1] + optimizer.step(slope(points[-1])))
+    return points
+
+
+def path_of_torch(
+    make: Callable[[list[Tensor]], torch.optim.Optimizer], steps: int
+) -> list[Tensor]:
+    x = START.clone().requires_grad_()
+    optimizer, points = make([x]), [START]
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = valley(x)
+        value.backward()
+        return value
+
+    for _ in range(steps):
+        optimizer.step(closure)
+        points.append(x.detach().clone())
+    return points
+
+
+@pytest.mark.parametrize("history", [1, 3, 10])
+def test_lbfgs_takes_the_steps_of_torch(history: int) -> None:
+    found = path(LBFGS(0.02, history), 40)
+    options = {"max_iter": 1, "tolerance_grad": 0, "tolerance_change": 0}
+    wanted = path_of_torch(
+        lambda x: torch.optim.LBFGS(x, lr=0.02, history_size=history, **options), 40
+    )
+    assert valley(found[-1]) < 0.5 * valley(START)
+    for number, (one, other) in enumerate(zip(found, wanted, strict=True)):
+        assert torch.allclose(one, other, rtol=1e-6, atol=1e-9), number
+
+
+def test_adam_takes_the_steps_of_torch() -> None:
+    found = path(Adam(0.05), 40)
+    wanted = path_of_torch(lambda x: torch.optim.Adam(x, lr=0.05, betas=(0.9, 0.99)), 40)
+    assert valley(found[-1]) < 0.2 * valley(START)
+    assert all(torch.allclose(f, w, atol=1e-9) for f, w in zip(found, wanted, strict=True))
+
+
+def test_lbfgs_finds_the_lowest_point_of_a_bowl() -> None:
+    sides = torch.tensor([1.0, 2.0, 4.0, 8.0], dtype=torch.float64)
+    x, optimizer = torch.ones(4, dtype=torch.float64), LBFGS(1.0, 10)
+    for _ in range(20):
+        x = x + optimizer.step(sides * x)
+    assert x.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=list(MAKERS))
+def test_what_is_taken_or_given_is_never_written_into(make: Callable[[], Optimizer]) -> None:
+    optimizer, taken = make(), []
+    x = START
+    for _ in range(8):
+        gradient = slope(x)
+        step = optimizer.step(gradient)
+        state = optimizer.state()
+        taken.append((deepcopy((gradient, step, state)), (gradient, step, state)))
+        x = x + step
+    for copies, originals in taken:
+        for copied, original in zip(tensors(copies), tensors(originals), strict=True):
+            assert torch.equal(copied, original)
+
+
+def tensors(value: object) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value
+    return [t for p in parts for t in tensors(p)] if isinstance(parts, Iterable) else []
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=list(MAKERS))
+@pytest.mark.parametrize("behind", [0, 1, 2, 6])
+def test_a_restored_optimizer_goes_on_with_the_same_bytes(
+    make: Callable[[], Optimizer], behind: int
+) -> None:
+    whole = path(make(), behind + 5)
+    first, second = make(), make()
+    broken = path(first, behind)
+    second.restore(first.state())
+    assert torch.equal(path(second, 5, broken[-1])[-1], whole[-1])
+
+
+def test_a_point_that_cannot_go_lower_is_not_left() -> None:
+    for make in MAKERS.values():
+        optimizer = make()
+        assert torch.equal(optimizer.step(torch.zeros(3)), torch.zeros(3))
+        assert torch.equal(optimizer.step(torch.zeros(3)), torch.zeros(3))
+
+
+def test_a_change_that_says_nothing_of_the_curvature_is_not_remembered() -> None:
+    optimizer = LBFGS(1.0, 10)
+    for _ in range(3):
+        optimizer.step(torch.ones(3))
+    assert optimizer.state()["pairs"] == []
