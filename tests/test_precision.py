@@ -73,12 +73,11 @@ def test_features_are_those_of_float32_to_the_rounding_of_bfloat16(
     wanted = exact(picture, exact.layers)
     found = exact.multiplying_in("bfloat16")(picture, exact.layers)
     assert {part.dtype for part in found.values()} == {torch.float32}
-    # The picture enters in float32, and so does what the first layer sees of it.
-    assert torch.equal(found["conv1_1"], wanted["conv1_1"])
-    for layer in exact.layers[1:]:
+    for layer in exact.layers:
         apart = (found[layer] - wanted[layer]).norm() / wanted[layer].norm()
-        # Eight bits of mantissa round by up to 0.4 %, once more at each layer.
-        assert 0 < apart < 0.02, (layer, apart)
+        # Eight bits of mantissa round by up to 0.4 %, once more at each layer; what the first one
+        # sees is computed in float32 and rounded once, by 0.17 % of it on the whole.
+        assert 0 < apart < (0.002 if layer == "conv1_1" else 0.02), (layer, apart)
 
 
 def test_the_weights_are_shared_and_what_they_are_known_by_stays(exact: Encoder) -> None:
