@@ -28,7 +28,6 @@ TOLERANCE = 1.07
 BYTES_AT_REST = 0.62e9
 # The weights themselves, in both precisions, and what oneDNN makes of them for its products.
 BYTES_PER_BYTE_OF_WEIGHTS = 4.0
-BYTES_OF_WEIGHTS_BY_DEFAULT = 59e6
 # The packages of segmenters, and what their networks leave behind in the allocator.
 BYTES_FOR_SEGMENTING = 0.3e9
 # A picture that was read stays in memory as float32 with alpha, beside what its decoder held.
@@ -48,12 +47,10 @@ BYTES_PER_PIXEL_AND_STEP_REMEMBERED = 24
 # as it is by the command line; programs of one's own take a quarter less.
 BYTES_PER_PIXEL_SEEN = 450
 BYTES_PER_BYTE_KEPT = 2.5
-BYTES_KEPT_BY_DEFAULT = 776.0
 # Where contours are held, for each pixel that is seen.
 BYTES_PER_PIXEL_OF_CONTOURS = 600
 # A pass that has no way back holds two layers of the first block in float32 at most.
 BYTES_PER_CHANNEL_OF_STYLE = 13.0
-CHANNELS_BY_DEFAULT = 64
 PROBE_SIDE = 160
 # A step's share beyond the passes that are timed, and what tiles add to their passes: cutting masks
 # and finding columns anew. Measured with hed-vgg16 (1.15, 1.04) and light (1.1 to 1.4, 1.16).
@@ -127,6 +124,36 @@ class Footprint:
         return BYTES_PER_PIXEL_OF_LEVEL + BYTES_PER_PIXEL_AND_STEP_REMEMBERED * history
 
 
+@dataclass(frozen=True)
+class _Eye:
+    """What an encoder adds to the memory of a run.
+
+    Attributes:
+        weights: bytes of them all.
+        kept: bytes for each pixel that it keeps for its way back.
+        channels: of its first layer.
+        content: bytes for each pixel of the features that tiles compare with.
+    """
+
+    weights: float
+    kept: float
+    channels: int
+    content: float
+
+
+HED_VGG16 = _Eye(weights=59e6, kept=776.0, channels=64, content=32.0)
+"""In float32."""
+
+
+def _eye(encoder: Encoder, plan: Plan) -> _Eye:
+    return _Eye(
+        weights=sum(weight.nbytes for weight in encoder.weights()),
+        kept=bytes_kept(encoder, plan),
+        channels=encoder.width(encoder.layers[0]),
+        content=_bytes_of_content(encoder, plan),
+    )
+
+
 def footprint(plan: Plan, scene: Scene | None = None, encoder: Encoder | None = None) -> Footprint:
     """The memory of a run.
 
@@ -135,8 +162,8 @@ def footprint(plan: Plan, scene: Scene | None = None, encoder: Encoder | None = 
         encoder: without it, hed-vgg16 is assumed.
     """
     masks = 3 if scene is None else len(scene.masks.names)
-    weights = BYTES_OF_WEIGHTS_BY_DEFAULT if encoder is None else _bytes_of_weights(encoder)
-    rest = BYTES_AT_REST + BYTES_PER_BYTE_OF_WEIGHTS * weights
+    eye = HED_VGG16 if encoder is None else _eye(encoder, plan)
+    rest = BYTES_AT_REST + BYTES_PER_BYTE_OF_WEIGHTS * eye.weights
     rest += BYTES_PER_PIXEL_READ * _pixels_read(scene)
     if scene is not None and scene.segmentation is not None:
         rest += BYTES_FOR_SEGMENTING
@@ -144,15 +171,13 @@ def footprint(plan: Plan, scene: Scene | None = None, encoder: Encoder | None = 
     product_first = scene is not None and scene.recipe.strategy != "joint"
     apart = BYTES_PER_PIXEL_OF_PRODUCT if product_first else 0
     twice = scene is not None and scene.picture.alpha is not None
-    kept = BYTES_KEPT_BY_DEFAULT if encoder is None else bytes_kept(encoder, plan)
     contours = BYTES_PER_PIXEL_OF_CONTOURS if _holds_contours(scene) else 0
-    channels = CHANNELS_BY_DEFAULT if encoder is None else encoder.width(encoder.layers[0])
     return Footprint(
         at_rest=rest,
         result=BYTES_PER_PIXEL_OF_RESULT + apart + BYTES_PER_PIXEL_AND_MASK * masks * (1 + twice),
-        seen=BYTES_PER_PIXEL_SEEN + BYTES_PER_BYTE_KEPT * kept + contours,
-        style=BYTES_PER_CHANNEL_OF_STYLE * channels,
-        kept=32 if encoder is None else _bytes_of_content(encoder, plan),
+        seen=BYTES_PER_PIXEL_SEEN + BYTES_PER_BYTE_KEPT * eye.kept + contours,
+        style=BYTES_PER_CHANNEL_OF_STYLE * eye.channels,
+        kept=eye.content,
         history=plan.history if plan.optimizer == "lbfgs" else 2,
     )
 
@@ -183,10 +208,6 @@ def bytes_kept(encoder: Encoder, plan: Plan) -> float:
     total = sum(t.untyped_storage().nbytes() for place, t in found.items() if place not in own)
     del features
     return total / side**2
-
-
-def _bytes_of_weights(encoder: Encoder) -> int:
-    return sum(weight.nbytes for weight in encoder.weights())
 
 
 def _bytes_of_content(encoder: Encoder, plan: Plan) -> float:

@@ -204,9 +204,9 @@ class _RegionSums(torch.autograd.Function):
         regions, width = len(read.spans), rows.shape[1]
         first = read.root.new_zeros(regions, width)
         second = read.root.new_zeros(regions, width, width)
-        for region, (start, soft, end) in enumerate(read.spans):
-            for block in (*_blocks(start, soft, rows), *_blocks(soft, end, rows)):
-                part = _scaled(rows, read, block, feather=block.start >= soft)
+        for region in range(regions):
+            for block, feather in _blocks(read, region, rows):
+                part = _scaled(rows, read, block, feather=feather)
                 second[region].addmm_(part.T, part)
                 first[region].addmv_(part.T, read.root[block, 0])
         ctx.read = read
@@ -224,27 +224,32 @@ class _RegionSums(torch.autograd.Function):
         gradient = rows.new_empty(rows.shape)
         gradient.index_fill_(0, read.apart, 0)
         symmetric = d_second + d_second.transpose(1, 2)
-        for region, (start, soft, end) in enumerate(read.spans):
-            pull = d_first[region][None]
-            for block in _blocks(start, soft, rows):
-                part = _scaled(rows, read, block, feather=False)
-                whole = torch.addmm(pull, part, symmetric[region])
-                gradient.index_copy_(0, read.index[block], whole.to(rows.dtype))
-            for block in _blocks(soft, end, rows):
-                part, root = _scaled(rows, read, block, feather=True), read.root[block]
-                whole = torch.mm(part, symmetric[region]).addcmul_(root, pull).mul_(root)
-                gradient.index_add_(0, read.index[block], whole.to(rows.dtype))
+        for region, pull in enumerate(d_first[:, None]):
+            for block, feather in _blocks(read, region, rows):
+                part, index = _scaled(rows, read, block, feather=feather), read.index[block]
+                if feather:
+                    root = read.root[block]
+                    whole = torch.mm(part, symmetric[region]).addcmul_(root, pull).mul_(root)
+                    gradient.index_add_(0, index, whole.to(rows.dtype))
+                else:
+                    whole = torch.addmm(pull, part, symmetric[region])
+                    gradient.index_copy_(0, index, whole.to(rows.dtype))
         # Channels-last like the features: any other order would be converted at every layer below.
         return gradient.view(1, *features.shape[2:], -1).permute(0, 3, 1, 2), None
 
 
-def _blocks(start: int, end: int, rows: Tensor) -> Iterator[slice]:
-    """Cut what a region reads of rows (N, C) so that a block stays in a processor's caches."""
+def _blocks(read: Columns, region: int, rows: Tensor) -> Iterator[tuple[slice, bool]]:
+    """Cut what a region reads of rows (N, C) so that a block stays in a processor's caches.
+
+    Yields each block and whether it lies in the region's feather.
+    """
     # Other devices have no such caches, and pay for every call.
     numbers = 2**20 if rows.device.type == "cpu" else 2**26
     length = numbers // rows.shape[1]
-    for first in range(start, end, length):
-        yield slice(first, min(first + length, end))
+    start, soft, end = read.spans[region]
+    for first, last, feather in ((start, soft, False), (soft, end, True)):
+        for at in range(first, last, length):
+            yield slice(at, min(at + length, last)), feather
 
 
 def _scaled(rows: Tensor, read: Columns, block: slice, *, feather: bool) -> Tensor:

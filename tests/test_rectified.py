@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -88,19 +90,28 @@ def test_planes_wider_than_sixteen_bits_are_pooled_as_well() -> None:
     assert same(found, pulled(functional.max_pool2d(wide, 2, 2, ceil_mode=True), wide))
 
 
-def kept(function: object, hidden: Tensor) -> int:
-    """Bytes that are kept for the way back, but for those of the weights and of ``hidden``."""
+def kept(function: Callable[[Tensor], Tensor], hidden: Tensor) -> tuple[Tensor, dict[int, int]]:
+    """What a function gives, and the place and bytes of each storage kept for its way back."""
     found: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        found[place(tensor)] = tensor.untyped_storage().nbytes()
         return tensor
 
     with saved_tensors_hooks(keep, lambda tensor: tensor):
-        out = function(hidden)  # type: ignore[operator]
-    found.pop(hidden.untyped_storage().data_ptr(), None)
+        out = function(hidden)
     assert out.requires_grad
-    return sum(found.values())
+    return out, found
+
+
+def place(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def bytes_kept(function: Callable[[Tensor], Tensor], hidden: Tensor) -> int:
+    """All but those of ``hidden``."""
+    _, found = kept(function, hidden)
+    return sum(size for at, size in found.items() if at != place(hidden))
 
 
 def test_of_what_is_pooled_a_quarter_is_kept_with_its_places() -> None:
@@ -114,23 +125,15 @@ def test_of_what_is_pooled_a_quarter_is_kept_with_its_places() -> None:
         return functional.max_pool2d(open_, 2, 2)
 
     places = features // 8
-    assert kept(lambda h: convolve_and_pool(h, weight, bias), hidden) == (
+    assert bytes_kept(lambda h: convolve_and_pool(h, weight, bias), hidden) == (
         weights + features // 4 + places
     )
-    assert kept(usual, hidden) == weights + features + 4 * places
+    assert bytes_kept(usual, hidden) == weights + features + 4 * places
 
 
 def test_no_input_of_a_convolution_is_kept() -> None:
     weight, bias = kernel(16, 4, torch.float32)
     hidden = given(1, 4, 16, 16).requires_grad_()
     inner = 2 * hidden
-    found: list[Tensor] = []
-
-    def keep(tensor: Tensor) -> Tensor:
-        found.append(tensor)
-        return tensor
-
-    with saved_tensors_hooks(keep, lambda tensor: tensor):
-        out = convolve(inner, weight, bias, padding=1, dtype=torch.float32)
-    places = {tensor.untyped_storage().data_ptr() for tensor in found}
-    assert places == {t.untyped_storage().data_ptr() for t in (weight, out)}
+    out, found = kept(lambda h: convolve(h, weight, bias, padding=1, dtype=torch.float32), inner)
+    assert found.keys() == {place(weight), place(out)}

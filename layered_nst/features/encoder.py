@@ -150,12 +150,16 @@ class Encoder(nn.Module):
         return features
 
     def _convolve(self, layer: str, hidden: Tensor, *, pooled: bool) -> Tensor:
-        weight, bias = self._narrow.get(layer) or self.convolution(layer)
+        weight, bias = self._multiplied(layer)
         if pooled:
             return convolve_and_pool(hidden, weight, bias)
-        narrow, _ = self._narrow.get(self.layers[-1]) or self.convolution(layer)
+        leaves, _ = self._multiplied(self.layers[-1])
         padding = 0 if layer == "conv1_1" else 1
-        return convolve(hidden, weight, bias, padding=padding, dtype=narrow.dtype)
+        return convolve(hidden, weight, bias, padding=padding, dtype=leaves.dtype)
+
+    def _multiplied(self, layer: str) -> tuple[Tensor, Tensor]:
+        """Weight and bias of a layer in the precision that it multiplies in."""
+        return self._narrow.get(layer) or self.convolution(layer)
 
     def measure(self, layer: str) -> Tensor | None:
         """The map (out, out) that takes a distilled layer to its teacher's measure, or None."""

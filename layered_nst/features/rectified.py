@@ -76,6 +76,8 @@ class _ConvolveAndPool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         out = F.relu_(F.conv2d(hidden.to(weight.dtype), weight, bias, padding=1))
+        if not ctx.needs_input_grad[0]:
+            return F.max_pool2d(out, 2, 2, ceil_mode=True)
         pooled, within = _largest(out)
         ctx.save_for_backward(weight, pooled, within)
         ctx.size, ctx.dtype = hidden.shape, hidden.dtype
@@ -94,6 +96,8 @@ class _ConvolveAndPool(torch.autograd.Function):
 class _MaxPool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor) -> Tensor:
+        if not ctx.needs_input_grad[0]:
+            return F.max_pool2d(features, 2, 2, ceil_mode=True)
         pooled, within = _largest(features)
         ctx.save_for_backward(within)
         ctx.size = features.shape[2:]
