@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import urllib.error
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ COMMANDS = [
     ["gallery"],
     ["segmenter"],
     ["segmenter", "train"],
+    ["segmenter", "teach"],
     ["segmenter", "score"],
     ["encoder"],
     ["encoder", "distill"],
@@ -641,7 +643,11 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["train", "nowhere", "-o", "x.safetensors"], ["score", "x.safetensors", "nowhere"]],
+    [
+        ["train", "nowhere", "-o", "x.safetensors"],
+        ["teach", "nowhere", "scenes"],
+        ["score", "x.safetensors", "nowhere"],
+    ],
     ids=lambda words: words[0],
 )
 def test_training_data_that_is_missing_is_one_sentence(arguments: list[str]) -> None:
@@ -650,12 +656,8 @@ def test_training_data_that_is_missing_is_one_sentence(arguments: list[str]) -> 
     assert ran.error == "nowhere/classes.txt: no such file"
 
 
-def test_segmenter_score_prints_numbers_and_writes_a_sheet(folder: Path) -> None:
-    from layered_nst.segmentation import load_segmenter
-    from layered_nst.weights.catalogue import weights_path
-
-    classes = load_segmenter("scenes").classes
-    data = folder / "data"
+def labelled(data: Path, classes: Sequence[str]) -> Path:
+    """A folder of two photos, ``a`` to train on and ``b`` to score, that are all of one class."""
     for part in ("images", "labels"):
         (data / part).mkdir(parents=True)
     for name in ("a", "b"):
@@ -664,6 +666,34 @@ def test_segmenter_score_prints_numbers_and_writes_a_sheet(folder: Path) -> None
     (data / "classes.txt").write_text("\n".join(classes) + "\n")
     (data / "train.txt").write_text("a\n")
     (data / "val.txt").write_text("b\n")
+    return data
+
+
+def test_segmenter_teach_writes_what_the_segmenter_thinks(folder: Path) -> None:
+    from layered_nst.segmentation import load_segmenter
+    from layered_nst.segmentation.dataset import read_labelled_photos
+
+    scenes = load_segmenter("scenes")
+    data = labelled(folder / "data", scenes.classes)
+    (data / "labels" / "a.png").unlink()
+    ran = run("segmenter", "teach", data, "scenes")
+    assert ran.code == 0, ran.err
+    assert ran.out == f"{data / 'soft'}  soft labels: 1\n"
+    photos = read_labelled_photos(data)
+    thought = photos.soft_label("a", (48, 64))
+    assert thought is not None
+    assert (thought / 255 - scenes(photos.image("a") / 255)).abs().max() < 0.003
+    ran = run("segmenter", "teach", data, "nobody")
+    assert ran.code == 1
+    assert "nobody" in ran.error
+
+
+def test_segmenter_score_prints_numbers_and_writes_a_sheet(folder: Path) -> None:
+    from layered_nst.segmentation import load_segmenter
+    from layered_nst.weights.catalogue import weights_path
+
+    classes = load_segmenter("scenes").classes
+    data = labelled(folder / "data", classes)
     ran = run("segmenter", "score", weights_path("scenes"), data)
     assert ran.code == 0, ran.err
     assert classes[1] in ran.out

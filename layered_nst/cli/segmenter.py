@@ -46,7 +46,8 @@ def train(
     """Train the bundled architecture on your own photos and classes.
 
     DATA holds images/NAME.jpg, labels/NAME.png (class indices, 255 = not labelled), classes.txt,
-    train.txt and val.txt. A run that was stopped goes on where the last epoch ended.
+    train.txt and val.txt. Soft labels that `segmenter teach` wrote are learned from too. A run that
+    was stopped goes on where the last epoch ended.
     """
     from layered_nst.device import PRECISIONS, choose_device
     from layered_nst.segmentation.dataset import read_labelled_photos
@@ -97,6 +98,40 @@ def _phases(texts: list[str]) -> tuple[tuple[int, int], ...]:
         raise typer.BadParameter(
             f"--epochs {' '.join(texts)}: write SIDE:EPOCHS, e.g. 224:8"
         ) from error
+
+
+@app.command("teach")
+def teach_command(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder with images/ and lists.")],
+    teachers: Annotated[
+        list[str],
+        typer.Argument(metavar="TEACHER...", help="Segmenters: names or .safetensors files."),
+    ],
+    device: DeviceOption = "auto",
+) -> None:
+    """Let larger segmenters label the photos that a smaller one will be trained on.
+
+    Their mean opinion of every photo of train.txt is written to DATA/soft. Photos without a label
+    map are welcome: any photo teaches. Soft labels that are there are kept.
+    """
+    from layered_nst.device import choose_device
+    from layered_nst.segmentation import load_segmenter
+    from layered_nst.segmentation.dataset import read_photos_to_teach
+    from layered_nst.segmentation.teaching import teach
+
+    photos = read_photos_to_teach(data)
+    chosen = choose_device(device)
+    with printed_notes(), Progress(console=err) as bar:
+        task = bar.add_task("teaching", total=len(photos.train))
+        teach(
+            [load_segmenter(name, device=chosen) for name in teachers],
+            photos.folder,
+            photos.train,
+            classes=photos.classes,
+            photo=photos.image,
+            on_photo=lambda done, of: bar.update(task, completed=done, total=of),
+        )
+    print(f"{data / 'soft'}  soft labels: {len(photos.train)}")
 
 
 @app.command("score")

@@ -14,6 +14,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from layered_nst.errors import DataError
+from layered_nst.segmentation.teaching import read_soft_label, soft_path
 
 IGNORED = 255
 """Label of pixels that count in no loss and no score."""
@@ -29,7 +30,8 @@ class LabelledPhotos:
     """A folder of photos with one label map each.
 
     Label maps are 8-bit pictures of class indices into ``classes``; 255 is not labelled and counts
-    in no loss and no score.
+    in no loss and no score. Beside it, or in its place, a training photo may have a soft label,
+    the probabilities that teachers give each class (``teaching``).
     """
 
     folder: Path
@@ -52,7 +54,7 @@ class LabelledPhotos:
         Raises:
             DataError: missing or broken file, a colored picture, or a label without a class.
         """
-        path = self.folder / "labels" / f"{name}.png"
+        path = self._label_path(name)
         label = _pixels(path, modes=("L", "P"))
         # Counting takes a tenth of the time of masking out what is not labelled.
         unnamed = np.bincount(label.numpy().ravel(), minlength=256)[len(self.classes) : IGNORED]
@@ -63,13 +65,25 @@ class LabelledPhotos:
             )
         return label
 
+    def soft_label(self, name: str, size: tuple[int, int]) -> Tensor | None:
+        """What teachers think of the photo, uint8 (K, height, width); None if none was asked.
+
+        Raises:
+            DataError: broken file, or one of other classes.
+        """
+        path = soft_path(self.folder, name)
+        return read_soft_label(path, self.classes, size) if path.exists() else None
+
     def pair(self, name: str) -> tuple[Tensor, Tensor]:
-        """Photo and label map.
+        """Photo and label map; one with a soft label alone is nowhere labelled.
 
         Raises:
             DataError: as ``image`` and ``label``, or their sizes differ.
         """
-        image, label = self.image(name), self.label(name)
+        image = self.image(name)
+        if soft_path(self.folder, name).exists() and not self._label_path(name).exists():
+            return image, torch.full(image.shape[1:], IGNORED, dtype=torch.uint8)
+        label = self.label(name)
         if image.shape[1:] != label.shape:
             raise DataError(
                 f"{self.folder / 'labels' / name}.png: {label.shape[1]}x{label.shape[0]} px, "
@@ -77,13 +91,31 @@ class LabelledPhotos:
             )
         return image, label
 
+    def _label_path(self, name: str) -> Path:
+        return self.folder / "labels" / f"{name}.png"
+
 
 def read_labelled_photos(folder: Path) -> LabelledPhotos:
     """Read the lists of a labelled folder and check that every photo and label map is there.
 
+    A training photo may have a soft label in place of a label map.
+
     Raises:
         DataError: a list or a file is missing or empty, a name is in both lists or twice in one,
             naming the file.
+    """
+    data = read_photos_to_teach(folder)
+    for name in data.train + data.val:
+        if name in data.val or not soft_path(data.folder, name).exists():
+            _only(data.folder / "labels", name, (".png",))
+    return data
+
+
+def read_photos_to_teach(folder: Path) -> LabelledPhotos:
+    """Read the lists of a folder whose training photos need no label maps yet.
+
+    Raises:
+        DataError: as ``read_labelled_photos``, but for the label maps.
     """
     folder = Path(folder)
     classes = _lines(folder / "classes.txt")
@@ -92,7 +124,6 @@ def read_labelled_photos(folder: Path) -> LabelledPhotos:
     data = LabelledPhotos(folder, classes, _lines(folder / "train.txt"), _lines(folder / "val.txt"))
     for name in data.train + data.val:
         _only(folder / "images", name, SUFFIXES)
-        _only(folder / "labels", name, (".png",))
     both = sorted(set(data.train) & set(data.val))
     if both:
         raise DataError(f"{folder}: {both[0]} is in train.txt and in val.txt")
@@ -195,29 +226,35 @@ class TrainingPool:
         weights: how often to draw each training photo, so that rare classes are seen more.
         donors: names of photos whose labelled things stand free.
         things: class indices that may be pasted: all but the backdrop.
+        taught: whether any training photo has a soft label.
     """
 
     weights: Tensor
     donors: tuple[str, ...]
     things: Tensor
+    taught: bool
 
 
 def training_pool(data: LabelledPhotos) -> TrainingPool:
-    """Look once at every training label map.
+    """Look once at every training label map and soft label.
 
     Raises:
-        DataError: a label map is broken, or another size than its photo.
+        DataError: a label map or soft label is broken, or another size than its photo.
     """
     backdrop = data.classes.index(BACKDROP) if BACKDROP in data.classes else IGNORED
-    present, donors = [], []
+    present, donors, taught = [], [], False
     for name in data.train:
         label = data.pair(name)[1]
-        counts = torch.bincount(label.flatten(), minlength=256)[: len(data.classes)]
-        present.append(counts > 0.0025 * label.numel())
+        soft = data.soft_label(name, (label.shape[0], label.shape[1]))
         if _stands_free(label, backdrop):
             donors.append(name)
+        if soft is not None:
+            taught = True
+            label = torch.where(label == IGNORED, soft.argmax(0).to(label), label)
+        counts = torch.bincount(label.flatten(), minlength=256)[: len(data.classes)]
+        present.append(counts > 0.0025 * label.numel())
     things = torch.tensor([i for i in range(len(data.classes)) if i != backdrop])
-    return TrainingPool(_rarity(torch.stack(present).double()), tuple(donors), things)
+    return TrainingPool(_rarity(torch.stack(present).double()), tuple(donors), things, taught)
 
 
 def _rarity(present: Tensor) -> Tensor:
@@ -238,11 +275,12 @@ def _stands_free(label: Tensor, backdrop: int) -> bool:
 
 def training_batches(
     data: LabelledPhotos, *, size: int, batch: int, pool: TrainingPool, paste: float
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
     """One epoch of augmented crops.
 
-    Yields uint8 photos (batch, 3, size, size) and long labels (batch, size, size). Draws
-    from torch's global generator, whose state the training checkpoint keeps.
+    Yields uint8 photos (batch, 3, size, size), long labels (batch, size, size) and, if any photo
+    has one, soft labels, uint8 (batch, K, size, size), which are nothing but zeros where no teacher
+    was asked. Draws from torch's global generator, whose state the training checkpoint keeps.
 
     Args:
         paste: share of crops onto which a cut-out of another photo is pasted.
@@ -255,17 +293,34 @@ def training_batches(
             for index in order[start : start + batch]
         ]
         images, labels = zip(*crops, strict=True)
-        yield torch.stack(images), torch.stack(labels).long()
+        stacked = torch.stack(labels)
+        yield torch.stack(images), stacked[:, 0].long(), stacked[:, 1:] if pool.taught else None
 
 
 def _pasted(
     data: LabelledPhotos, name: str, *, pool: TrainingPool, paste: float
 ) -> tuple[tv_tensors.Image, tv_tensors.Mask]:
-    """A training photo, at times with a thing of another one pasted onto it."""
-    image, label = data.image(name), data.label(name)
+    """A training photo, at times with a thing of another one pasted onto it.
+
+    Returns the photo and (1 + K, H, W): its label map and what teachers think of it, if any.
+    """
+    image, label = data.pair(name)
+    soft = _taught(data, name, label) if pool.taught else label.new_zeros(0, *label.shape)
     if pool.donors and name not in pool.donors and torch.rand(()) < paste:
         donor = pool.donors[int(torch.randint(len(pool.donors), ()))]
-        image, label = paste_cutout(
-            image, label, data.image(donor), data.label(donor), kept=pool.things
-        )
-    return tv_tensors.Image(image), tv_tensors.Mask(label)
+        before = label
+        image, label = paste_cutout(image, label, *data.pair(donor), kept=pool.things)
+        soft = _with_certainty(soft, label, where=label != before)
+    return tv_tensors.Image(image), tv_tensors.Mask(torch.cat([label[None], soft]))
+
+
+def _taught(data: LabelledPhotos, name: str, label: Tensor) -> Tensor:
+    """The soft label of a photo, uint8 (K, H, W); zeros if it has none."""
+    soft = data.soft_label(name, (label.shape[0], label.shape[1]))
+    return label.new_zeros(len(data.classes), *label.shape) if soft is None else soft
+
+
+def _with_certainty(soft: Tensor, label: Tensor, *, where: Tensor) -> Tensor:
+    """Soft labels that say there what the label map says; of K or of no classes."""
+    sure = label == torch.arange(len(soft)).to(label)[:, None, None]
+    return torch.where(where, sure.to(soft) * 255, soft)

@@ -47,6 +47,8 @@ class TrainingPlan:
         weight_decay: of AdamW.
         label_smoothing: of the cross-entropy, in [0, 1].
         dice: weight of the Dice loss beside the cross-entropy.
+        teacher_share: of the aim where a photo has a label map and a soft label, in [0, 1]; where
+            it has only one of them, that one is the aim.
         paste: share of crops onto which a thing of another photo is pasted.
         ema: decay a step of the average of weights that is validated and kept.
         encoder: one of ``network.LITE``.
@@ -65,6 +67,7 @@ class TrainingPlan:
     weight_decay: float = 0.02
     label_smoothing: float = 0.05
     dice: float = 0.5
+    teacher_share: float = 0.5
     paste: float = 0.3
     ema: float = 0.995
     encoder: str = LITE0
@@ -250,11 +253,12 @@ def _train_epoch(
     batches = training_batches(
         data, size=plan.crop(epoch), batch=batch, pool=pool, paste=plan.paste
     )
-    for step, (images, labels) in enumerate(batches):
+    for step, (images, labels, soft) in enumerate(batches):
         _set_learning_rate(state.optimizer, plan, (epoch + step / steps) / plan.epochs)
-        if (labels == IGNORED).all():
+        if (labels == IGNORED).all() and (soft is None or not soft.any()):
             continue  # the mean over no pixels is no number
-        losses.append(_step(state, plan, images.to(device), labels.to(device)))
+        thought = None if soft is None else soft.to(device)
+        losses.append(_step(state, plan, images.to(device), labels.to(device), thought))
         if not math.isfinite(losses[-1]):
             raise ModelError(
                 f"epoch {epoch + 1}, step {step + 1}: the loss is {losses[-1]}; "
@@ -264,21 +268,54 @@ def _train_epoch(
     return sum(losses) / max(1, len(losses))
 
 
-def _step(state: _State, plan: TrainingPlan, images: Tensor, labels: Tensor) -> float:
+def _step(
+    state: _State, plan: TrainingPlan, images: Tensor, labels: Tensor, soft: Tensor | None
+) -> float:
     """One update of the network and of its running average; returns the loss before it."""
     lower = plan.precision == "bfloat16"
     with torch.autocast(images.device.type, torch.bfloat16, enabled=lower):
         logits = state.network(normalized(images)).float()
-    dice = smp.losses.DiceLoss("multiclass", ignore_index=IGNORED)
-    loss = F.cross_entropy(
-        logits, labels, ignore_index=IGNORED, label_smoothing=plan.label_smoothing
-    ) + plan.dice * dice(logits, labels)
+    loss = _cross_entropy(logits, labels, soft, plan)
+    if (labels != IGNORED).any():
+        dice: nn.Module = smp.losses.DiceLoss("multiclass", ignore_index=IGNORED)
+        loss = loss + plan.dice * dice(logits, labels)
     state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(state.network.parameters(), 5.0)
     state.optimizer.step()
     state.average.update_parameters(state.network)
     return float(loss.item())
+
+
+def _cross_entropy(
+    logits: Tensor, labels: Tensor, soft: Tensor | None, plan: TrainingPlan
+) -> Tensor:
+    """Mean over the pixels about which a label map or a teacher says something."""
+    if soft is None:
+        return F.cross_entropy(
+            logits, labels, ignore_index=IGNORED, label_smoothing=plan.label_smoothing
+        )
+    aim, counts = aims(labels, soft, plan)
+    return F.cross_entropy(logits, aim, reduction="none")[counts].mean()
+
+
+def aims(labels: Tensor, soft: Tensor, plan: TrainingPlan) -> tuple[Tensor, Tensor]:
+    """What the network is to say of each pixel: the label map, the teacher, or their mean.
+
+    Args:
+        labels: long (B, H, W), ``IGNORED`` where nobody labelled.
+        soft: uint8 (B, K, H, W), zeros where no teacher was asked.
+
+    Returns:
+        Probabilities (B, K, H, W), and where there are any, bool (B, H, W).
+    """
+    classes = soft.shape[1]
+    known, asked = labels != IGNORED, (soft > 0).any(1)
+    thought = soft / soft.sum(1, keepdim=True).clamp(min=1)
+    named = F.one_hot(labels.where(known, 0), classes).movedim(-1, 1).to(thought)
+    named = named * (1 - plan.label_smoothing) + plan.label_smoothing / classes
+    share = torch.where(known, plan.teacher_share, 1.0) * asked
+    return named.lerp(thought, share[:, None]), known | asked
 
 
 def _set_learning_rate(
