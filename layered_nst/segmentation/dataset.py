@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
@@ -276,25 +277,43 @@ def _stands_free(label: Tensor, backdrop: int) -> bool:
 def training_batches(
     data: LabelledPhotos, *, size: int, batch: int, pool: TrainingPool, paste: float
 ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-    """One epoch of augmented crops.
+    """One epoch of augmented crops, made by another process while the caller trains.
 
     Yields uint8 photos (batch, 3, size, size), long labels (batch, size, size) and, if any photo
     has one, soft labels, uint8 (batch, K, size, size), which are nothing but zeros where no teacher
-    was asked. Draws from torch's global generator, whose state the training checkpoint keeps.
+    was asked. Takes one number of torch's global generator, whose state the training checkpoint
+    keeps; all else is drawn from it.
 
     Args:
         paste: share of crops onto which a cut-out of another photo is pasted.
     """
-    transform = augmentation(size)
-    order = torch.multinomial(pool.weights, len(data.train), replacement=True).tolist()
-    for start in range(0, len(order) - batch + 1, batch):
-        crops = [
-            transform(*_pasted(data, data.train[index], pool=pool, paste=paste))
-            for index in order[start : start + batch]
-        ]
-        images, labels = zip(*crops, strict=True)
-        stacked = torch.stack(labels)
-        yield torch.stack(images), stacked[:, 0].long(), stacked[:, 1:] if pool.taught else None
+    crops = _Crops(data, size=size, batch=batch, pool=pool, paste=paste)
+    yield from DataLoader(crops, batch_size=None, num_workers=1)
+
+
+@dataclass(frozen=True)
+class _Crops(IterableDataset[tuple[Tensor, Tensor, Tensor | None]]):
+    """An epoch of ``training_batches``; draws from torch's generator of the process it runs in."""
+
+    data: LabelledPhotos
+    size: int
+    batch: int
+    pool: TrainingPool
+    paste: float
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        transform = augmentation(self.size)
+        names, pool = self.data.train, self.pool
+        order = torch.multinomial(pool.weights, len(names), replacement=True).tolist()
+        for start in range(0, len(order) - self.batch + 1, self.batch):
+            crops = [
+                transform(*_pasted(self.data, names[index], pool=pool, paste=self.paste))
+                for index in order[start : start + self.batch]
+            ]
+            images, labels = zip(*crops, strict=True)
+            stacked = torch.stack(labels)
+            soft = stacked[:, 1:].contiguous() if pool.taught else None
+            yield torch.stack(images), stacked[:, 0].long(), soft
 
 
 def _pasted(
