@@ -20,6 +20,7 @@ from layered_nst.segmentation.dataset import (
     LabelledPhotos,
     paste_cutout,
     read_labelled_photos,
+    training_batches,
     training_pool,
 )
 from layered_nst.segmentation.network import LITE, LITE0, build_network
@@ -305,6 +306,14 @@ def test_a_broken_picture_is_refused_by_name(data: LabelledPhotos):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         with pytest.raises(DataError, match=f"{part}/photo2.png: not a picture, or a broken one"):
             training_pool(data)
+
+
+def test_a_photo_that_is_lost_in_training_is_one_sentence(data: LabelledPhotos):
+    pool = training_pool(data)
+    for path in (data.folder / "images").iterdir():
+        path.write_bytes(b"lost")
+    with pytest.raises(DataError, match=r"^[^\n]*photo\d\.png: not a picture, or a broken one$"):
+        list(training_batches(data, size=32, batch=2, pool=pool, paste=0.0))
 
 
 def test_scoring_against_data_of_other_classes_is_refused(data: LabelledPhotos):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import traceback
@@ -86,6 +87,9 @@ def main() -> NoReturn:
         code = _unread()
     except Exception as error:
         code = _failed(error, 130, debug, "interrupted") if stop.asked else _other(error, debug)
+    # Before it exits Python looks for cycles among all objects, and torch's half a million take it
+    # half a second; what is frozen is not looked at.
+    gc.freeze()
     sys.exit(code)
 
 

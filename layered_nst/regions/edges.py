@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import KDTree
 from torch import Tensor
 
 from layered_nst.regions.shapes import Coverage
@@ -63,6 +62,9 @@ def signed_distance(inside: Mask, coverage: Coverage, *, reach: float = math.inf
         coverage: the mask itself, at least 0.5 inside and at most 0.5 outside, shape (H, W).
         reach: the largest distance that matters, px.
     """
+    # A tenth of a second of every start that measures no distance.
+    from scipy.spatial import KDTree
+
     if inside.all() or not inside.any():
         return np.full(inside.shape, np.inf if inside.all() else -np.inf, dtype=np.float32)
     beside = beside_border(inside)

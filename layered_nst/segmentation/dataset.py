@@ -286,9 +286,16 @@ def training_batches(
 
     Args:
         paste: share of crops onto which a cut-out of another photo is pasted.
+
+    Raises:
+        DataError: a file that ``training_pool`` saw whole is gone or broken.
     """
     crops = _Crops(data, size=size, batch=batch, pool=pool, paste=paste)
-    yield from DataLoader(crops, batch_size=None, num_workers=1)
+    try:
+        yield from DataLoader(crops, batch_size=None, num_workers=1)
+    except DataError as error:
+        # What the other process raised comes with its traceback before the sentence.
+        raise DataError(str(error).rstrip().rsplit("DataError: ", 1)[-1]) from error
 
 
 @dataclass(frozen=True)
