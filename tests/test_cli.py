@@ -113,6 +113,10 @@ def test_without_arguments_the_help_is_shown() -> None:
         (["segmenter", "train", ".", "-o", "x", "--epochs", "4"], "write SIDE:EPOCHS, e.g. 224:8"),
         (["segmenter", "train", ".", "-o", "x", "--precision", "int8"], "float32 or bfloat16"),
         (
+            ["segmenter", "train", ".", "-o", "x", "--start", "scenes", "--imagenet", "y"],
+            "a training starts from one of them",
+        ),
+        (
             ["apply", "look.yaml", "--device", "nonsense"],
             "device nonsense: no such kind; ",
         ),

@@ -27,6 +27,7 @@ from layered_nst.segmentation.network import LITE, LITE0, build_network
 from layered_nst.segmentation.scoring import score_segmenter
 from layered_nst.segmentation.sheet import score_sheet
 from layered_nst.segmentation.training import Epoch, TrainingPlan, train_segmenter, validate
+from layered_nst.weights.catalogue import weights_path
 
 PLAN = TrainingPlan(phases=((32, 2), (64, 1)), batch=4, learning_rate=3e-3, decoder_channels=16)
 
@@ -225,6 +226,14 @@ def test_validation_agrees_with_asking_the_network_photo_by_photo(
     assert known == 2 * 62 * 64
 
 
+def test_photos_are_drawn_alike_without_balance(data: LabelledPhotos):
+    label = np.full((64, 64), 1, np.uint8)
+    for index in range(5):  # stripes are rare: in one photo alone
+        Image.fromarray(label).save(data.folder / "labels" / f"photo{index}.png")
+    assert training_pool(data).weights.tolist()[5] == pytest.approx(6**0.5)
+    assert training_pool(data, balance=False).weights.tolist() == [1.0] * 6
+
+
 def test_things_that_stand_free_become_donors(tmp_path: Path):
     data = write_photos(tmp_path / "data")
     label = np.full((64, 64), 255, np.uint8)
@@ -319,6 +328,50 @@ def test_a_photo_that_is_lost_in_training_is_one_sentence(data: LabelledPhotos):
 def test_scoring_against_data_of_other_classes_is_refused(data: LabelledPhotos):
     with pytest.raises(DataError, match="names stripes, noise, but the segmenter scenes knows"):
         score_segmenter(load_segmenter("scenes"), data)
+
+
+# going on
+
+
+def test_a_training_that_learns_nothing_ends_where_it_started(
+    data: LabelledPhotos, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    train_segmenter(data, first, plan=PLAN)
+    still = TrainingPlan(phases=((32, 1),), batch=3, learning_rate=0.0)
+    train_segmenter(data, second, plan=still, start=first)
+    before, after = read_tensors(first), read_tensors(second)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    described = read_description(second)
+    assert described is not None
+    assert (described.encoder, described.decoder_channels) == (PLAN.encoder, 16)
+
+
+def test_a_segmenter_goes_on_learning(data: LabelledPhotos, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    plan = TrainingPlan(
+        phases=((32, 8),), batch=3, learning_rate=5e-3, decoder_channels=16, ema=0.7, seed=1
+    )
+    train_segmenter(data, first, plan=plan)
+    losses: list[float] = []
+    onward = TrainingPlan(phases=((32, 4),), batch=3, learning_rate=1e-3, ema=0.7)
+    score = train_segmenter(
+        data, second, plan=onward, start=first, on_epoch=lambda epoch: losses.append(epoch.loss)
+    )
+    assert score.accuracy > 0.85
+    assert losses[-1] < losses[0]
+
+
+def test_what_cannot_be_gone_on_from_is_refused(data: LabelledPhotos, tmp_path: Path) -> None:
+    output = tmp_path / "own.safetensors"
+    with pytest.raises(ModelError, match=r"person, animal, .* are labelled as stripes, noise"):
+        train_segmenter(data, output, plan=PLAN, start=weights_path("scenes"))
+    with pytest.raises(ModelError, match=r"nowhere\.safetensors: no such weights file"):
+        train_segmenter(data, output, plan=PLAN, start=tmp_path / "nowhere.safetensors")
+    with pytest.raises(ModelError, match="not written by `layered-nst segmenter train`"):
+        train_segmenter(data, output, plan=PLAN, start=weights_path("hed-vgg16"))
+    assert not output.exists()
 
 
 # encoders

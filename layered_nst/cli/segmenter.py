@@ -23,6 +23,10 @@ def train(
     imagenet: Annotated[
         Path | None, typer.Option(help="ImageNet weights of the encoder to start from.")
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="Go on from this segmenter: `scenes`, or a .safetensors file."),
+    ] = None,
     lite: Annotated[
         int, typer.Option(min=0, max=2, help="EfficientNet-Lite encoder: larger, slower, better.")
     ] = 0,
@@ -40,6 +44,16 @@ def train(
     precision: Annotated[
         str, typer.Option(help="float32, or bfloat16: faster where the device multiplies it.")
     ] = "float32",
+    learning_rate: Annotated[
+        float, typer.Option(min=0, help="Of the head, at its highest; a fifth for the encoder.")
+    ] = 1e-3,
+    dice: Annotated[
+        float, typer.Option(min=0, help="Weight of the Dice loss beside the cross-entropy.")
+    ] = 0.5,
+    teacher_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Of soft labels, where there are labels too.")
+    ] = 0.5,
+    balance: Annotated[bool, typer.Option(help="Draw photos of rare classes more often.")] = True,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 0,
     device: DeviceOption = "auto",
 ) -> None:
@@ -54,6 +68,8 @@ def train(
     from layered_nst.segmentation.network import LITE
     from layered_nst.segmentation.training import Epoch, TrainingPlan, train_segmenter
 
+    if start is not None and imagenet is not None:
+        raise typer.BadParameter("--start and --imagenet: a training starts from one of them")
     if precision not in PRECISIONS:
         raise typer.BadParameter(f"--precision {precision}: {' or '.join(PRECISIONS)}")
     phases: dict[str, Any] = {"phases": _phases(epochs)} if epochs else {}
@@ -81,14 +97,27 @@ def train(
                 decoder_channels=width,
                 drop_path=drop_path,
                 precision=precision,
+                learning_rate=learning_rate,
+                dice=dice,
+                teacher_share=teacher_share,
+                balance=balance,
                 **phases,
             ),
             imagenet=imagenet,
+            start=_weights(start),
             device=choose_device(device),
             on_step=on_step,
             on_epoch=on_epoch,
         )
     print(f"{output}  mean IoU {score.mean_iou:.4f}  accuracy {score.accuracy:.4f}")
+
+
+def _weights(segmenter: str | None) -> Path | None:
+    from layered_nst.weights.catalogue import weights_path
+
+    if segmenter is None or segmenter.endswith(".safetensors"):
+        return None if segmenter is None else Path(segmenter)
+    return weights_path(segmenter)
 
 
 def _phases(texts: list[str]) -> tuple[tuple[int, int], ...]:

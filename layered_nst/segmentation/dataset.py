@@ -236,8 +236,11 @@ class TrainingPool:
     taught: bool
 
 
-def training_pool(data: LabelledPhotos) -> TrainingPool:
+def training_pool(data: LabelledPhotos, *, balance: bool = True) -> TrainingPool:
     """Look once at every training label map and soft label.
+
+    Args:
+        balance: weigh photos of rare classes more; otherwise all alike.
 
     Raises:
         DataError: a label map or soft label is broken, or another size than its photo.
@@ -255,7 +258,9 @@ def training_pool(data: LabelledPhotos) -> TrainingPool:
         counts = torch.bincount(label.flatten(), minlength=256)[: len(data.classes)]
         present.append(counts > 0.0025 * label.numel())
     things = torch.tensor([i for i in range(len(data.classes)) if i != backdrop])
-    return TrainingPool(_rarity(torch.stack(present).double()), tuple(donors), things, taught)
+    rarity = _rarity(torch.stack(present).double())
+    weights = rarity if balance else torch.ones_like(rarity)
+    return TrainingPool(weights, tuple(donors), things, taught)
 
 
 def _rarity(present: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,13 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from layered_nst.errors import DataError, ModelError, OutputError
-from layered_nst.segmentation.checkpoints import save_segmenter, write_beside
+from layered_nst.segmentation.checkpoints import (
+    fill,
+    read_description,
+    read_tensors,
+    save_segmenter,
+    write_beside,
+)
 from layered_nst.segmentation.dataset import (
     IGNORED,
     LabelledPhotos,
@@ -43,12 +49,13 @@ class TrainingPlan:
         phases: (crop side in px, epochs) in turn: cheap small crops first, large ones last.
         batch: crops a step; fewer if there are fewer photos.
         learning_rate: of the head, at its highest.
-        encoder_share: factor on it for a pretrained encoder.
+        encoder_share: factor on it for an encoder that has learned before.
         weight_decay: of AdamW.
         label_smoothing: of the cross-entropy, in [0, 1].
         dice: weight of the Dice loss beside the cross-entropy.
         teacher_share: of the aim where a photo has a label map and a soft label, in [0, 1]; where
             it has only one of them, that one is the aim.
+        balance: draw photos of rare classes more often; otherwise all alike.
         paste: share of crops onto which a thing of another photo is pasted.
         ema: decay a step of the average of weights that is validated and kept.
         encoder: one of ``network.LITE``.
@@ -68,6 +75,7 @@ class TrainingPlan:
     label_smoothing: float = 0.05
     dice: float = 0.5
     teacher_share: float = 0.5
+    balance: bool = True
     paste: float = 0.3
     ema: float = 0.995
     encoder: str = LITE0
@@ -106,6 +114,7 @@ class _State:
     network: nn.Module
     average: AveragedModel
     optimizer: torch.optim.Optimizer
+    frozen: bool
     epoch: int = 0
     best: float = -1.0
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -117,6 +126,7 @@ def train_segmenter(
     *,
     plan: TrainingPlan = TrainingPlan(),
     imagenet: Path | None = None,
+    start: Path | None = None,
     device: torch.device | str = "cpu",
     on_step: Callable[[int, int, float], None] = lambda *_: None,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
@@ -131,6 +141,9 @@ def train_segmenter(
         output: a ``.safetensors`` file; rewritten whenever the validation IoU rises.
         plan: hyper-parameters; a checkpoint made with another plan is refused.
         imagenet: file with the encoder's ImageNet weights to start from; without it, from scratch.
+        start: weights of a segmenter to go on from, in place of ``imagenet``; it decides encoder
+            and width of the decoder. Its normalizations stay as they are: their statistics are in
+            their weights.
         on_step: called with (step, steps of the epoch, loss) after each step.
         on_epoch: called after each validation.
 
@@ -140,13 +153,15 @@ def train_segmenter(
     Raises:
         DataError: photos or label maps are missing or broken, or there are fewer than two.
         ModelError: the checkpoint is of another plan or broken, ``imagenet`` is broken or of
-            another encoder, or the loss is no number any more.
+            another encoder, ``start`` tells other classes apart, or the loss is no number any more.
         OutputError: ``output`` cannot be written.
     """
     output = _checked_output(output)
-    pool = training_pool(data)
+    pool = training_pool(data, balance=plan.balance)
     torch.manual_seed(plan.seed)
-    state = _new_state(data, plan, imagenet, device)
+    if start is not None:
+        plan = _like(start, plan, data.classes)
+    state = _new_state(data, plan, imagenet, start, device)
     checkpoint = output.with_suffix(output.suffix + ".training")
     if checkpoint.exists():
         _restore(state, checkpoint, plan, classes=data.classes)
@@ -159,6 +174,19 @@ def train_segmenter(
     # Scored again as stored: float16, and perhaps by a run that was broken off.
     stored = load_segmenter(str(output), device=device)
     return validate(stored.network, data, data.val, device=device)
+
+
+def _like(start: Path, plan: TrainingPlan, classes: Sequence[str]) -> TrainingPlan:
+    """The plan with the architecture of the segmenter to go on from."""
+    described = read_description(start)
+    if described is None:
+        raise ModelError(f"{start}: not written by `layered-nst segmenter train`")
+    if described.classes != tuple(classes):
+        raise ModelError(
+            f"{start}: tells apart {', '.join(described.classes)}; "
+            f"the photos are labelled as {', '.join(classes)}"
+        )
+    return replace(plan, encoder=described.encoder, decoder_channels=described.decoder_channels)
 
 
 def _checked_output(output: Path) -> Path:
@@ -195,7 +223,11 @@ def _keep(
 
 
 def _new_state(
-    data: LabelledPhotos, plan: TrainingPlan, imagenet: Path | None, device: torch.device | str
+    data: LabelledPhotos,
+    plan: TrainingPlan,
+    imagenet: Path | None,
+    start: Path | None,
+    device: torch.device | str,
 ) -> _State:
     network = build_network(
         architecture="DeepLabV3Plus",
@@ -206,6 +238,8 @@ def _new_state(
     )
     if imagenet is not None:
         _start_from(imagenet, network.get_submodule("encoder"))
+    if start is not None:
+        fill(network, read_tensors(start), path=start, classes=len(data.classes))
     # Depthwise convolutions run 1.3 to 1.7 times faster on CPUs in channels-last order.
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     encoder = list(network.get_submodule("encoder").parameters())
@@ -213,7 +247,7 @@ def _new_state(
     head = [p for p in network.parameters() if id(p) not in known]
     optimizer = torch.optim.AdamW(
         [
-            {"params": encoder, "share": plan.encoder_share if imagenet else 1.0},
+            {"params": encoder, "share": plan.encoder_share if imagenet or start else 1.0},
             {"params": head, "share": 1.0},
         ],
         lr=plan.learning_rate,
@@ -221,7 +255,7 @@ def _new_state(
     )
     averaging = get_ema_multi_avg_fn(plan.ema)  # type: ignore[no-untyped-call]
     average = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
-    return _State(network, average, optimizer)
+    return _State(network, average, optimizer, frozen=start is not None)
 
 
 def _start_from(imagenet: Path, encoder: nn.Module) -> None:
@@ -245,6 +279,9 @@ def _train_epoch(
     on_step: Callable[[int, int, float], None],
 ) -> float:
     state.network.train()
+    for module in state.network.modules():
+        if state.frozen and isinstance(module, nn.BatchNorm2d):
+            module.eval()
     batch = min(plan.batch, len(data.train))
     if batch < 2:
         raise DataError(f"{data.folder / 'train.txt'}: one photo; batch normalization needs two")
