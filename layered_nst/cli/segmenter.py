@@ -115,9 +115,9 @@ def train(
 def _weights(segmenter: str | None) -> Path | None:
     from layered_nst.weights.catalogue import weights_path
 
-    if segmenter is None or segmenter.endswith(".safetensors"):
-        return None if segmenter is None else Path(segmenter)
-    return weights_path(segmenter)
+    if segmenter is None:
+        return None
+    return Path(segmenter) if segmenter.endswith(".safetensors") else weights_path(segmenter)
 
 
 def _phases(texts: list[str]) -> tuple[tuple[int, int], ...]:
