@@ -195,6 +195,7 @@ def test_a_student_learns_from_a_teacher_alone(data: LabelledPhotos, tmp_path: P
     assert score.accuracy > 0.85
 
 
+@pytest.mark.slow
 def test_a_student_learns_from_labels_and_from_photos_without(
     data: LabelledPhotos, tmp_path: Path
 ) -> None:

@@ -348,6 +348,7 @@ def test_a_training_that_learns_nothing_ends_where_it_started(
     assert (described.encoder, described.decoder_channels) == (PLAN.encoder, 16)
 
 
+@pytest.mark.slow
 def test_a_segmenter_goes_on_learning(data: LabelledPhotos, tmp_path: Path) -> None:
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     plan = TrainingPlan(
