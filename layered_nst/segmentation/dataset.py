@@ -106,9 +106,9 @@ def read_labelled_photos(folder: Path) -> LabelledPhotos:
             naming the file.
     """
     data = read_photos_to_teach(folder)
-    for name in data.train + data.val:
-        if name in data.val or not soft_path(data.folder, name).exists():
-            _only(data.folder / "labels", name, (".png",))
+    untaught = [name for name in data.train if not soft_path(data.folder, name).exists()]
+    for name in (*untaught, *data.val):
+        _only(data.folder / "labels", name, (".png",))
     return data
 
 

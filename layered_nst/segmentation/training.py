@@ -157,10 +157,10 @@ def train_segmenter(
         OutputError: ``output`` cannot be written.
     """
     output = _checked_output(output)
-    pool = training_pool(data, balance=plan.balance)
-    torch.manual_seed(plan.seed)
     if start is not None:
         plan = _like(start, plan, data.classes)
+    pool = training_pool(data, balance=plan.balance)
+    torch.manual_seed(plan.seed)
     state = _new_state(data, plan, imagenet, start, device)
     checkpoint = output.with_suffix(output.suffix + ".training")
     if checkpoint.exists():
