@@ -30,6 +30,7 @@ from layered_nst.segmentation.dataset import (
     training_batches,
     training_pool,
 )
+from layered_nst.segmentation.depthwise import FasterDepthwise
 from layered_nst.segmentation.network import (
     LITE0,
     LITE0_MEAN,
@@ -310,7 +311,7 @@ def _step(
 ) -> float:
     """One update of the network and of its running average; returns the loss before it."""
     lower = plan.precision == "bfloat16"
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=lower):
+    with FasterDepthwise(), torch.autocast(images.device.type, torch.bfloat16, enabled=lower):
         logits = state.network(normalized(images)).float()
     loss = _cross_entropy(logits, labels, soft, plan)
     if (labels != IGNORED).any():
