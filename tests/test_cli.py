@@ -133,6 +133,19 @@ def test_wrong_usage_ends_with_2_and_a_sentence(arguments: list[str], sentence: 
     assert files() == before
 
 
+@pytest.mark.parametrize(
+    ("start", "sentence"),
+    [
+        ("scene", "no segmenter is called 'scene' (did you mean scenes?)"),
+        ("hed-vgg16", "no segmenter is called 'hed-vgg16'"),
+    ],
+)
+def test_a_training_cannot_start_from_what_is_no_segmenter(start: str, sentence: str) -> None:
+    ran = run("segmenter", "train", ".", "-o", "x.safetensors", "--start", start)
+    assert ran.code != 0
+    assert ran.error.startswith(sentence)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_a_device_that_is_not_there_ends_with_2_and_names_one_that_is() -> None:
     ran = run("apply", "look.yaml", "--device", "cuda")

@@ -66,12 +66,14 @@ def train(
     from layered_nst.device import PRECISIONS, choose_device
     from layered_nst.segmentation.dataset import read_labelled_photos
     from layered_nst.segmentation.network import LITE
+    from layered_nst.segmentation.segmenter import segmenter_path
     from layered_nst.segmentation.training import Epoch, TrainingPlan, train_segmenter
 
     if start is not None and imagenet is not None:
         raise typer.BadParameter("--start and --imagenet: a training starts from one of them")
     if precision not in PRECISIONS:
         raise typer.BadParameter(f"--precision {precision}: {' or '.join(PRECISIONS)}")
+    weights = None if start is None else segmenter_path(start)
     phases: dict[str, Any] = {"phases": _phases(epochs)} if epochs else {}
     with printed_notes(), Progress(console=err) as bar:
         task = bar.add_task("epoch", total=None)
@@ -104,20 +106,12 @@ def train(
                 **phases,
             ),
             imagenet=imagenet,
-            start=_weights(start),
+            start=weights,
             device=choose_device(device),
             on_step=on_step,
             on_epoch=on_epoch,
         )
     print(f"{output}  mean IoU {score.mean_iou:.4f}  accuracy {score.accuracy:.4f}")
-
-
-def _weights(segmenter: str | None) -> Path | None:
-    from layered_nst.weights.catalogue import weights_path
-
-    if segmenter is None:
-        return None
-    return Path(segmenter) if segmenter.endswith(".safetensors") else weights_path(segmenter)
 
 
 def _phases(texts: list[str]) -> tuple[tuple[int, int], ...]:
