@@ -44,6 +44,7 @@ COMMANDS = [
     ["segmenter"],
     ["segmenter", "train"],
     ["segmenter", "teach"],
+    ["segmenter", "average"],
     ["segmenter", "score"],
     ["encoder"],
     ["encoder", "distill"],

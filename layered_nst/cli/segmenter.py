@@ -157,6 +157,26 @@ def teach_command(
     print(f"{data / 'soft'}  soft labels: {len(photos.train)}")
 
 
+@app.command("average")
+def average_command(
+    weights: Annotated[
+        list[str],
+        typer.Argument(metavar="WEIGHTS...", help="Segmenters: names or .safetensors files."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Weights (.safetensors).")],
+) -> None:
+    """Write the mean of several segmenters' weights, which is often better than each.
+
+    They must have gone on from the same segmenter: `segmenter train --start`, with other seeds,
+    rates or photos.
+    """
+    from layered_nst.segmentation.averaging import average_segmenters
+    from layered_nst.segmentation.segmenter import segmenter_path
+
+    average_segmenters([segmenter_path(name) for name in weights], output)
+    print(output)
+
+
 @app.command("score")
 def score_command(
     weights: Annotated[

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from layered_nst.errors import ModelError
+from layered_nst.errors import ModelError, OutputError
 
 # Files of version 1 have the statistics of normalizations beside their weights.
 FORMATS = ("layered-nst segmenter 1", "layered-nst segmenter 2")
@@ -56,11 +56,7 @@ def save_segmenter(
 
     The file is written beside ``path`` and renamed, so a reader never sees half of it.
     """
-    tensors = {
-        name: _stored(value)
-        for name, value in {**network.state_dict(), **_folded(network)}.items()
-        if not name.endswith(("num_batches_tracked", *STATISTICS))
-    }
+    tensors = {name: _stored(value) for name, value in folded(network).items()}
     metadata = {
         "format": FORMAT,
         "architecture": architecture,
@@ -76,6 +72,19 @@ def save_segmenter(
     path.chmod(0o644)
 
 
+def checked_output(output: Path) -> Path:
+    """Find out before hours of work that their result could not be written.
+
+    Raises:
+        OutputError: no ``.safetensors`` file, or in no folder.
+    """
+    if output.suffix != ".safetensors":
+        raise OutputError(f"{output}: weights are written as .safetensors")
+    if not output.parent.is_dir():
+        raise OutputError(f"{output}: no such folder: {output.parent}")
+    return output
+
+
 def write_beside(path: Path, write: Callable[[Path], None]) -> None:
     """Let ``write`` make a file beside ``path``, put it on disk, then rename it to ``path``."""
     part = path.with_suffix(path.suffix + ".part")
@@ -85,14 +94,22 @@ def write_beside(path: Path, write: Callable[[Path], None]) -> None:
     part.replace(path)
 
 
-def _folded(network: nn.Module) -> dict[str, Tensor]:
-    """Weights and biases with which normalizations of mean 0 and variance 1 do what theirs do."""
-    folded = {}
+def folded(network: nn.Module) -> dict[str, Tensor]:
+    """All tensors of a network without the statistics of its batch normalizations.
+
+    Their weights and biases are those with which normalizations of mean 0 and variance 1 do what
+    theirs do.
+    """
+    tensors = {
+        name: value
+        for name, value in network.state_dict().items()
+        if not name.endswith(("num_batches_tracked", *STATISTICS))
+    }
     for name, module in _normalizations(network):
         scale = module.weight * (module.running_var + module.eps).rsqrt()
-        folded[f"{name}.weight"] = scale.detach()
-        folded[f"{name}.bias"] = (module.bias - module.running_mean * scale).detach()
-    return folded
+        tensors[f"{name}.weight"] = scale.detach()
+        tensors[f"{name}.bias"] = (module.bias - module.running_mean * scale).detach()
+    return tensors
 
 
 def _neutral(network: nn.Module) -> dict[str, Tensor]:
@@ -142,6 +159,18 @@ def read_description(path: Path) -> Description | None:
         )
     except (KeyError, ValueError, TypeError) as error:
         raise ModelError(f"{path}: its description is damaged: {error!r}") from error
+
+
+def read_described(path: Path) -> Description:
+    """What a file of this project says about itself.
+
+    Raises:
+        ModelError: as ``read_description``, or the file is of others.
+    """
+    described = read_description(path)
+    if described is None:
+        raise ModelError(f"{path}: not written by `layered-nst segmenter train`")
+    return described
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from layered_nst.errors import DataError, ModelError, OutputError
+from layered_nst.errors import DataError, ModelError
 from layered_nst.segmentation.checkpoints import (
+    checked_output,
     fill,
-    read_description,
+    read_described,
     read_tensors,
     save_segmenter,
     write_beside,
@@ -157,7 +158,7 @@ def train_segmenter(
             another encoder, ``start`` tells other classes apart, or the loss is no number any more.
         OutputError: ``output`` cannot be written.
     """
-    output = _checked_output(output)
+    output = checked_output(output)
     if start is not None:
         plan = _like(start, plan, data.classes)
     pool = training_pool(data, balance=plan.balance)
@@ -179,24 +180,13 @@ def train_segmenter(
 
 def _like(start: Path, plan: TrainingPlan, classes: Sequence[str]) -> TrainingPlan:
     """The plan with the architecture of the segmenter to go on from."""
-    described = read_description(start)
-    if described is None:
-        raise ModelError(f"{start}: not written by `layered-nst segmenter train`")
+    described = read_described(start)
     if described.classes != tuple(classes):
         raise ModelError(
             f"{start}: tells apart {', '.join(described.classes)}; "
             f"the photos are labelled as {', '.join(classes)}"
         )
     return replace(plan, encoder=described.encoder, decoder_channels=described.decoder_channels)
-
-
-def _checked_output(output: Path) -> Path:
-    """Find out before hours of training that their result could not be written."""
-    if output.suffix != ".safetensors":
-        raise OutputError(f"{output}: weights are written as .safetensors")
-    if not output.parent.is_dir():
-        raise OutputError(f"{output}: no such folder: {output.parent}")
-    return output
 
 
 def _keep(
