@@ -77,6 +77,7 @@ def test_a_short_training_learns_to_tell_two_classes_apart(data: LabelledPhotos,
     assert sheet.height > 2 * 64
 
 
+@pytest.mark.slow
 def test_a_training_in_bfloat16_with_stochastic_depth_learns_too(
     data: LabelledPhotos, tmp_path: Path
 ) -> None:
