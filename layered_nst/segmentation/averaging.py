@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from layered_nst.errors import ModelError
 from layered_nst.segmentation.checkpoints import (
@@ -15,10 +14,9 @@ from layered_nst.segmentation.checkpoints import (
     fill,
     folded,
     read_described,
-    read_tensors,
     save_segmenter,
 )
-from layered_nst.segmentation.network import build_network
+from layered_nst.segmentation.segmenter import load_segmenter
 
 
 def average_segmenters(paths: Sequence[Path], output: Path) -> None:
@@ -41,23 +39,17 @@ def average_segmenters(paths: Sequence[Path], output: Path) -> None:
     checked_output(output)
     if len(paths) < 2:
         raise ModelError(f"{len(paths)} segmenter; a mean needs at least two")
-    first = read_described(paths[0])
-    total: dict[str, Tensor] = {}
-    for path in paths:
-        described = read_described(path)
-        _must_be_alike(described, path, first, paths[0])
-        for name, value in _tensors(described, path).items():
-            total[name] = total[name] + value if name in total else value
-    network = build_network(
-        architecture=first.architecture,
-        encoder=first.encoder,
-        classes=len(first.classes),
-        decoder_channels=first.decoder_channels,
-    )
-    mean = {name: value / len(paths) for name, value in total.items()}
-    fill(network, mean, path=output, classes=len(first.classes))
+    described = [read_described(path) for path in paths]
+    first = described[0]
+    for path, found in zip(paths, described, strict=True):
+        _must_be_alike(found, path, first, paths[0])
+    networks = [load_segmenter(str(path)).network for path in paths]
+    # A mean of variances is no variance of anything, so the statistics are folded away before.
+    tensors = [folded(network) for network in networks]
+    mean = {name: torch.stack([each[name] for each in tensors]).mean(0) for name in tensors[0]}
+    fill(networks[0], mean, path=output, classes=len(first.classes))
     save_segmenter(
-        network,
+        networks[0],
         output,
         architecture=first.architecture,
         encoder=first.encoder,
@@ -65,7 +57,12 @@ def average_segmenters(paths: Sequence[Path], output: Path) -> None:
         classes=first.classes,
         mean=first.mean,
         std=first.std,
-        notes={"mean_of": [{"file": p.name, **read_described(p).notes} for p in paths]},
+        notes={
+            "mean_of": [
+                {"file": path.name, **found.notes}
+                for path, found in zip(paths, described, strict=True)
+            ]
+        },
     )
 
 
@@ -78,16 +75,3 @@ def _must_be_alike(described: Description, path: Path, first: Description, like:
 
 def _said(value: object) -> str:
     return ", ".join(value) if isinstance(value, tuple) else str(value)
-
-
-@torch.no_grad()
-def _tensors(described: Description, path: Path) -> dict[str, Tensor]:
-    """Float32 weights without the statistics of normalizations, which means would not honour."""
-    network = build_network(
-        architecture=described.architecture,
-        encoder=described.encoder,
-        classes=len(described.classes),
-        decoder_channels=described.decoder_channels,
-    )
-    fill(network, read_tensors(path), path=path, classes=len(described.classes))
-    return folded(network)
