@@ -28,6 +28,7 @@ from layered_nst.features.scoring import student_errors
 from layered_nst.features.students import Student, new_student, save_student, student_widths
 from layered_nst.features.training_pictures import pictures_digest, split, training_crops
 from layered_nst.picture import replacing
+from layered_nst.weights.output import check_weights_output
 
 SAMPLE = 64
 """Crops from which channels are chosen and linear maps are solved."""
@@ -111,10 +112,7 @@ def check_output(output: Path) -> None:
     Raises:
         OutputError: another suffix, no such folder, or a file of another kind in its place.
     """
-    if output.suffix != ".safetensors":
-        raise OutputError(f"{output}: weights are written as .safetensors")
-    if not output.parent.is_dir():
-        raise OutputError(f"{output}: no such folder: {output.parent}")
+    check_weights_output(output)
     if output.exists() and not is_distilled(output):
         raise OutputError(f"{output}: is there and was not distilled; name another file with -o")
 

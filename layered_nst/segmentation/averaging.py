@@ -10,13 +10,13 @@ import torch
 from layered_nst.errors import ModelError
 from layered_nst.segmentation.checkpoints import (
     Description,
-    checked_output,
     fill,
     folded,
     read_described,
     save_segmenter,
 )
 from layered_nst.segmentation.segmenter import load_segmenter
+from layered_nst.weights.output import check_weights_output
 
 
 def average_segmenters(paths: Sequence[Path], output: Path) -> None:
@@ -36,7 +36,7 @@ def average_segmenters(paths: Sequence[Path], output: Path) -> None:
             normalization than the first.
         OutputError: ``output`` cannot be written.
     """
-    checked_output(output)
+    check_weights_output(output)
     if len(paths) < 2:
         raise ModelError(f"{len(paths)} segmenter; a mean needs at least two")
     described = [read_described(path) for path in paths]

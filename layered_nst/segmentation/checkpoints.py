@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from layered_nst.errors import ModelError, OutputError
+from layered_nst.errors import ModelError
 
 # Files of version 1 have the statistics of normalizations beside their weights.
 FORMATS = ("layered-nst segmenter 1", "layered-nst segmenter 2")
@@ -70,19 +70,6 @@ def save_segmenter(
     write_beside(path, lambda part: save_file(tensors, part, metadata=metadata))
     # safetensors makes its files readable by their owner alone.
     path.chmod(0o644)
-
-
-def checked_output(output: Path) -> Path:
-    """Find out before hours of work that their result could not be written.
-
-    Raises:
-        OutputError: no ``.safetensors`` file, or in no folder.
-    """
-    if output.suffix != ".safetensors":
-        raise OutputError(f"{output}: weights are written as .safetensors")
-    if not output.parent.is_dir():
-        raise OutputError(f"{output}: no such folder: {output.parent}")
-    return output
 
 
 def write_beside(path: Path, write: Callable[[Path], None]) -> None:

@@ -17,7 +17,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from layered_nst.errors import DataError, ModelError
 from layered_nst.segmentation.checkpoints import (
-    checked_output,
     fill,
     read_described,
     read_tensors,
@@ -41,6 +40,7 @@ from layered_nst.segmentation.network import (
 )
 from layered_nst.segmentation.scoring import Score, confusion
 from layered_nst.segmentation.segmenter import SCENES_PIXELS, NetworkSegmenter, load_segmenter
+from layered_nst.weights.output import check_weights_output
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def train_segmenter(
             another encoder, ``start`` tells other classes apart, or the loss is no number any more.
         OutputError: ``output`` cannot be written.
     """
-    output = checked_output(output)
+    check_weights_output(output)
     if start is not None:
         plan = _like(start, plan, data.classes)
     pool = training_pool(data, balance=plan.balance)
