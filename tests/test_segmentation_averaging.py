@@ -11,7 +11,7 @@ from torch import nn
 from layered_nst.errors import ModelError, OutputError
 from layered_nst.segmentation import load_segmenter
 from layered_nst.segmentation.averaging import average_segmenters
-from layered_nst.segmentation.checkpoints import read_description, save_segmenter
+from layered_nst.segmentation.checkpoints import Description, read_description, save_segmenter
 from layered_nst.segmentation.network import LITE0, build_network
 from layered_nst.weights.catalogue import weights_path
 
@@ -31,13 +31,7 @@ def write(path: Path, *, seed: int, width: int = 16, classes: tuple[str, ...] = 
     save_segmenter(
         network,
         path,
-        architecture="DeepLabV3Plus",
-        encoder=LITE0,
-        decoder_channels=width,
-        classes=classes,
-        mean=0.5,
-        std=0.25,
-        notes={"epoch": seed},
+        Description("DeepLabV3Plus", LITE0, width, classes, 0.5, 0.25, {"epoch": seed}),
     )
     return path
 

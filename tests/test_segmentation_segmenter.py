@@ -14,7 +14,12 @@ from torch import Tensor, nn
 
 from layered_nst.errors import ModelError
 from layered_nst.segmentation import NetworkSegmenter, Segmentation, load_segmenter, segment
-from layered_nst.segmentation.checkpoints import read_description, read_tensors, save_segmenter
+from layered_nst.segmentation.checkpoints import (
+    Description,
+    read_description,
+    read_tensors,
+    save_segmenter,
+)
 from layered_nst.segmentation.labels import SCENES, VOC
 from layered_nst.segmentation.network import (
     IMAGENET_MEAN,
@@ -247,17 +252,8 @@ def test_a_model_of_torchvision_that_is_not_there_is_not_downloaded(
 
 
 def describe(network: nn.Module, path: Path) -> None:
-    save_segmenter(
-        network,
-        path,
-        architecture="DeepLabV3Plus",
-        encoder="resnet18",
-        decoder_channels=16,
-        classes=NAMES,
-        mean=0.5,
-        std=0.25,
-        notes={"epoch": 3},
-    )
+    described = Description("DeepLabV3Plus", "resnet18", 16, NAMES, 0.5, 0.25, {"epoch": 3})
+    save_segmenter(network, path, described)
 
 
 def test_our_own_files_describe_themselves(tmp_path: Path, tiny: nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -48,22 +49,10 @@ def average_segmenters(paths: Sequence[Path], output: Path) -> None:
     tensors = [folded(network) for network in networks]
     mean = {name: torch.stack([each[name] for each in tensors]).mean(0) for name in tensors[0]}
     fill(networks[0], mean, path=output, classes=len(first.classes))
-    save_segmenter(
-        networks[0],
-        output,
-        architecture=first.architecture,
-        encoder=first.encoder,
-        decoder_channels=first.decoder_channels,
-        classes=first.classes,
-        mean=first.mean,
-        std=first.std,
-        notes={
-            "mean_of": [
-                {"file": path.name, **found.notes}
-                for path, found in zip(paths, described, strict=True)
-            ]
-        },
-    )
+    members = [
+        {"file": path.name, **found.notes} for path, found in zip(paths, described, strict=True)
+    ]
+    save_segmenter(networks[0], output, replace(first, notes={"mean_of": members}))
 
 
 def _must_be_alike(described: Description, path: Path, first: Description, like: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import pickle
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,14 @@ STATISTICS = ("running_mean", "running_var")
 
 @dataclass(frozen=True)
 class Description:
-    """What a segmenter file of this project says about itself."""
+    """What a segmenter file of this project says about itself.
+
+    Attributes:
+        architecture, encoder, decoder_channels: as ``build_network`` takes them.
+        classes: names, in the order of the network's outputs.
+        mean, std: of the input, subtracted from and dividing RGB in [0, 1].
+        notes: how it was trained, anything JSON can say.
+    """
 
     architecture: str
     encoder: str
@@ -37,19 +44,8 @@ class Description:
     notes: Mapping[str, Any]
 
 
-def save_segmenter(
-    network: nn.Module,
-    path: Path,
-    *,
-    architecture: str,
-    encoder: str,
-    decoder_channels: int,
-    classes: Sequence[str],
-    mean: float,
-    std: float,
-    notes: Mapping[str, Any],
-) -> None:
-    """Write float16 weights with the class names and input normalization in the metadata.
+def save_segmenter(network: nn.Module, path: Path, described: Description) -> None:
+    """Write float16 weights, and in the metadata what ``described`` says of them.
 
     What batch normalization has learned of its input's statistics is stored in its weights and
     biases, which makes the file smaller and changes no result.
@@ -59,13 +55,13 @@ def save_segmenter(
     tensors = {name: _stored(value) for name, value in folded(network).items()}
     metadata = {
         "format": FORMAT,
-        "architecture": architecture,
-        "encoder": encoder,
-        "decoder_channels": str(decoder_channels),
-        "classes": json.dumps(list(classes)),
-        "mean": str(mean),
-        "std": str(std),
-        "notes": json.dumps(dict(notes)),
+        "architecture": described.architecture,
+        "encoder": described.encoder,
+        "decoder_channels": str(described.decoder_channels),
+        "classes": json.dumps(list(described.classes)),
+        "mean": str(described.mean),
+        "std": str(described.std),
+        "notes": json.dumps(dict(described.notes)),
     }
     write_beside(path, lambda part: save_file(tensors, part, metadata=metadata))
     # safetensors makes its files readable by their owner alone.

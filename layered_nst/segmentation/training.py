@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from layered_nst.errors import DataError, ModelError
 from layered_nst.segmentation.checkpoints import (
+    Description,
     fill,
     read_described,
     read_tensors,
@@ -399,18 +400,20 @@ def _export(
     save_segmenter(
         network,
         output,
-        architecture="DeepLabV3Plus",
-        encoder=plan.encoder,
-        decoder_channels=plan.decoder_channels,
-        classes=data.classes,
-        mean=LITE0_MEAN,
-        std=LITE0_STD,
-        notes={
-            "epoch": epoch,
-            "val_mean_iou": round(score.mean_iou, 4),
-            "val_accuracy": round(score.accuracy, 4),
-            "plan": asdict(plan),
-        },
+        Description(
+            architecture="DeepLabV3Plus",
+            encoder=plan.encoder,
+            decoder_channels=plan.decoder_channels,
+            classes=data.classes,
+            mean=LITE0_MEAN,
+            std=LITE0_STD,
+            notes={
+                "epoch": epoch,
+                "val_mean_iou": round(score.mean_iou, 4),
+                "val_accuracy": round(score.accuracy, 4),
+                "plan": asdict(plan),
+            },
+        ),
     )
 
 
