@@ -18,6 +18,7 @@ from layered_nst.segmentation import load_segmenter
 from layered_nst.segmentation.checkpoints import read_description, read_tensors
 from layered_nst.segmentation.dataset import (
     LabelledPhotos,
+    mix_rectangles,
     paste_cutout,
     read_labelled_photos,
     training_batches,
@@ -260,6 +261,45 @@ def test_a_cut_out_is_pasted_with_its_labels_and_nothing_else():
     assert label.max() == 0
 
 
+def test_crops_overlaid_by_one_another_keep_photo_and_labels_together():
+    torch.manual_seed(0)
+    rows = torch.arange(40.0).view(40, 1).expand(40, 30)
+    crops = torch.stack([torch.stack([torch.full((40, 30), n), rows, rows + n]) for n in range(64)])
+    mixed = mix_rectangles(crops, 1.0)
+    for index, crop in enumerate(mixed):
+        before = (index - 1) % 64
+        other = crop[0] == before
+        assert (crop[0][~other] == index).all()
+        assert torch.equal(crop[1], rows)  # at the same place
+        assert torch.equal(crop[2], rows + crop[0])  # all channels at once
+        tall, wide = other.any(1).sum(), other.any(0).sum()
+        assert other.sum() == tall * wide  # one rectangle
+        assert 0.08 <= tall * wide / (40 * 30) <= 0.52
+    assert crops[:, 0].eq(torch.arange(64.0).view(64, 1, 1)).all()  # the given ones are untouched
+
+
+def test_as_many_crops_are_overlaid_as_asked_for():
+    torch.manual_seed(0)
+    crops = torch.arange(400.0).view(400, 1, 1, 1).expand(400, 1, 8, 8)
+    assert torch.equal(mix_rectangles(crops, 0.0), crops)
+    touched = (mix_rectangles(crops, 0.3) != crops).flatten(1).any(1).float().mean().item()
+    assert touched == pytest.approx(0.3, abs=0.08)
+
+
+def test_a_training_overlays_crops_of_different_photos(data: LabelledPhotos):
+    """Labels of the drawn photos change along a row once, at the edge; a rectangle adds changes."""
+    pool = training_pool(data)
+
+    def edges(mix: float) -> int:
+        torch.manual_seed(0)
+        batches = training_batches(data, size=48, batch=3, pool=pool, paste=0.0, mix=mix)
+        row = torch.cat([labels[:, 24] for _, labels, _ in batches])
+        return int((row[:, 1:] != row[:, :-1]).sum(1).amax())
+
+    assert edges(0.0) == 1
+    assert edges(1.0) > 1
+
+
 def spoil(data: LabelledPhotos, what: str) -> None:
     folder = data.folder
     match what:
@@ -323,7 +363,7 @@ def test_a_photo_that_is_lost_in_training_is_one_sentence(data: LabelledPhotos):
     for path in (data.folder / "images").iterdir():
         path.write_bytes(b"lost")
     with pytest.raises(DataError, match=r"^[^\n]*photo\d\.png: not a picture, or a broken one$"):
-        list(training_batches(data, size=32, batch=2, pool=pool, paste=0.0))
+        list(training_batches(data, size=32, batch=2, pool=pool, paste=0.0, mix=0.0))
 
 
 def test_scoring_against_data_of_other_classes_is_refused(data: LabelledPhotos):

@@ -41,6 +41,10 @@ def train(
     drop_path: Annotated[
         float, typer.Option(min=0, max=0.9, help="Stochastic depth, against learning by heart.")
     ] = 0.0,
+    mix: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of crops overlaid in part by another (CutMix)."),
+    ] = 0.0,
     precision: Annotated[
         str, typer.Option(help="float32, or bfloat16: faster where the device multiplies it.")
     ] = "float32",
@@ -98,6 +102,7 @@ def train(
                 encoder=LITE[lite],
                 decoder_channels=width,
                 drop_path=drop_path,
+                mix=mix,
                 precision=precision,
                 learning_rate=learning_rate,
                 dice=dice,

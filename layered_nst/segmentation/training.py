@@ -60,6 +60,7 @@ class TrainingPlan:
             it has only one of them, that one is the aim.
         balance: draw photos of rare classes more often; otherwise all alike.
         paste: share of crops onto which a thing of another photo is pasted.
+        mix: share of crops with a rectangle of another crop laid over them (CutMix).
         ema: decay a step of the average of weights that is validated and kept.
         encoder: one of ``network.LITE``.
         decoder_channels: width of the decoder.
@@ -80,6 +81,7 @@ class TrainingPlan:
     teacher_share: float = 0.5
     balance: bool = True
     paste: float = 0.3
+    mix: float = 0.0
     ema: float = 0.995
     encoder: str = LITE0
     decoder_channels: int = 128
@@ -280,7 +282,7 @@ def _train_epoch(
     steps = len(data.train) // batch
     losses = []
     batches = training_batches(
-        data, size=plan.crop(epoch), batch=batch, pool=pool, paste=plan.paste
+        data, size=plan.crop(epoch), batch=batch, pool=pool, paste=plan.paste, mix=plan.mix
     )
     for step, (images, labels, soft) in enumerate(batches):
         _set_learning_rate(state.optimizer, plan, (epoch + step / steps) / plan.epochs)
