@@ -71,7 +71,7 @@ def main() -> NoReturn:
     stop = Stop()
     reuse_memory()
     # At its usual pace the search for cycles would walk the half million objects of torch again and
-    # again while they are imported, for a second of every command that needs it.
+    # again while they are imported, for half a second of every command that needs it.
     gc.set_threshold(100_000, 50, 50)
     debug = "--debug" in sys.argv
     if debug:
