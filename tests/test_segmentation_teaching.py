@@ -187,6 +187,7 @@ def test_what_is_pasted_is_certain(tmp_path: Path) -> None:
     assert certain > 100
 
 
+@pytest.mark.slow
 def test_a_student_learns_from_a_teacher_alone(data: LabelledPhotos, tmp_path: Path) -> None:
     ask(data, Brightness(0.95))
     score = train_segmenter(

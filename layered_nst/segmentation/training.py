@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -303,8 +304,10 @@ def _step(
     state: _State, plan: TrainingPlan, images: Tensor, labels: Tensor, soft: Tensor | None
 ) -> float:
     """One update of the network and of its running average; returns the loss before it."""
-    lower = plan.precision == "bfloat16"
-    with FasterDepthwise(), torch.autocast(images.device.type, torch.bfloat16, enabled=lower):
+    with ExitStack() as stack:
+        if plan.precision == "bfloat16":
+            stack.enter_context(FasterDepthwise())
+            stack.enter_context(torch.autocast(images.device.type, torch.bfloat16))
         logits = state.network(normalized(images)).float()
     loss = _cross_entropy(logits, labels, soft, plan)
     if (labels != IGNORED).any():
