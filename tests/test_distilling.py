@@ -38,6 +38,7 @@ from layered_nst.features.students import (
     pivots,
     polar,
     save_student,
+    student_of,
     student_widths,
 )
 from layered_nst.features.training_pictures import (
@@ -263,6 +264,18 @@ def test_stored_contour_heads_read_what_the_teacher_s_read_of_the_mapped_feature
     assert torch.equal(encoder.head("fuse")[0], teacher.head("fuse")[0].half().float())
 
 
+def test_a_stored_encoder_is_the_student_again_but_for_rounding(
+    small: Encoder, pictures: list[Tensor], crops: Tensor, tmp_path: Path
+) -> None:
+    student = new_student(small, crops, width=0.5, first=2.0)
+    save_student(student, small, tmp_path / "a.safetensors", notes={})
+    again = student_of(load_encoder(tmp_path / "a.safetensors"), small, crops)
+    before, after = (student_errors(one, small, pictures) for one in (student, again))
+    for layer, error in before.items():
+        assert again.kernels(layer)[0].shape == student.kernels(layer)[0].shape
+        assert after[layer] == pytest.approx(error, rel=0.01, abs=1e-5)
+
+
 def test_a_student_of_a_teacher_without_contours_has_none(crops: Tensor, tmp_path: Path) -> None:
     blind = narrow_encoder(widths=(8, 8, 8, 8, 8), dtype=torch.float32, heads=False)
     save_student(
@@ -300,6 +313,40 @@ def test_a_training_lowers_the_error_and_says_so_in_the_file(
     assert file.notes["step"] == 100
     assert file.notes["unexplained"] == {k: round(v, 4) for k, v in found.items()}
     assert file.notes["plan"]["width"] == 0.5
+
+
+def test_a_training_goes_on_from_an_encoder_as_wide_as_that_is(
+    small: Encoder, pictures: list[Tensor], tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    plan = DistillPlan(width=0.75, steps=30, batch=2, crop=32, learning_rate=5e-3)
+    before = distill(small, pictures, first, plan=plan)
+    start = load_encoder(first)
+    longer = DistillPlan(steps=60, batch=2, crop=32, learning_rate=5e-3)
+    after = distill(small, pictures, second, plan=longer, start=start)
+    assert sum(after.values()) < sum(before.values())
+    ended = load_encoder(second)
+    assert [ended.width(layer) for layer in ended.layers] == [
+        start.width(layer) for layer in start.layers
+    ]
+    notes = read_encoder_file(second).notes
+    assert notes["start"] == {"encoder": "first", "fingerprint": start.fingerprint}
+    assert "width" not in notes["plan"]
+    # From the checkpoint, which says the same of where it began.
+    second.unlink()
+    assert distill(small, pictures, second, plan=longer, start=start) == after
+    for other in (None, ended):
+        with pytest.raises(ModelError, match="training: made with another start;"):
+            distill(small, pictures, second, plan=longer, start=other)
+
+
+def test_a_start_that_is_not_of_the_teacher_s_kind_is_refused(
+    small: Encoder, pictures: list[Tensor], tmp_path: Path
+) -> None:
+    wider = narrow_encoder(widths=(16, 16, 16, 24, 32), dtype=torch.float32)
+    with pytest.raises(ModelError, match="has 32 channels at conv5_1, more than the 24 of its"):
+        distill(small, pictures, tmp_path / "a.safetensors", plan=PLAN, start=wider)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_real_teacher_is_learned_from_in_either_precision(
@@ -416,7 +463,9 @@ def test_a_checkpoint_of_before_it_knew_its_pictures_is_gone_on_from(
     wanted = distill(small, pictures, output, plan=PLAN)
     checkpoint = checkpoint_path(output)
     saved = torch.load(checkpoint, weights_only=True)
-    torch.save({k: v for k, v in saved.items() if k not in ("pictures", "teacher")}, checkpoint)
+    torch.save(
+        {k: v for k, v in saved.items() if k not in ("pictures", "teacher", "start")}, checkpoint
+    )
     assert distill(small, pictures, output, plan=PLAN) == wanted
 
 
@@ -734,6 +783,13 @@ def test_distilling_says_how_far_it_is_and_its_file_is_an_encoder(folder: Path) 
     stored = Path("light.safetensors").read_bytes()
     assert run("encoder", "distill", ".", "-o", "light.safetensors", *TINY).out == ran.out
     assert Path("light.safetensors").read_bytes() == stored
+    ran = run("encoder", "distill", ".", "-o", "b.safetensors", *TINY, "--start", "light")
+    assert ran.code == 0, ran.err
+    # Of deep layers two steps of a fresh student explain less than those of the bundled one.
+    deep = dict(re.findall(r"(conv[34]_\d) ([\d.]+)%", ran.out))
+    assert deep.keys() == {"conv3_1", "conv4_1", "conv4_2"}
+    for layer, share in deep.items():
+        assert float(share) < 100 * notes["unexplained"][layer], layer
     shutil.copy("dots.png", "more.png")
     ran = run("encoder", "distill", ".", "-o", "light.safetensors", *TINY)
     assert ran.code == 1
@@ -753,6 +809,9 @@ def test_distilling_says_how_far_it_is_and_its_file_is_an_encoder(folder: Path) 
         ([".", "-o", "light.pth"], 3, "light.pth: no known format; use .safetensors"),
         ([".", "-o", "no/light.safetensors"], 3, "no/light.safetensors: no such folder"),
         ([".", "-o", "mine.safetensors"], 3, "mine.safetensors: is there and was not distilled"),
+        ([".", "--start", "light", "--width", "0.5"], 2, "--width: the encoder of --start has"),
+        ([".", "--start", "dark"], 1, "encoder 'dark': no such encoder"),
+        ([".", "--start", "gone.safetensors"], 1, "gone.safetensors: no such file of an encoder"),
         (["nowhere"], 1, "no such picture: nowhere"),
         (["empty"], 1, "empty: no pictures in it"),
         (["broken.png"], 1, "none of the 1 pictures can be used; broken.png is the first"),

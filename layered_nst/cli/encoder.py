@@ -53,8 +53,16 @@ def distill(
     output: Annotated[Path, typer.Option("--output", "-o", help="Encoder (.safetensors).")],
     teacher: Annotated[Teacher, typer.Option(help="Encoder to learn from.")] = Teacher.HED_VGG16,
     width: Annotated[
-        float, typer.Option(help="Channels as a share of the teacher's, above 0 to 1.")
-    ] = 0.25,
+        float | None,
+        typer.Option(help="Channels as a share of the teacher's, above 0 to 1; 0.25 if not given."),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WEIGHTS",
+            help="Light encoder to train on, as wide as it is: light, or what this wrote.",
+        ),
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the training.")] = 6000,
     batch: Annotated[int, typer.Option(min=1, help="Crops in a step.")] = 8,
     crop: Annotated[int, typer.Option(help="Side of a crop in px, 32 to 1024.")] = 144,
@@ -77,8 +85,10 @@ def distill(
     Recipes name the result as `encoder: OUTPUT`. A run that was stopped goes on from its last
     checkpoint, OUTPUT.training, when the same command is given again.
     """
+    if start is not None and width is not None:
+        raise typer.BadParameter("--width: the encoder of --start has widths of its own; name one")
     plan = _plan(
-        width=width,
+        **({} if width is None else {"width": width}),
         steps=steps,
         batch=batch,
         crop=crop,
@@ -99,6 +109,7 @@ def distill(
         with printed_notes(), _bar() as bar, memory_errors(_too_much):
             paths = find_pictures(photos)
             wide = load_encoder(teacher.value, weights_dir=weights, device=chosen)
+            first = None if start is None else load_encoder(start, weights_dir=weights)
             pictures = _read(paths, bar, max_pixels)
             shown = Training(bar, len(pictures), plan.steps)
             scores = distilling.distill(
@@ -106,6 +117,7 @@ def distill(
                 pictures,
                 output,
                 plan=plan,
+                start=first,
                 every=every,
                 device=chosen,
                 on_step=shown.step,

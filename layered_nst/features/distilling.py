@@ -24,8 +24,14 @@ from layered_nst.errors import ModelError, OutputError
 from layered_nst.features.encoder import Encoder
 from layered_nst.features.encoder_files import is_distilled
 from layered_nst.features.matching import DEFAULT_PLAN, DistillPlan, distillation_loss
-from layered_nst.features.scoring import student_errors
-from layered_nst.features.students import Student, new_student, save_student, student_widths
+from layered_nst.features.scoring import check_pair, student_errors
+from layered_nst.features.students import (
+    Student,
+    new_student,
+    save_student,
+    student_of,
+    student_widths,
+)
 from layered_nst.features.training_pictures import pictures_digest, split, training_crops
 from layered_nst.picture import replacing
 from layered_nst.weights.output import check_weights_output
@@ -51,6 +57,7 @@ def distill(
     output: Path,
     *,
     plan: DistillPlan = DEFAULT_PLAN,
+    start: Encoder | None = None,
     every: int = 250,
     device: torch.device | str = "cpu",
     on_step: Callable[[int, int, float], None] = lambda *_: None,
@@ -65,6 +72,8 @@ def distill(
         teacher: a wide encoder, on ``device``.
         pictures: uint8 pictures (3, H, W) of any size from 16 px; every 24th is held out.
         output: a ``.safetensors`` file; written with every checkpoint.
+        start: an encoder that was distilled before, to train on; it is as wide as the student
+            will be, whatever the plan says.
         every: steps from checkpoint to checkpoint; a run that is broken off loses as many at most.
         on_step: called with (step, steps, loss).
         on_score: called with (step, error of each layer on held-out pictures) at checkpoints.
@@ -74,31 +83,33 @@ def distill(
 
     Raises:
         DataError: fewer than two pictures.
-        ModelError: the checkpoint is broken, or of another plan, teacher or pictures; or the loss
-            is no number any more.
+        ModelError: the checkpoint is broken, or of another plan, teacher, start or pictures; or
+            the start does not correspond to the teacher; or the loss is no number any more.
         OutputError: ``output`` cannot be written, or is a file of another kind.
     """
     check_output(output)
+    if start is not None:
+        check_pair(start, teacher)
     trained, held = split(pictures)
     checkpoint = checkpoint_path(output)
     for path in (checkpoint, output):
         sweep(path)
-    belongs = _belonging(teacher, pictures, plan)
+    belongs = _belonging(teacher, pictures, plan, start)
     if checkpoint.exists():
-        state = _restored(checkpoint, belongs, teacher, plan, device)
+        state = _restored(checkpoint, belongs, teacher, plan, start, device)
     else:
         torch.manual_seed(plan.seed)
-        state = _new_state(teacher, trained, plan, device)
+        state = _new_state(teacher, trained, plan, start, device)
     scores: dict[str, float] = {}
     while state.step < plan.steps:
         loss = _update(state, teacher, trained, plan, device)
         _check_loss(loss, state.step, plan)
         on_step(state.step, plan.steps, loss)
         if state.step % every == 0 or state.step == plan.steps:
-            scores = _export(state, teacher, held, output, plan, device)
+            scores = _export(state, teacher, held, output, plan, start, device)
             _save(state, checkpoint, belongs)
             on_score(state.step, scores)
-    return scores or _export(state, teacher, held, output, plan, device)
+    return scores or _export(state, teacher, held, output, plan, start, device)
 
 
 def checkpoint_path(output: Path) -> Path:
@@ -125,11 +136,18 @@ def _check_loss(loss: float, step: int, plan: DistillPlan) -> None:
 
 
 def _new_state(
-    teacher: Encoder, pictures: Sequence[Tensor], plan: DistillPlan, device: torch.device | str
+    teacher: Encoder,
+    pictures: Sequence[Tensor],
+    plan: DistillPlan,
+    start: Encoder | None,
+    device: torch.device | str,
 ) -> _State:
     batches = math.ceil(SAMPLE / plan.batch)
     sample = torch.cat([_crops(pictures, plan) for _ in range(batches)])
-    student = new_student(teacher, sample, width=plan.width, first=plan.first)
+    if start is None:
+        student = new_student(teacher, sample, width=plan.width, first=plan.first)
+    else:
+        student = student_of(start, teacher, sample)
     with torch.no_grad():
         seen = teacher(sample[: plan.batch * 2].to(device), teacher.layers)
     energy = {
@@ -190,6 +208,7 @@ def _export(
     held: Sequence[Tensor],
     output: Path,
     plan: DistillPlan,
+    start: Encoder | None,
     device: torch.device | str,
 ) -> dict[str, float]:
     """Score the average of the weights, and write it."""
@@ -199,19 +218,30 @@ def _export(
     notes = {
         "teacher": teacher.name,
         "step": state.step,
-        "plan": asdict(plan),
+        "plan": _followed(plan, start),
         "unexplained": {layer: round(value, 4) for layer, value in scores.items()},
     }
+    if start is not None:
+        notes["start"] = {"encoder": start.name, "fingerprint": start.fingerprint}
     save_student(student, teacher, output, notes=notes)
     return scores
 
 
+def _followed(plan: DistillPlan, start: Encoder | None) -> dict[str, Any]:
+    """What a plan decides: of a student that is there already not the widths."""
+    decided = asdict(plan)
+    if start is not None:
+        del decided["width"], decided["first"]
+    return decided
+
+
 def _belonging(
-    teacher: Encoder, pictures: Sequence[Tensor], plan: DistillPlan
+    teacher: Encoder, pictures: Sequence[Tensor], plan: DistillPlan, start: Encoder | None
 ) -> dict[str, dict[str, Any] | str]:
     """What a checkpoint can go on with and no other, each so named that "made with other" fits."""
     return {
-        "plan": asdict(plan),
+        "start": "" if start is None else start.fingerprint,
+        "plan": _followed(plan, start),
         "teacher": teacher.fingerprint,
         "pictures": pictures_digest(pictures),
     }
@@ -239,17 +269,23 @@ def _restored(
     belongs: Mapping[str, Any],
     teacher: Encoder,
     plan: DistillPlan,
+    start: Encoder | None,
     device: torch.device | str,
 ) -> _State:
-    saved = _read(checkpoint)
+    # Checkpoints that name no start had none; those that name no teacher and pictures, which
+    # older versions wrote, are taken on trust.
+    saved = {"start": "", **_read(checkpoint)}
     for what, ours in belongs.items():
-        # Checkpoints of before they named teacher and pictures are taken on trust.
         if saved.get(what, ours) != ours:
             raise ModelError(
                 f"{checkpoint}: made with {_other(what, saved[what], ours)}; repeat the "
                 "command as it was, or remove the file to start afresh"
             )
-    widths = student_widths(teacher, width=plan.width, first=plan.first)
+    widths = (
+        student_widths(teacher, width=plan.width, first=plan.first)
+        if start is None
+        else {layer: start.width(layer) for layer in start.layers}
+    )
     wide = {layer: teacher.width(layer) for layer in teacher.layers}
     try:
         student = Student(teacher.blocks, widths, wide)
@@ -284,6 +320,6 @@ def _broken(checkpoint: Path) -> ModelError:
 def _other(what: str, theirs: Any, ours: Any) -> str:
     """What differs, in words: of a plan the numbers."""
     if not isinstance(theirs, dict):
-        return f"{'another' if what == 'teacher' else 'other'} {what}"
+        return f"{'other' if what == 'pictures' else 'another'} {what}"
     keys = [key for key in ours if theirs.get(key) != ours[key]] or [what]
     return " and ".join(f"{key} {theirs.get(key)}, not {ours.get(key)}" for key in keys)

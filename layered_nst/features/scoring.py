@@ -98,7 +98,7 @@ def score_encoder(
         ModelError: the two don't have the same layers, or the teacher is the narrower one.
         DataError: fewer than two pictures.
     """
-    _check_pair(encoder, teacher)
+    check_pair(encoder, teacher)
     if len(pictures) < 2:
         raise DataError(f"{len(pictures)} picture; each is scored by others: name at least 2")
     folds = min(FOLDS, len(pictures))
@@ -116,7 +116,12 @@ def score_encoder(
     ]
 
 
-def _check_pair(encoder: Encoder, teacher: Encoder) -> None:
+def check_pair(encoder: Encoder, teacher: Encoder) -> None:
+    """Find out whether an encoder can have been distilled from a teacher.
+
+    Raises:
+        ModelError: the two don't have the same layers, or the teacher is the narrower one.
+    """
     if encoder.layers != teacher.layers:
         raise ModelError(
             f"{encoder.name} has {len(encoder.layers)} layers, {teacher.name} has "

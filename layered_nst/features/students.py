@@ -136,6 +136,29 @@ def new_student(teacher: Encoder, crops: Tensor, *, width: float, first: float) 
     return student
 
 
+@torch.no_grad()
+def student_of(encoder: Encoder, teacher: Encoder, crops: Tensor) -> Student:
+    """The student that a distilled encoder was, to train it on.
+
+    Its maps are solved again, by least squares: of a map A = U P the file holds P alone.
+
+    Args:
+        encoder: with the teacher's layers, none of them wider.
+        crops: what the maps are solved by, shape (B, 3, h, w) in [0, 1].
+    """
+    widths, wide = ({layer: e.width(layer) for layer in e.layers} for e in (encoder, teacher))
+    student = Student(teacher.blocks, widths, wide)
+    for layer in teacher.layers:
+        for own, stored in zip(student.kernels(layer), encoder.convolution(layer), strict=True):
+            own.copy_(stored)
+    device = next(teacher.buffers()).device
+    seen = _sampled(lambda part: teacher(part.to(device), teacher.layers), crops)
+    sources = _sampled(student, crops)
+    for layer, target in seen.items():
+        student.maps[layer].copy_(linear_map(sources[layer], target))
+    return student
+
+
 def _features_of(student: Student, layer: str, crops: Tensor) -> dict[str, Tensor]:
     return {layer: student(crops, deepest=layer)[layer]}
 
