@@ -132,17 +132,17 @@ def test_a_finished_training_returns_its_score_again(data: LabelledPhotos, tmp_p
     assert torch.equal(train_segmenter(data, output, plan=plan).matrix, first.matrix)
 
 
-KILLED = """
+LONG = TrainingPlan(phases=((32, 40),), batch=4, decoder_channels=16)
+KILLED = f"""
 import sys
 from pathlib import Path
 import torch
 from layered_nst.segmentation.dataset import read_labelled_photos
 from layered_nst.segmentation.training import TrainingPlan, train_segmenter
 torch.set_num_threads(1)
-plan = TrainingPlan(phases=((32, 40),), batch=4, decoder_channels=16)
 say = lambda epoch: print(epoch.number, flush=True)
 data = read_labelled_photos(Path(sys.argv[1]))
-train_segmenter(data, Path(sys.argv[2]), plan=plan, on_epoch=say)
+train_segmenter(data, Path(sys.argv[2]), plan={LONG!r}, on_epoch=say)
 """
 
 
@@ -151,21 +151,22 @@ def test_kill_9_loses_at_most_one_epoch(data: LabelledPhotos, tmp_path: Path):
     command = [sys.executable, "-c", KILLED, str(data.folder), str(output)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
-    def run_until(epochs: int) -> list[int]:
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env=environment
-        ) as process:
-            assert process.stdout is not None
-            seen = [int(process.stdout.readline()) for _ in range(epochs)]
-            time.sleep(0.05)
-            process.send_signal(signal.SIGKILL)
-            return seen + [int(line) for line in process.stdout if line.strip()]
-
-    last = run_until(2)[-1]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        seen = [int(process.stdout.readline()) for _ in range(2)]
+        time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        last = [*seen, *(int(line) for line in process.stdout if line.strip())][-1]
     checkpoint = torch.load(tmp_path / "own.safetensors.training", weights_only=True)
     assert checkpoint["epoch"] in (last, last + 1)
     assert load_segmenter(str(output)).classes == ("stripes", "noise")
-    assert run_until(1)[0] == checkpoint["epoch"] + 1
+
+    def stop(epoch: Epoch) -> None:
+        assert epoch.number == checkpoint["epoch"] + 1
+        raise BrokenOffError
+
+    with pytest.raises(BrokenOffError):
+        train_segmenter(data, output, plan=LONG, on_epoch=stop)
 
 
 def test_half_a_checkpoint_is_refused_by_name(data: LabelledPhotos, tmp_path: Path):
