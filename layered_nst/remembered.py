@@ -17,7 +17,7 @@ from layered_nst.features import Encoder
 from layered_nst.moments import Moments
 from layered_nst.recipe import CustomSegmenter
 from layered_nst.sealed import digest, pack, unpack
-from layered_nst.segmentation import Segmentation
+from layered_nst.segmentation import METHOD, Segmentation
 from layered_nst.styles import StylePicture, picture_moments
 from layered_nst.weights.catalogue import weights_path
 
@@ -117,6 +117,7 @@ def remembered_segmentation(
         return look()
     key = {
         "segmenter": segmenter,
+        "method": METHOD,
         "view": digest({"rgb": view}),
         "device": view.device.type,
     }

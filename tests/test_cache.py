@@ -205,6 +205,16 @@ def test_a_second_run_computes_no_statistics_and_gives_the_same_bytes(
         apply(recipe(), cache=False)
 
 
+def test_what_another_method_saw_with_the_same_weights_is_not_served(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(recipe())
+    monkeypatch.setattr(remembered, "METHOD", remembered.METHOD + 1)
+    monkeypatch.setattr(scene_module, "load_segmenter", refuse)
+    with pytest.raises(AssertionError, match="this was known"):
+        apply(recipe())
+
+
 @pytest.mark.parametrize("changed", ["stripes.png", "photo.png"])
 def test_a_changed_file_is_never_served_stale(folder: Path, changed: str) -> None:
     before = apply(recipe()).rgb

@@ -161,7 +161,7 @@ def test_a_teams_checkpoint_is_loaded_whatever_its_prefix(
     loaded = load_segmenter(Spec(path))
     assert (loaded.name, loaded.classes, loaded.mean) == ("team", NAMES, IMAGENET_MEAN)
     rgb = photo(64, 64)
-    plain = replace(loaded, scales=(1.0,), mirror=False, refine=False, pixels=64 * 64)
+    plain = replace(loaded, scales=(1.0,), connect=False, refine=False, pixels=64 * 64)
     std = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
     with torch.no_grad():
         shown = (rgb - torch.tensor(IMAGENET_MEAN)[:, None, None]) / std

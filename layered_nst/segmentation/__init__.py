@@ -2,6 +2,7 @@
 
 from layered_nst.segmentation.labels import nameable, resolve_class
 from layered_nst.segmentation.segmenter import (
+    METHOD,
     NetworkSegmenter,
     Segmentation,
     Segmenter,
@@ -10,6 +11,7 @@ from layered_nst.segmentation.segmenter import (
 )
 
 __all__ = [
+    "METHOD",
     "NetworkSegmenter",
     "Segmentation",
     "Segmenter",

@@ -139,7 +139,7 @@ def score_segmenter(
         data: photos whose classes are the segmenter's.
         names: photos to score; default is ``data.val``.
         on_photo: called with (photos done, photos in all) after each photo.
-        options: ``scales``, ``mirror`` or ``refine``, as ``segment`` takes them.
+        options: ``scales``, ``mirror``, ``connect`` or ``refine``, as ``segment`` takes them.
 
     Raises:
         DataError: the data has other classes than the segmenter.

@@ -13,10 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from layered_nst.errors import ModelError
-from layered_nst.segmentation import guided, network
+from layered_nst.segmentation import crf, guided, network
 from layered_nst.segmentation.checkpoints import fill, read_description, read_tensors
 from layered_nst.segmentation.labels import VOC
 from layered_nst.weights.catalogue import find_model, weights_path
+
+METHOD = 2
+"""Counted up whenever the same weights come to give other probabilities than those kept."""
 
 LONGEST = 4096
 """Longest side in px that a network is shown, however narrow the photo."""
@@ -92,6 +95,7 @@ class NetworkSegmenter:
         pixels: area in px at which objects have the size that the network was trained on.
         scales: sizes to look at, as factors of the sides at ``pixels``; their votes are averaged.
         mirror: look at the mirrored photo too; beside two scales it brings nothing more.
+        connect: let places of like color agree on their class.
         refine: sharpen the masks to the photo's edges.
     """
 
@@ -103,6 +107,7 @@ class NetworkSegmenter:
     pixels: int
     scales: tuple[float, ...] = (0.75, 1.25)
     mirror: bool = False
+    connect: bool = True
     refine: bool = True
 
     @torch.no_grad()
@@ -111,6 +116,8 @@ class NetworkSegmenter:
         # Not inference_mode: masks made from these tensors take part in losses with gradients.
         full = (rgb.shape[-2], rgb.shape[-1])
         rough = self._votes(rgb, full)
+        if self.connect:
+            rough = crf.dense_crf(rough, rgb)
         if self.refine:
             return guided.refine(rough, rgb)
         return guided.enlarge(rough, full)
@@ -162,8 +169,8 @@ def segment(segmenter: Segmenter, rgb: Tensor, **options: Any) -> Segmentation:
     Args:
         segmenter: from ``load_segmenter``, or any of your own.
         rgb: shape (3, H, W), in [0, 1].
-        options: ``scales``, ``mirror`` or ``refine`` of a ``NetworkSegmenter``, to look more or
-            less carefully than it would.
+        options: ``scales``, ``mirror``, ``connect`` or ``refine`` of a ``NetworkSegmenter``, to
+            look more or less carefully than it would.
     """
     if options:
         segmenter = dataclasses.replace(segmenter, **options)  # type: ignore[type-var]

@@ -385,6 +385,7 @@ def validate(
         SCENES_PIXELS,
         scales=(1.0,),
         mirror=False,
+        connect=False,
         refine=False,
     )
     matrix = torch.zeros(len(data.classes), len(data.classes), dtype=torch.long)
