@@ -262,6 +262,21 @@ def test_a_cut_out_is_pasted_with_its_labels_and_nothing_else():
     assert label.max() == 0
 
 
+def test_crops_show_as_much_of_a_photo_as_asked_for(data: LabelledPhotos) -> None:
+    """Of a whole photo both classes are seen, each with its share, whatever else is drawn."""
+    pool = training_pool(data)
+    shares = {float((data.label(name) == 0).float().mean()) for name in data.train}
+
+    def worst(least_share: float) -> float:
+        batches = training_batches(data, size=64, batch=3, pool=pool, least_share=least_share)
+        seen = [float((label == 0).float().mean()) for _, labels, _ in batches for label in labels]
+        return max(min(abs(share - known) for known in shares) for share in seen)
+
+    torch.manual_seed(0)
+    assert worst(1.0) < 1e-6
+    assert worst(0.15) > 0.02
+
+
 def test_crops_overlaid_by_one_another_keep_photo_and_labels_together():
     torch.manual_seed(0)
     rows = torch.arange(40.0).view(40, 1).expand(40, 30)

@@ -45,6 +45,9 @@ def train(
         float,
         typer.Option(min=0, max=1, help="Share of crops overlaid in part by another (CutMix)."),
     ] = 0.0,
+    least_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Smallest share of a photo that a crop shows.")
+    ] = 0.15,
     precision: Annotated[
         str, typer.Option(help="float32, or bfloat16: faster where the device multiplies it.")
     ] = "float32",
@@ -103,6 +106,7 @@ def train(
                 decoder_channels=width,
                 drop_path=drop_path,
                 mix=mix,
+                least_share=least_share,
                 precision=precision,
                 learning_rate=learning_rate,
                 dice=dice,

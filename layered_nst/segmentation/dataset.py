@@ -172,11 +172,16 @@ def _only(folder: Path, name: str, suffixes: tuple[str, ...]) -> Path:
     raise DataError(f"{folder / name}{suffixes[0]}: no such file, but a list names it")
 
 
-def augmentation(size: int) -> v2.Transform:
-    """Random crop, scale, mirror and colours; works on photo and label map together."""
+def augmentation(size: int, *, least_share: float = 0.15) -> v2.Transform:
+    """Random crop, scale, mirror and colours; works on photo and label map together.
+
+    Args:
+        size: side of a crop in px.
+        least_share: smallest share of a photo that a crop shows, in [0, 1].
+    """
     return v2.Compose(
         [
-            v2.RandomResizedCrop(size, scale=(0.15, 1.0), ratio=(0.6, 1.6), antialias=True),
+            v2.RandomResizedCrop(size, scale=(least_share, 1.0), ratio=(0.6, 1.6), antialias=True),
             v2.RandomHorizontalFlip(),
             v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.4, 0.06)], p=0.8),
             v2.RandomGrayscale(0.05),
@@ -311,7 +316,14 @@ def _stands_free(label: Tensor, backdrop: int) -> bool:
 
 
 def training_batches(
-    data: LabelledPhotos, *, size: int, batch: int, pool: TrainingPool, paste: float, mix: float
+    data: LabelledPhotos,
+    *,
+    size: int,
+    batch: int,
+    pool: TrainingPool,
+    paste: float = 0.0,
+    mix: float = 0.0,
+    least_share: float = 0.15,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
     """One epoch of augmented crops, made by another process while the caller trains.
 
@@ -323,11 +335,12 @@ def training_batches(
     Args:
         paste: share of crops onto which a cut-out of another photo is pasted.
         mix: share of crops with a rectangle of another crop, as ``mix_rectangles``.
+        least_share: smallest share of a photo that a crop shows.
 
     Raises:
         DataError: a file that ``training_pool`` saw whole is gone or broken.
     """
-    crops = _Crops(data, size=size, batch=batch, pool=pool, paste=paste, mix=mix)
+    crops = _Crops(data, size, batch, pool, paste, mix, least_share)
     try:
         yield from DataLoader(crops, batch_size=None, num_workers=1)
     except DataError as error:
@@ -345,9 +358,10 @@ class _Crops(IterableDataset[tuple[Tensor, Tensor, Tensor | None]]):
     pool: TrainingPool
     paste: float
     mix: float
+    least_share: float
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-        transform = augmentation(self.size)
+        transform = augmentation(self.size, least_share=self.least_share)
         names, pool = self.data.train, self.pool
         order = torch.multinomial(pool.weights, len(names), replacement=True).tolist()
         for start in range(0, len(order) - self.batch + 1, self.batch):

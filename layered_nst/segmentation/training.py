@@ -62,6 +62,7 @@ class TrainingPlan:
         balance: draw photos of rare classes more often; otherwise all alike.
         paste: share of crops onto which a thing of another photo is pasted.
         mix: share of crops with a rectangle of another crop laid over them (CutMix).
+        least_share: smallest share of a photo that a crop shows, in [0, 1].
         ema: decay a step of the average of weights that is validated and kept.
         encoder: one of ``network.LITE``.
         decoder_channels: width of the decoder.
@@ -83,6 +84,7 @@ class TrainingPlan:
     balance: bool = True
     paste: float = 0.3
     mix: float = 0.0
+    least_share: float = 0.15
     ema: float = 0.995
     encoder: str = LITE0
     decoder_channels: int = 128
@@ -283,7 +285,13 @@ def _train_epoch(
     steps = len(data.train) // batch
     losses = []
     batches = training_batches(
-        data, size=plan.crop(epoch), batch=batch, pool=pool, paste=plan.paste, mix=plan.mix
+        data,
+        size=plan.crop(epoch),
+        batch=batch,
+        pool=pool,
+        paste=plan.paste,
+        mix=plan.mix,
+        least_share=plan.least_share,
     )
     for step, (images, labels, soft) in enumerate(batches):
         _set_learning_rate(state.optimizer, plan, (epoch + step / steps) / plan.epochs)
