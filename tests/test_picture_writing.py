@@ -191,7 +191,9 @@ def test_a_side_longer_than_the_format_holds_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [{"depth": 10}, {"quality": 0}, {"alpha": torch.rand(3, 4)}], ids=str
+    "options",
+    [{"depth": 10}, {"quality": 0}, {"alpha": torch.ones(3, 4)}],
+    ids=["depth", "quality", "alpha"],
 )
 def test_options_out_of_range_are_refused(tmp_path, options):
     with pytest.raises(ValueError, match=r"must be|does not fit"):
