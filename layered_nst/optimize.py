@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from layered_nst import allocator
 from layered_nst.checkpoint import Keep, State
@@ -27,7 +26,7 @@ from layered_nst.losses import (
 )
 from layered_nst.moments import Columns, Moments, columns, region_moments
 from layered_nst.optimizers import LBFGS, Adam, Optimizer
-from layered_nst.picture import fit_within, resize
+from layered_nst.picture import average, fit_within, resize
 from layered_nst.plan import Level, Plan
 from layered_nst.regions.layers import layer_masks
 from layered_nst.styles import (
@@ -390,7 +389,7 @@ def area(masks: Tensor, size: tuple[int, int]) -> Tensor:
     """Masks (R, H, W) at another size, by area averaging; themselves if they have it."""
     if (masks.shape[1], masks.shape[2]) == size:
         return masks
-    return F.adaptive_avg_pool2d(masks[None], size)[0]
+    return average(masks, size)
 
 
 def at_size(picture: Tensor, size: tuple[int, int]) -> Tensor:

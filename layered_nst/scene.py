@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from layered_nst import ramps, regions
 from layered_nst.cache import Cache
@@ -23,6 +22,7 @@ from layered_nst.optimize import PaintedRegion, Problem
 from layered_nst.picture import (
     MAX_PIXELS,
     Picture,
+    average,
     bleed_under_alpha,
     fit_within,
     read_picture,
@@ -167,7 +167,7 @@ def _in_small(seen: Segmentation | None) -> Segmentation | None:
     if seen is None or max(seen.probabilities.shape[1:]) <= SEGMENTED_SIDE:
         return seen
     size = fit_within((seen.probabilities.shape[1], seen.probabilities.shape[2]), SEGMENTED_SIDE)
-    return replace(seen, probabilities=F.adaptive_avg_pool2d(seen.probabilities, size))
+    return replace(seen, probabilities=average(seen.probabilities, size))
 
 
 def _is_refined(region: Region, recipe: Recipe) -> bool:
@@ -205,7 +205,7 @@ class _Eyes:
             seen = remembered_segmentation(
                 self._cache, spec, view, lambda: self._look(view), weights_dir=self._weights_dir
             )
-            shares = F.adaptive_avg_pool2d(seen.probabilities[None], self._picture.size)[0]
+            shares = average(seen.probabilities, self._picture.size)
             self.segmentation = replace(seen, probabilities=shares)
         return self.segmentation
 

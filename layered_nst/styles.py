@@ -14,7 +14,7 @@ from layered_nst.color import color_moments, lab_to_rgb, move_colors, rgb_to_lab
 from layered_nst.features import Encoder
 from layered_nst.losses import variation
 from layered_nst.moments import Moments, MomentSums, blend, compute, measured, merge, update
-from layered_nst.picture import fit_within, resize
+from layered_nst.picture import average, fit_within, resize
 from layered_nst.tiles import Tile, cut, strides
 
 # Colors are told from statistics alone, which a small copy gives as well.
@@ -314,7 +314,7 @@ def style_moments(
 
 
 def _mask_at(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.adaptive_avg_pool2d(mask[None, None], size)[0, 0]
+    return average(mask[None], size)[0]
 
 
 def _at_side(style: StylePicture, longest: int) -> StylePicture:

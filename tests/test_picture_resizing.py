@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from layered_nst.picture import Picture, bleed_under_alpha, fit_within, resize, resize_picture
+from layered_nst.picture import (
+    Picture,
+    average,
+    bleed_under_alpha,
+    fit_within,
+    resize,
+    resize_picture,
+    resizing,
+)
 
 
 @pytest.mark.parametrize(
@@ -119,3 +127,20 @@ def test_resizing_agrees_with_pillow():
     ours = resize(torch.from_numpy(plane), (17, 80))
     theirs = image_module.fromarray(plane).resize((80, 17), image_module.Resampling.BICUBIC)
     assert np.abs(ours.numpy() - np.asarray(theirs).clip(0, 1)).max() < 1e-4
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (7, 11), (6, 22), (10, 13), (9, 4)])
+def test_cells_are_averaged_alike_on_every_device(size):
+    """What stands in where torch cannot does what torch does elsewhere, bits aside."""
+    planes = torch.rand(3, 7, 11, generator=torch.Generator().manual_seed(0)).double()
+    planes = planes / planes.sum(0)
+    expected = average(planes, size)
+    found = resizing._average_by_matrices(planes, size)
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+    torch.testing.assert_close(expected.sum(0), torch.ones(size).double())
+    for row in range(size[0]):
+        for column in range(size[1]):
+            tall = slice(row * 7 // size[0], -(-(row + 1) * 7 // size[0]))
+            wide = slice(column * 11 // size[1], -(-(column + 1) * 11 // size[1]))
+            cell = planes[:, tall, wide].mean((1, 2))
+            torch.testing.assert_close(expected[:, row, column], cell)

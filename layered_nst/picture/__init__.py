@@ -8,6 +8,7 @@ from layered_nst.picture.metadata import read_metadata
 from layered_nst.picture.reading import read_picture
 from layered_nst.picture.replacement import replacing
 from layered_nst.picture.resizing import (
+    average,
     bleed_under_alpha,
     fit_within,
     native_colors,
@@ -23,6 +24,7 @@ __all__ = [
     "MAX_PIXELS",
     "Kept",
     "Picture",
+    "average",
     "bleed_under_alpha",
     "fit_within",
     "native_colors",

@@ -39,6 +39,33 @@ def resize(tensor: Tensor, size: tuple[int, int]) -> Tensor:
     return planes.clamp(0.0, 1.0).reshape(*tensor.shape[:-2], *size)
 
 
+def average(planes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Mean of (…, H, W) over the cells of another grid of any size, shape (…, *size).
+
+    Cell i of n along a side of L px spans the px from ⌊iL/n⌋ to ⌈(i+1)L/n⌉, so that cells share px
+    at their borders where n is no divisor of L. Masks that sum to 1 still do afterwards.
+    """
+    if planes.device.type == "mps":
+        # Older releases of torch take nothing but divisors there (its pull request 169973).
+        return _average_by_matrices(planes, size)
+    return functional.adaptive_avg_pool2d(planes, size)
+
+
+def _average_by_matrices(planes: Tensor, size: tuple[int, int]) -> Tensor:
+    rows, columns = (
+        _shares_of_cells(length, cells).to(planes)
+        for length, cells in zip(planes.shape[-2:], size, strict=True)
+    )
+    return rows @ planes @ columns.T
+
+
+def _shares_of_cells(length: int, cells: int) -> Tensor:
+    """How much each px of a side (column) counts in each cell (row), shape (cells, length)."""
+    number, px = torch.arange(cells)[:, None], torch.arange(length)
+    start, end = number * length // cells, ((number + 1) * length + cells - 1) // cells
+    return ((px >= start) & (px < end)) / (end - start).double()
+
+
 def resize_picture(picture: Picture, size: tuple[int, int]) -> Picture:
     """Resize colors and alpha together; colors hidden under alpha reach no visible pixel.
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from layered_nst.picture import average
+
 # A unit counts as inside if its whole receptive field is, but for the foot of a feather.
 INSIDE = 0.99
 
@@ -34,7 +36,7 @@ def layer_masks(masks: Tensor, sizes: Mapping[str, tuple[int, int]]) -> dict[str
 def _average(masks: Tensor, size: tuple[int, int]) -> Tensor:
     stride = _stride((masks.shape[1], masks.shape[2]), size)
     if stride is None:
-        return F.adaptive_avg_pool2d(masks, size)
+        return average(masks, size)
     if stride == 1:
         return masks
     return F.avg_pool2d(masks, stride, ceil_mode=True, count_include_pad=False)

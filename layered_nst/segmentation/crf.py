@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from layered_nst.color import rgb_to_lab
+from layered_nst.picture import average
 from layered_nst.segmentation.guided import enlarge, resample
 
 GRID = 64
@@ -57,7 +57,7 @@ def dense_crf(probabilities: Tensor, rgb: Tensor) -> Tensor:
     scale = min(1.0, GRID / max(size))
     cells = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
     known = probabilities.clamp(min=FLOOR)
-    seen = F.adaptive_avg_pool2d(known[None], cells)[0].log().flatten(1)
+    seen = average(known, cells).log().flatten(1)
     messages = PULL * _kernel(resample(rgb, cells).clamp(0, 1))
     agreed = (TRUST * seen).softmax(0)
     for _ in range(ROUNDS):
