@@ -159,7 +159,9 @@ def test_crops_of_photo_label_and_soft_label_show_the_same_place(data: LabelledP
     ask(data, Brightness(1.0))
     torch.manual_seed(0)
     seen = 0
-    batches = training_batches(data, size=48, batch=3, pool=training_pool(data), paste=0.0, mix=0.0)
+    batches = training_batches(
+        data, size=48, batch=3, pool=training_pool(data), paste=0.0, mix=0.0, least_share=0.15
+    )
     for _, labels, soft in batches:
         assert soft is not None
         assert soft.shape == (3, 2, 48, 48)
@@ -178,7 +180,9 @@ def test_what_is_pasted_is_certain(tmp_path: Path) -> None:
     pool = dataclasses.replace(training_pool(data), weights=torch.tensor([0, 1, 1, 1, 1, 1.0]))
     torch.manual_seed(0)
     certain = 0
-    for _, labels, soft in training_batches(data, size=64, batch=3, pool=pool, paste=1.0, mix=0.0):
+    for _, labels, soft in training_batches(
+        data, size=64, batch=3, pool=pool, paste=1.0, mix=0.0, least_share=0.15
+    ):
         assert soft is not None
         sure = soft.amax(1) == 255
         certain += int(sure.sum())

@@ -267,8 +267,10 @@ def test_crops_show_as_much_of_a_photo_as_asked_for(data: LabelledPhotos) -> Non
     pool = training_pool(data)
     shares = {float((data.label(name) == 0).float().mean()) for name in data.train}
 
-    def worst(least_share: float) -> float:
-        batches = training_batches(data, size=64, batch=3, pool=pool, least_share=least_share)
+    def worst(share: float) -> float:
+        batches = training_batches(
+            data, size=64, batch=3, pool=pool, paste=0.0, mix=0.0, least_share=share
+        )
         seen = [float((label == 0).float().mean()) for _, labels, _ in batches for label in labels]
         return max(min(abs(share - known) for known in shares) for share in seen)
 
@@ -308,7 +310,9 @@ def test_a_training_overlays_crops_of_different_photos(data: LabelledPhotos):
 
     def edges(mix: float) -> int:
         torch.manual_seed(0)
-        batches = training_batches(data, size=48, batch=3, pool=pool, paste=0.0, mix=mix)
+        batches = training_batches(
+            data, size=48, batch=3, pool=pool, paste=0.0, mix=mix, least_share=0.15
+        )
         row = torch.cat([labels[:, 24] for _, labels, _ in batches])
         return int((row[:, 1:] != row[:, :-1]).sum(1).amax())
 
@@ -379,7 +383,11 @@ def test_a_photo_that_is_lost_in_training_is_one_sentence(data: LabelledPhotos):
     for path in (data.folder / "images").iterdir():
         path.write_bytes(b"lost")
     with pytest.raises(DataError, match=r"^[^\n]*photo\d\.png: not a picture, or a broken one$"):
-        list(training_batches(data, size=32, batch=2, pool=pool, paste=0.0, mix=0.0))
+        list(
+            training_batches(
+                data, size=32, batch=2, pool=pool, paste=0.0, mix=0.0, least_share=0.15
+            )
+        )
 
 
 def test_scoring_against_data_of_other_classes_is_refused(data: LabelledPhotos):

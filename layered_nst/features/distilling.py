@@ -25,13 +25,7 @@ from layered_nst.features.encoder import Encoder
 from layered_nst.features.encoder_files import is_distilled
 from layered_nst.features.matching import DEFAULT_PLAN, DistillPlan, distillation_loss
 from layered_nst.features.scoring import check_pair, student_errors
-from layered_nst.features.students import (
-    Student,
-    new_student,
-    save_student,
-    student_of,
-    student_widths,
-)
+from layered_nst.features.students import Student, new_student, save_student, student_of
 from layered_nst.features.training_pictures import pictures_digest, split, training_crops
 from layered_nst.picture import replacing
 from layered_nst.weights.output import check_weights_output
@@ -94,9 +88,10 @@ def distill(
     checkpoint = checkpoint_path(output)
     for path in (checkpoint, output):
         sweep(path)
-    belongs = _belonging(teacher, pictures, plan, start)
+    made = _made_by(plan, start)
+    belongs = _belonging(teacher, pictures, made)
     if checkpoint.exists():
-        state = _restored(checkpoint, belongs, teacher, plan, start, device)
+        state = _restored(checkpoint, belongs, teacher, plan, device)
     else:
         torch.manual_seed(plan.seed)
         state = _new_state(teacher, trained, plan, start, device)
@@ -106,10 +101,10 @@ def distill(
         _check_loss(loss, state.step, plan)
         on_step(state.step, plan.steps, loss)
         if state.step % every == 0 or state.step == plan.steps:
-            scores = _export(state, teacher, held, output, plan, start, device)
+            scores = _export(state, teacher, held, output, made, device)
             _save(state, checkpoint, belongs)
             on_score(state.step, scores)
-    return scores or _export(state, teacher, held, output, plan, start, device)
+    return scores or _export(state, teacher, held, output, made, device)
 
 
 def checkpoint_path(output: Path) -> Path:
@@ -207,8 +202,7 @@ def _export(
     teacher: Encoder,
     held: Sequence[Tensor],
     output: Path,
-    plan: DistillPlan,
-    start: Encoder | None,
+    made: Mapping[str, Any],
     device: torch.device | str,
 ) -> dict[str, float]:
     """Score the average of the weights, and write it."""
@@ -218,30 +212,29 @@ def _export(
     notes = {
         "teacher": teacher.name,
         "step": state.step,
-        "plan": _followed(plan, start),
+        **made,
         "unexplained": {layer: round(value, 4) for layer, value in scores.items()},
     }
-    if start is not None:
-        notes["start"] = {"encoder": start.name, "fingerprint": start.fingerprint}
     save_student(student, teacher, output, notes=notes)
     return scores
 
 
-def _followed(plan: DistillPlan, start: Encoder | None) -> dict[str, Any]:
-    """What a plan decides: of a student that is there already not the widths."""
+def _made_by(plan: DistillPlan, start: Encoder | None) -> dict[str, dict[str, Any]]:
+    """What a student's file says of plan and start: a start has widths already."""
     decided = asdict(plan)
-    if start is not None:
-        del decided["width"], decided["first"]
-    return decided
+    if start is None:
+        return {"plan": decided}
+    del decided["width"], decided["first"]
+    return {"plan": decided, "start": {"encoder": start.name, "fingerprint": start.fingerprint}}
 
 
 def _belonging(
-    teacher: Encoder, pictures: Sequence[Tensor], plan: DistillPlan, start: Encoder | None
-) -> dict[str, dict[str, Any] | str]:
+    teacher: Encoder, pictures: Sequence[Tensor], made: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
     """What a checkpoint can go on with and no other, each so named that "made with other" fits."""
     return {
-        "start": "" if start is None else start.fingerprint,
-        "plan": _followed(plan, start),
+        "start": made["start"]["fingerprint"] if "start" in made else "",
+        "plan": made["plan"],
         "teacher": teacher.fingerprint,
         "pictures": pictures_digest(pictures),
     }
@@ -269,7 +262,6 @@ def _restored(
     belongs: Mapping[str, Any],
     teacher: Encoder,
     plan: DistillPlan,
-    start: Encoder | None,
     device: torch.device | str,
 ) -> _State:
     # Checkpoints that name no start had none; those that name no teacher and pictures, which
@@ -281,16 +273,13 @@ def _restored(
                 f"{checkpoint}: made with {_other(what, saved[what], ours)}; repeat the "
                 "command as it was, or remove the file to start afresh"
             )
-    widths = (
-        student_widths(teacher, width=plan.width, first=plan.first)
-        if start is None
-        else {layer: start.width(layer) for layer in start.layers}
-    )
     wide = {layer: teacher.width(layer) for layer in teacher.layers}
     try:
+        stored = saved["student"]
+        widths = {layer: len(stored[f"convolutions.{layer}.bias"]) for layer in teacher.layers}
         student = Student(teacher.blocks, widths, wide)
         state = _state_of(student, saved["energy"], plan, device)
-        state.student.load_state_dict(saved["student"])
+        state.student.load_state_dict(stored)
         state.average.load_state_dict(saved["average"])
         state.optimizer.load_state_dict(saved["optimizer"])
         state.step = saved["step"]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from layered_nst.color import rgb_to_lab
-from layered_nst.picture import average
+from layered_nst.picture import average, fit_within
 from layered_nst.segmentation.guided import enlarge, resample
 
 GRID = 64
@@ -54,14 +54,14 @@ def dense_crf(probabilities: Tensor, rgb: Tensor) -> Tensor:
         Probabilities of the shape that came in, sum 1, mostly more decided than before.
     """
     size = (probabilities.shape[-2], probabilities.shape[-1])
-    scale = min(1.0, GRID / max(size))
-    cells = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+    cells = fit_within(size, min(GRID, max(size)))
     known = probabilities.clamp(min=FLOOR)
     seen = average(known, cells).log().flatten(1)
     messages = PULL * _kernel(resample(rgb, cells).clamp(0, 1))
-    agreed = (TRUST * seen).softmax(0)
+    trusted = TRUST * seen
+    agreed = trusted.softmax(0)
     for _ in range(ROUNDS):
-        agreed = (TRUST * seen + agreed @ messages.T).softmax(0)
+        agreed = (trusted + agreed @ messages.T).softmax(0)
     # What changes is smooth and can be enlarged; the network's own detail stays.
     change = (agreed.clamp(min=FLOOR).log() - seen).reshape(-1, *cells)
     return (known.log() + enlarge(change, size)).softmax(0)

@@ -172,7 +172,7 @@ def _only(folder: Path, name: str, suffixes: tuple[str, ...]) -> Path:
     raise DataError(f"{folder / name}{suffixes[0]}: no such file, but a list names it")
 
 
-def augmentation(size: int, *, least_share: float = 0.15) -> v2.Transform:
+def augmentation(size: int, *, least_share: float) -> v2.Transform:
     """Random crop, scale, mirror and colours; works on photo and label map together.
 
     Args:
@@ -321,9 +321,9 @@ def training_batches(
     size: int,
     batch: int,
     pool: TrainingPool,
-    paste: float = 0.0,
-    mix: float = 0.0,
-    least_share: float = 0.15,
+    paste: float,
+    mix: float,
+    least_share: float,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
     """One epoch of augmented crops, made by another process while the caller trains.
 
