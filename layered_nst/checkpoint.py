@@ -17,7 +17,7 @@ from layered_nst.errors import CheckpointError, OutputError
 from layered_nst.picture import replacing
 from layered_nst.picture.replacement import unfinished
 
-FORMAT = 2
+FORMAT = 3
 FORMAT_KEY = "layered-nst checkpoint"
 DONE = "done"
 """The stage of a run whose last step is behind it."""

@@ -433,13 +433,15 @@ def optimize(
     first = 1 if resume is None else resume.level
     clock = _Clock(plan, problem, behind=0.0 if resume is None else resume.seconds)
     canvas = _beginning(problem, plan) if resume is None else resume.picture[0]
+    scale: float | None = None
     for number, level in enumerate(plan.levels[first - 1 :], first):
         size = fit_within(_size(problem.start), level.longest)
         seeing = encoder if isinstance(encoder, Encoder) else encoder[level.encoder]
-        canvas = _optimize_level(
+        canvas, scale = _optimize_level(
             (objectives or Objective)(seeing, problem, plan, size),
             problem,
             canvas,
+            scale,
             level,
             _reporter(stage, number, plan, size, clock, on_progress),
             resume if number == first else None,
@@ -488,14 +490,21 @@ def _optimize_level(
     objective: Objective,
     problem: Problem,
     canvas: Tensor,
+    scale: float | None,
     level: Level,
     report: Callable[[int, Mapping[str, Tensor], Tensor, bool], None],
     resume: State | None,
     keep: Callable[[int, _Descent], None],
-) -> Tensor:
+) -> tuple[Tensor, float | None]:
+    """Optimize one level.
+
+    ``scale`` is what the level before has learned of the inverse curvature, for one number of its
+    picture: the losses are means over pixels, so the more there are, the less one of them bends
+    the loss. Without it a level's first step is lost, and the second often goes too far.
+    """
     frozen = area(problem.frozen[None], objective.size)[0]
     picture = _level_start(canvas, problem, objective, frozen)
-    descent = _Descent(picture, objective, frozen)
+    descent = _Descent(picture, objective, frozen, scale and scale * picture.numel())
     if resume is not None:
         descent.restore(resume)
     for step in range(1 if resume is None else resume.step + 1, level.steps + 1):
@@ -505,7 +514,9 @@ def _optimize_level(
         report(step, terms, picture, descent.settled)
         keep(step, descent)
     held = resize(problem.start, objective.size)
-    return descent.result()[0].clamp(0, 1).lerp(held, (frozen >= 1).to(frozen))
+    found = descent.result()[0].clamp(0, 1).lerp(held, (frozen >= 1).to(frozen))
+    learned = descent.optimizer.learned_scale()
+    return found, learned and learned / picture.numel()
 
 
 def _level_start(canvas: Tensor, problem: Problem, objective: Objective, frozen: Tensor) -> Tensor:
@@ -523,22 +534,25 @@ class _Descent:
         picture: where it starts, a leaf of shape (1, 3, h, w).
         objective: gives terms and gradient.
         frozen: how far each pixel is not to move, shape (h, w).
+        scale: the inverse curvature to begin with, as ``LBFGS`` takes it.
     """
 
-    def __init__(self, picture: Tensor, objective: Objective, frozen: Tensor) -> None:
+    def __init__(
+        self, picture: Tensor, objective: Objective, frozen: Tensor, scale: float | None = None
+    ) -> None:
         self.picture, self.objective, self.frozen = picture, objective, frozen
         self.plan = objective.plan
         self.learning_rate = self.plan.learning_rate
         self.totals: list[float] = []
         self.good = picture.detach()
         self.terms: dict[str, Tensor] = {}
-        self._restart()
+        self._restart(scale)
 
-    def _restart(self) -> None:
+    def _restart(self, scale: float | None = None) -> None:
         self.optimizer: Optimizer = (
             Adam(self.learning_rate)
             if self.plan.optimizer == "adam"
-            else LBFGS(self.learning_rate, self.plan.history)
+            else LBFGS(self.learning_rate, self.plan.history, scale)
         )
 
     def step(self) -> dict[str, Tensor]:

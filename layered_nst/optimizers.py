@@ -7,6 +7,7 @@ is taken by reference after every step, for nothing.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -30,21 +31,28 @@ class Optimizer(Protocol):
         """Go on from a state of an optimizer of this kind."""
         ...
 
+    def learned_scale(self) -> float | None:
+        """What a gradient is to be multiplied by for a step of about the right length."""
+        ...
+
 
 @dataclass
 class LBFGS:
     """Limited-memory BFGS without a line search: one gradient for each step.
 
     Source: Nocedal and Wright 2006, Numerical Optimization, algorithm 7.4, with the scale of
-    equation 7.20. The first step is as long as the gradient, but no longer than 1 in all.
+    equation 7.20. Without a scale the first step is as long as the gradient, but no longer than 1
+    in all: for a picture that is next to nothing, and only shows how curved the loss is.
 
     Args:
         rate: factor on every step.
         history: steps that are remembered.
+        scale: the inverse curvature to begin with, as ``learned_scale`` has it of a like problem.
     """
 
     rate: float
     history: int
+    scale: float | None = None
     _last: tuple[Tensor, Tensor] | None = field(default=None, init=False)
     """The last gradient and the step that was made of it."""
     _pairs: list[tuple[Tensor, Tensor, float]] = field(default_factory=list, init=False)
@@ -62,7 +70,7 @@ class LBFGS:
             if curvature > self.FLATTEST:
                 self._pairs = [*self._pairs, (taken, change, curvature)][-self.history :]
         step = self._direction(gradient).mul_(self.rate)
-        if self._last is None:
+        if self._last is None and self.scale is None:
             step.mul_(min(1.0, 1.0 / max(gradient.abs().sum().item(), 1e-30)))
         self._last = gradient, step
         return step
@@ -74,19 +82,24 @@ class LBFGS:
             shares.append(_dot(taken, direction) / curvature)
             direction.add_(change, alpha=-shares[-1])
         if self._pairs:
-            _, change, curvature = self._pairs[-1]
-            direction.mul_(curvature / _dot(change, change))
+            direction.mul_(_scale(self._pairs[-1]))
+        elif self.scale is not None:
+            direction.mul_(self.scale)
         for (taken, change, curvature), share in zip(self._pairs, reversed(shares), strict=True):
             direction.add_(taken, alpha=share - _dot(change, direction) / curvature)
         return direction
 
     def state(self) -> dict[str, Any]:
-        return {"last": self._last, "pairs": self._pairs}
+        return {"last": self._last, "pairs": self._pairs, "scale": self.scale}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self._last = state["last"]
+        self._last, self.scale = state["last"], state["scale"]
         # There may be room for fewer than there was.
         self._pairs = state["pairs"][-self.history :]
+
+    def learned_scale(self) -> float | None:
+        # From one step to the next it varies two- or threefold.
+        return statistics.median(map(_scale, self._pairs)) if self._pairs else self.scale
 
 
 @dataclass
@@ -124,7 +137,16 @@ class Adam:
     def restore(self, state: Mapping[str, Any]) -> None:
         self._moments, self._steps = state["moments"], state["steps"]
 
+    def learned_scale(self) -> None:
+        """None: the length of its steps does not depend on that of gradients."""
+
 
 def _dot(one: Tensor, other: Tensor) -> float:
     """The sum of products, of tensors of any shape."""
     return one.flatten().dot(other.flatten()).item()
+
+
+def _scale(pair: tuple[Tensor, Tensor, float]) -> float:
+    """The inverse curvature that a remembered step has shown, equation 7.20."""
+    _, change, curvature = pair
+    return curvature / _dot(change, change)

@@ -34,7 +34,7 @@ class Preset:
 
 
 PRESETS: Mapping[str, Preset] = {
-    "draft": Preset(coarsest=128, ratio=2.0, first_steps=36, last_steps=4, heavy=0),
+    "draft": Preset(coarsest=128, ratio=2.0, first_steps=24, last_steps=4, heavy=0),
     "standard": Preset(coarsest=128, ratio=1.5, first_steps=120, last_steps=36, heavy=1),
     "fine": Preset(coarsest=128, ratio=math.sqrt(2), first_steps=200, last_steps=60, heavy=3),
 }

@@ -20,6 +20,7 @@ from layered_nst.optimize import (
     optimize,
     region_losses,
 )
+from layered_nst.optimizers import LBFGS
 from layered_nst.plan import Level, Plan, make_plan
 from layered_nst.recipe import Optimize
 from layered_nst.styles import StylePicture
@@ -211,6 +212,29 @@ def test_a_level_ends_when_nothing_improves(encoder: Encoder) -> None:
 def test_no_tolerance_takes_every_step(encoder: Encoder) -> None:
     _, told, _ = run(encoder, problem_of(), plan_of((16, 40), tolerance=0.0))
     assert len(told) == 40
+
+
+@pytest.mark.parametrize("side", [20, 32, 64])
+def test_no_step_of_a_finer_level_is_lost(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch, side: int
+) -> None:
+    """Its first step goes by what the level before has learned of how curved the loss is."""
+    problem, plan = problem_of(side * 3 // 4, side), plan_of((16, 12), (side, 5))
+    fine = run(encoder, problem, plan)[2][12:]
+    monkeypatch.setattr(LBFGS, "learned_scale", lambda self: None)
+    unaware = run(encoder, problem, plan)[2][12:]
+    assert fine[0] == unaware[0]
+    assert fine[1] < 0.9 * fine[0]
+    assert fine[1] < 0.95 * unaware[1]
+
+
+def test_a_scale_that_is_far_too_large_costs_a_level_one_step(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LBFGS, "learned_scale", lambda self: 1e9)
+    _, _, totals = run(encoder, problem_of(), plan_of((16, 3), (32, 25)))
+    assert totals[4] == totals[3]
+    assert totals[-1] < 0.5 * totals[3]
 
 
 class Faulty(Objective):

@@ -14,6 +14,7 @@ from layered_nst.optimizers import LBFGS, Adam, Optimizer
 START = torch.tensor([[-1.2, 1.0, -0.5, 0.8, 1.5, -0.7]], dtype=torch.float64)
 MAKERS: dict[str, Callable[[], Optimizer]] = {
     "lbfgs": lambda: LBFGS(0.02, 3),
+    "lbfgs with a scale": lambda: LBFGS(0.02, 3, 0.002),
     "adam": lambda: Adam(0.05),
 }
 
@@ -65,6 +66,43 @@ def test_lbfgs_takes_the_steps_of_torch(history: int) -> None:
     assert valley(found[-1]) < 0.5 * valley(START)
     for number, (one, other) in enumerate(zip(found, wanted, strict=True)):
         assert torch.allclose(one, other, rtol=1e-6, atol=1e-9), number
+
+
+def test_the_first_step_of_lbfgs_is_as_long_as_its_scale_says() -> None:
+    gradient = torch.tensor([3.0, -400.0, 0.5])
+    assert torch.allclose(LBFGS(0.5, 10, 0.02).step(gradient), -0.5 * 0.02 * gradient)
+    # Without one its numbers sum to at most 1.
+    assert LBFGS(1.0, 10).step(gradient).abs().sum().item() == pytest.approx(1.0)
+
+
+def test_of_a_round_bowl_one_step_tells_the_scale_and_a_step_of_it_the_lowest_point() -> None:
+    start, first = torch.tensor([4.0, -3.0], dtype=torch.float64), LBFGS(1.0, 10)
+    x = start
+    for _ in range(2):
+        x = x + first.step(20 * x)
+    scale = first.learned_scale()
+    assert scale == pytest.approx(1 / 20)
+    assert (start + LBFGS(1.0, 10, scale).step(20 * start)).abs().max() < 1e-12
+
+
+def test_the_learned_scale_is_the_middle_one_of_those_remembered() -> None:
+    """In each of the directions that are tried the loss is bent otherwise."""
+    bends, optimizer = (2.0, 50.0, 10.0, 4.0), LBFGS(1.0, 3)
+    gradient = torch.zeros(4, dtype=torch.float64)
+    optimizer.step(gradient + 1)
+    for axis, bend in enumerate(bends):
+        _, taken = optimizer.state()["last"]
+        before, _ = optimizer.state()["last"]
+        change = torch.zeros(4, dtype=torch.float64)
+        change[axis] = bend * taken[axis]
+        optimizer.step(before + change)
+    assert optimizer.learned_scale() == pytest.approx(1 / 10)
+
+
+def test_before_anything_is_learned_the_scale_is_the_given_one() -> None:
+    assert LBFGS(1.0, 10).learned_scale() is None
+    assert LBFGS(1.0, 10, 0.3).learned_scale() == 0.3
+    assert Adam(0.1).learned_scale() is None
 
 
 def test_adam_takes_the_steps_of_torch() -> None:

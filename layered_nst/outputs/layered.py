@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from layered_nst.errors import OutputError
-from layered_nst.outputs import openraster, photoshop
+from layered_nst.outputs import openraster
 from layered_nst.outputs.layers import LayeredPicture
 from layered_nst.picture import replacing
 
-_ENCODERS: Mapping[str, Callable[[LayeredPicture], bytes]] = {
-    ".ora": openraster.encode,
-    ".psd": photoshop.encode,
-}
-
-LAYERED_FORMATS = tuple(_ENCODERS)
+LAYERED_FORMATS = (".ora", ".psd")
 
 
 def write_layered(path: Path, picture: LayeredPicture) -> None:
@@ -29,15 +23,22 @@ def write_layered(path: Path, picture: LayeredPicture) -> None:
             side than a PSD can hold.
     """
     suffix = path.suffix.lower()
-    if suffix not in _ENCODERS:
+    if suffix not in LAYERED_FORMATS:
         raise OutputError(f"{path}: no known format of layers; use {', '.join(LAYERED_FORMATS)}")
-    height, width = picture.size
-    if suffix == ".psd" and max(height, width) > photoshop.LONGEST:
-        most = photoshop.LONGEST
-        raise OutputError(f"{path}: PSD holds {most} px a side, not {width}×{height}; use .ora")
     try:
-        encoded = _ENCODERS[suffix](picture)
+        encoded = openraster.encode(picture) if suffix == ".ora" else _psd(path, picture)
     except struct.error as error:
         raise OutputError(f"{path}: more than the format can hold ({error}); use .ora") from error
     with replacing(path) as file:
         file.write(encoded)
+
+
+def _psd(path: Path, picture: LayeredPicture) -> bytes:
+    # Every run that writes a picture asks for the names of formats, few for this one's library.
+    from layered_nst.outputs import photoshop
+
+    height, width = picture.size
+    if max(height, width) > photoshop.LONGEST:
+        most = photoshop.LONGEST
+        raise OutputError(f"{path}: PSD holds {most} px a side, not {width}×{height}; use .ora")
+    return photoshop.encode(picture)
