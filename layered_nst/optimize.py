@@ -438,7 +438,7 @@ def optimize(
         size = fit_within(_size(problem.start), level.longest)
         seeing = encoder if isinstance(encoder, Encoder) else encoder[level.encoder]
         canvas, scale = _optimize_level(
-            (objectives or Objective)(seeing, problem, plan, size),
+            (objectives or Objective)(seeing, problem, plan.at(level), size),
             problem,
             canvas,
             scale,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from layered_nst.recipe import Optimize
@@ -20,10 +20,20 @@ CONTENT_LAYERS: Mapping[str, float] = {"conv4_2": 1.0}
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """Factors on a level's steps and on its weights of style and total variation."""
+
+    steps: float = 1.0
+    style: float = 1.0
+    total_variation: float = 1.0
+
+
+@dataclass(frozen=True)
 class Preset:
     """A speed: coarsest level in px, step between levels, steps at the ends of the pyramid.
 
-    The ``heavy`` finest levels see with hed-vgg16, the coarser ones with the light encoder.
+    The ``heavy`` finest levels see with hed-vgg16, the coarser ones with the light encoder. Where
+    there are both, ``light`` and ``finish`` tune them for one another.
     """
 
     coarsest: int
@@ -31,11 +41,23 @@ class Preset:
     first_steps: int
     last_steps: int
     heavy: int
+    light: Tuning = Tuning()
+    finish: Tuning = Tuning()
 
 
 PRESETS: Mapping[str, Preset] = {
     "draft": Preset(coarsest=128, ratio=2.0, first_steps=24, last_steps=4, heavy=0),
-    "standard": Preset(coarsest=128, ratio=1.5, first_steps=120, last_steps=36, heavy=1),
+    # Part of the style that the light levels find is lost when hed-vgg16 looks, so they pull
+    # harder; and they leave grain, which takes the finest level more smoothness and more steps.
+    "standard": Preset(
+        coarsest=128,
+        ratio=1.5,
+        first_steps=120,
+        last_steps=36,
+        heavy=1,
+        light=Tuning(style=3.5),
+        finish=Tuning(steps=1.1, style=1.25, total_variation=3.75),
+    ),
     "fine": Preset(coarsest=128, ratio=math.sqrt(2), first_steps=200, last_steps=60, heavy=3),
 }
 HEAVY, LIGHT = "hed-vgg16", "light"
@@ -47,11 +69,20 @@ STEPS_FALL_UNTIL = 400
 
 @dataclass(frozen=True)
 class Level:
-    """One level of the pyramid: its longest side in px, the number of steps, and the encoder."""
+    """One level of the pyramid.
+
+    Attributes:
+        longest: its longest side in px.
+        steps: their number.
+        encoder: the one that it sees with.
+        style, total_variation: factors on the plan's weights.
+    """
 
     longest: int
     steps: int
     encoder: str = HEAVY
+    style: float = 1.0
+    total_variation: float = 1.0
 
     @property
     def cost(self) -> float:
@@ -97,6 +128,14 @@ class Plan:
     def encoders(self) -> tuple[str, ...]:
         """Names of the encoders that the levels use, coarse to fine."""
         return tuple(dict.fromkeys(level.encoder for level in self.levels))
+
+    def at(self, level: Level) -> Plan:
+        """The plan with the weights that it has at one of its levels."""
+        return replace(
+            self,
+            style=self.style * level.style,
+            total_variation=self.total_variation * level.total_variation,
+        )
 
 
 def make_plan(
@@ -146,9 +185,19 @@ def _normalized(weights: Mapping[Any, float]) -> dict[str, float]:
 def _levels(optimize: Optimize, longest: int, encoder: str | None) -> tuple[Level, ...]:
     preset = PRESETS[optimize.quality]
     sides = _sides(optimize.levels, longest, preset)
+    counts = _counts(optimize.steps, sides, preset)
+    if encoder is not None:
+        return tuple(Level(*level, encoder) for level in zip(sides, counts, strict=True))
     light = max(0, len(sides) - preset.heavy)
-    encoders = [encoder or (LIGHT if number < light else HEAVY) for number in range(len(sides))]
-    return tuple(map(Level, sides, _counts(optimize.steps, sides, preset), encoders))
+    mixed = 0 < light < len(sides)
+    levels = []
+    for number, (side, steps) in enumerate(zip(sides, counts, strict=True)):
+        name, tuning = (LIGHT, preset.light) if number < light else (HEAVY, preset.finish)
+        tuning = tuning if mixed else Tuning()
+        # Who gives the steps means just these.
+        steps = round(steps * tuning.steps) if optimize.steps is None else steps
+        levels.append(Level(side, steps, name, tuning.style, tuning.total_variation))
+    return tuple(levels)
 
 
 def _counts(steps: int | Sequence[int] | None, sides: Sequence[int], preset: Preset) -> list[int]:

@@ -24,7 +24,7 @@ from layered_nst.optimize import (
     work,
 )
 from layered_nst.picture import resize
-from layered_nst.plan import LIGHT, Plan
+from layered_nst.plan import LIGHT, Level, Plan
 from layered_nst.scene import Scene, problem
 from layered_nst.tiled import Place, Reading, objectives
 
@@ -190,7 +190,8 @@ def _for_product(plan: Plan, window: tuple[slice, slice], size: tuple[int, int])
     allowed = PRODUCT_WORK * sum(work(plan, size))
     own = replace(plan, levels=())
     for level in scaled:
-        choices = (replace(level, encoder=name) for name in (level.encoder, *lighter))
+        # What a level is tuned for goes with its encoder.
+        choices = (level, *(Level(level.longest, level.steps, name) for name in lighter))
         longer = (replace(own, levels=(*own.levels, choice)) for choice in choices)
         fitting = (more for more in longer if sum(work(more, (height, width))) <= allowed)
         found = next(fitting, None)

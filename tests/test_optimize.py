@@ -214,6 +214,18 @@ def test_no_tolerance_takes_every_step(encoder: Encoder) -> None:
     assert len(told) == 40
 
 
+def test_each_level_has_its_own_weights(encoder: Encoder) -> None:
+    plan = plan_of((32, 1))
+    tuned = replace(plan, levels=(Level(32, 1, style=3.0, total_variation=0.25),))
+    plain, found = (run(encoder, problem_of(), p)[1][0].losses for p in (plan, tuned))
+    styles = [name for name in plain if name.startswith("style.")]
+    assert styles
+    for name in styles:
+        assert found[name] == pytest.approx(3 * plain[name], rel=1e-5)
+    assert found["total_variation"] == pytest.approx(plain["total_variation"] / 4, rel=1e-5)
+    assert found["content"] == plain["content"]
+
+
 @pytest.mark.parametrize("side", [20, 32, 64])
 def test_no_step_of_a_finer_level_is_lost(
     encoder: Encoder, monkeypatch: pytest.MonkeyPatch, side: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -35,8 +36,54 @@ def test_steps_fall_from_the_coarsest_level_to_the_finest(quality: str) -> None:
     preset = PRESETS[quality]
     counts = steps((1024, 700), quality=quality)
     assert counts[0] == preset.first_steps
-    assert counts[-1] == preset.last_steps
-    assert all(low >= high for low, high in pairwise(counts))
+    assert counts[-1] == round(preset.last_steps * preset.finish.steps)
+    seen_alike = counts if preset.finish.steps == 1 else counts[: -preset.heavy]
+    assert all(low >= high for low, high in pairwise(seen_alike))
+    named = [level.steps for level in make_plan(Optimize(quality=quality), (700, 1024), "x").levels]
+    assert named[-1] == preset.last_steps
+    assert all(low >= high for low, high in pairwise(named))
+
+
+def test_levels_of_two_encoders_are_tuned_for_one_another() -> None:
+    plan = make_plan(Optimize(), (320, 240))
+    light, finest = plan.levels[:-1], plan.levels[-1]
+    tuned = PRESETS["standard"]
+    assert {(v.style, v.total_variation) for v in light} == {(tuned.light.style, 1.0)}
+    assert (finest.style, finest.total_variation) == (
+        tuned.finish.style,
+        tuned.finish.total_variation,
+    )
+    assert min(tuned.light.style, *vars(tuned.finish).values()) > 1
+
+
+@pytest.mark.parametrize(
+    ("size", "quality", "encoder"),
+    [
+        ((320, 240), "draft", None),
+        ((320, 240), "fine", None),
+        ((320, 240), "standard", "hed-vgg16"),
+        ((320, 240), "standard", "light"),
+        ((100, 90), "standard", None),
+    ],
+)
+def test_levels_of_one_encoder_and_fine_ones_have_the_weights_of_the_plan(
+    size: tuple[int, int], quality: str, encoder: str | None
+) -> None:
+    plan = make_plan(Optimize(quality=quality), size, encoder)
+    assert all((level.style, level.total_variation) == (1, 1) for level in plan.levels)
+    assert plan.levels[0].steps == PRESETS[quality].first_steps
+
+
+def test_who_gives_the_steps_gets_just_these() -> None:
+    assert steps((320, 240), steps=20) == [20, 20, 20, 20]
+    assert steps((320, 240), steps=(40, 20)) == [40, 40, 40, 20]
+
+
+def test_a_plan_at_a_level_has_its_weights_and_no_other_change() -> None:
+    plan = make_plan(Optimize(style=10.0, total_variation=0.5), (320, 240))
+    there = plan.at(Level(100, 5, "light", style=3.0, total_variation=0.2))
+    assert (there.style, there.total_variation) == pytest.approx((30.0, 0.1))
+    assert replace(there, style=10.0, total_variation=0.5) == plan
 
 
 def test_a_better_quality_takes_more_levels_and_steps() -> None:
@@ -67,9 +114,8 @@ def test_an_encoder_that_is_named_sees_at_all_levels(quality: str) -> None:
     named = make_plan(Optimize(quality=quality), (700, 1024), "vgg19")
     chosen = make_plan(Optimize(quality=quality), (700, 1024))
     assert named.encoders == ("vgg19",)
-    assert [(v.longest, v.steps) for v in named.levels] == [
-        (v.longest, v.steps) for v in chosen.levels
-    ]
+    assert [v.longest for v in named.levels] == [v.longest for v in chosen.levels]
+    assert [v.steps for v in named.levels[:-1]] == [v.steps for v in chosen.levels[:-1]]
 
 
 def test_a_step_of_the_light_encoder_costs_an_eighth() -> None:
