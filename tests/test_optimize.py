@@ -218,12 +218,11 @@ def test_each_level_has_its_own_weights(encoder: Encoder) -> None:
     plan = plan_of((32, 1))
     tuned = replace(plan, levels=(Level(32, 1, style=3.0, total_variation=0.25),))
     plain, found = (run(encoder, problem_of(), p)[1][0].losses for p in (plan, tuned))
-    styles = [name for name in plain if name.startswith("style.")]
-    assert styles
-    for name in styles:
-        assert found[name] == pytest.approx(3 * plain[name], rel=1e-5)
-    assert found["total_variation"] == pytest.approx(plain["total_variation"] / 4, rel=1e-5)
-    assert found["content"] == plain["content"]
+    assert plain.keys() == found.keys() >= {"content.conv4_2", "total_variation"}
+    factors = {"style": 3.0, "total_variation": 0.25}
+    for name in plain.keys() - {"total"}:
+        factor = factors.get(name.split(".")[0], 1.0)
+        assert found[name] == pytest.approx(factor * plain[name], rel=1e-5), name
 
 
 @pytest.mark.parametrize("side", [20, 32, 64])
