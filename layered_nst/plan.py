@@ -75,7 +75,8 @@ class Level:
         longest: its longest side in px.
         steps: their number.
         encoder: the one that it sees with.
-        style, total_variation: factors on the plan's weights.
+        style: factor on the plan's weights of style and of contours, which are held against it.
+        total_variation: factor on the plan's.
     """
 
     longest: int
@@ -134,6 +135,7 @@ class Plan:
         return replace(
             self,
             style=self.style * level.style,
+            contour=self.contour * level.style,
             total_variation=self.total_variation * level.total_variation,
         )
 

@@ -80,10 +80,12 @@ def test_who_gives_the_steps_gets_just_these() -> None:
 
 
 def test_a_plan_at_a_level_has_its_weights_and_no_other_change() -> None:
-    plan = make_plan(Optimize(style=10.0, total_variation=0.5), (320, 240))
+    keys = {"style": 10.0, "contour": 4.0, "total_variation": 0.5}
+    plan = make_plan(Optimize(**keys), (320, 240))
     there = plan.at(Level(100, 5, "light", style=3.0, total_variation=0.2))
-    assert (there.style, there.total_variation) == pytest.approx((30.0, 0.1))
-    assert replace(there, style=10.0, total_variation=0.5) == plan
+    found = (there.style, there.contour, there.total_variation)
+    assert found == pytest.approx((30.0, 12.0, 0.1))
+    assert replace(there, **keys) == plan
 
 
 def test_a_better_quality_takes_more_levels_and_steps() -> None:
