@@ -188,18 +188,14 @@ def _levels(optimize: Optimize, longest: int, encoder: str | None) -> tuple[Leve
     preset = PRESETS[optimize.quality]
     sides = _sides(optimize.levels, longest, preset)
     counts = _counts(optimize.steps, sides, preset)
-    if encoder is not None:
-        return tuple(Level(*level, encoder) for level in zip(sides, counts, strict=True))
     light = max(0, len(sides) - preset.heavy)
-    mixed = 0 < light < len(sides)
-    levels = []
-    for number, (side, steps) in enumerate(zip(sides, counts, strict=True)):
-        name, tuning = (LIGHT, preset.light) if number < light else (HEAVY, preset.finish)
-        tuning = tuning if mixed else Tuning()
-        # Who gives the steps means just these.
-        steps = round(steps * tuning.steps) if optimize.steps is None else steps
-        levels.append(Level(side, steps, name, tuning.style, tuning.total_variation))
-    return tuple(levels)
+    encoders = [encoder or (LIGHT if number < light else HEAVY) for number in range(len(sides))]
+    known = {LIGHT: preset.light, HEAVY: preset.finish} if len(set(encoders)) > 1 else {}
+    tunings = [known.get(name, Tuning()) for name in encoders]
+    if optimize.steps is None:  # who gives the steps means just these
+        counts = [round(n * tuning.steps) for n, tuning in zip(counts, tunings, strict=True)]
+    parts = zip(sides, counts, encoders, tunings, strict=True)
+    return tuple(Level(s, n, e, t.style, t.total_variation) for s, n, e, t in parts)
 
 
 def _counts(steps: int | Sequence[int] | None, sides: Sequence[int], preset: Preset) -> list[int]:

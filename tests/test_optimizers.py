@@ -91,8 +91,7 @@ def test_the_learned_scale_is_the_middle_one_of_those_remembered() -> None:
     gradient = torch.zeros(4, dtype=torch.float64)
     optimizer.step(gradient + 1)
     for axis, bend in enumerate(bends):
-        _, taken = optimizer.state()["last"]
-        before, _ = optimizer.state()["last"]
+        before, taken = optimizer.state()["last"]
         change = torch.zeros(4, dtype=torch.float64)
         change[axis] = bend * taken[axis]
         optimizer.step(before + change)
