@@ -1,28 +1,24 @@
 """Restyle a photo region by region: masked neural style transfer from a recipe."""
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+
+from layered_nst._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from layered_nst.api import apply
     from layered_nst.errors import LayeredNstError
-    from layered_nst.optimize import Progress
+    from layered_nst.outputs.result import Result
+    from layered_nst.painting.progress import Progress
     from layered_nst.recipe import Recipe, load_recipe
-    from layered_nst.result import Result
-
-try:
-    __version__ = version("layered-nst")
-except PackageNotFoundError:
-    __version__ = "0"
 
 __all__ = ["LayeredNstError", "Progress", "Recipe", "Result", "apply", "load_recipe"]
 
 _HOMES = {
     "LayeredNstError": "errors",
-    "Progress": "optimize",
+    "Progress": "painting.progress",
     "Recipe": "recipe",
-    "Result": "result",
+    "Result": "outputs.result",
     "apply": "api",
     "load_recipe": "recipe",
 }

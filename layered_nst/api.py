@@ -12,31 +12,28 @@ from typing import Any
 
 import torch
 
-from layered_nst import allocator
-from layered_nst.cache import Cache, open_cache
-from layered_nst.checkpoint import State
-from layered_nst.device import choose_device
 from layered_nst.errors import Interrupted, LayeredNstWarning
-from layered_nst.estimate import LevelCost, footprint, level_costs
-from layered_nst.features import load_encoders
-from layered_nst.keeping import Keeper, belonging
-from layered_nst.memory import (
-    Room,
-    advice,
-    make_room,
-    memory_errors,
-    obtainable_bytes,
-    parse_memory,
-)
-from layered_nst.optimize import OnProgress, Progress
-from layered_nst.outputs.manifest import Inputs, read_inputs
+from layered_nst.machine import allocator
+from layered_nst.machine.cache import Cache, open_cache
+from layered_nst.machine.device import choose_device
+from layered_nst.machine.memory import memory_errors, obtainable_bytes, parse_memory
+from layered_nst.networks.encoders import load_encoders
 from layered_nst.outputs.rerun import Record, read_record
+from layered_nst.outputs.result import Result
+from layered_nst.painting.plan import Plan, make_plan
+from layered_nst.painting.progress import OnProgress, Progress
+from layered_nst.painting.state import State
 from layered_nst.picture import MAX_PIXELS, resize
-from layered_nst.plan import Plan, make_plan
 from layered_nst.recipe import Recipe, load_recipe
-from layered_nst.result import Result
-from layered_nst.scene import Scene, check_looks, planned, resolve, thin_notes
-from layered_nst.strategy import finished, paint
+from layered_nst.scene.provenance import Inputs, read_inputs
+from layered_nst.scene.resolving import resolve
+from layered_nst.scene.scene import Scene
+from layered_nst.strategies.budget import Room, advice, make_room
+from layered_nst.strategies.costs import LevelCost, footprint, level_costs
+from layered_nst.strategies.keeper import Keeper, belonging
+from layered_nst.strategies.looks import check_looks, planned, thin_notes
+from layered_nst.strategies.problems import finished
+from layered_nst.strategies.stages import paint
 
 
 def apply(
@@ -98,7 +95,7 @@ def apply(
     with memory_errors(lambda: _out_of_memory(loaded, device)):
         scene, plan = prepare(loaded, content, device=device, cache=cache, **options)
     encoders = load_encoders(plan.encoders, weights_dir=weights_dir, device=device)
-    inputs = read_inputs(scene, weights_dir=weights_dir)
+    inputs = read_inputs(scene, plan.encoders, plan.precision, weights_dir=weights_dir)
     looks = check_looks(scene, encoders, plan)
     scene = replace(scene, notes=scene.notes + looks + thin_notes(scene, encoders, plan))
     keeper = Keeper(
@@ -113,7 +110,7 @@ def apply(
         allocator.spare_memory()
     scene = replace(scene, notes=scene.notes + room.notes)
     on_scene(scene, plan)
-    track = _Track(scene, on_progress, inputs, keeper, state, room)
+    track = _Track(scene, plan, on_progress, inputs, keeper, state, room)
     try:
         with memory_errors(lambda: _out_of_memory(loaded, device, scene, costs, room.tried)):
             painted = paint(
@@ -128,7 +125,9 @@ def apply(
         kept = keeper.write_last()
     except KeyboardInterrupt as stop:
         raise track.interrupted() from stop
-    return Result(painted.cpu(), scene, track.losses, track.seconds, inputs=inputs, checkpoint=kept)
+    return Result(
+        painted.cpu(), scene, plan, track.losses, track.seconds, inputs=inputs, checkpoint=kept
+    )
 
 
 def load(
@@ -194,6 +193,7 @@ class _Track:
     """
 
     scene: Scene
+    plan: Plan
     tell: OnProgress
     inputs: Inputs
     keeper: Keeper
@@ -232,7 +232,13 @@ class _Track:
         canvas = resize(self.last.picture.clamp(0, 1), self.scene.size)
         rgb = finished(canvas, self.scene).cpu()
         return Result(
-            rgb, self.scene, self.losses, self.seconds, complete=False, inputs=self.inputs
+            rgb,
+            self.scene,
+            self.plan,
+            self.losses,
+            self.seconds,
+            complete=False,
+            inputs=self.inputs,
         )
 
 

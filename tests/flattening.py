@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from layered_nst.outputs.layers import Layer, LayeredPicture, region_layers
+from layered_nst.outputs.layered.layers import Layer, LayeredPicture, region_layers
 from layered_nst.picture import to_image
 
 Pixels = NDArray[Any]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from layered_nst.features import Encoder
-from layered_nst.features.encoder import VGG16
+from layered_nst.networks.encoders import Encoder
+from layered_nst.networks.encoders.encoder import VGG16
 
 WIDTHS = (4, 5, 6, 7, 7)
 

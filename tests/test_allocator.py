@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from layered_nst import allocator
+from layered_nst.machine import allocator
 
 PROGRAM = """
 import resource

@@ -18,9 +18,9 @@ from workbench import RECIPE, lay_out, photo
 import layered_nst
 from layered_nst import LayeredNstError, Progress, Recipe, Result, apply, load_recipe
 from layered_nst.errors import Interrupted, OutputError, PictureError, RecipeError
+from layered_nst.painting.plan import Plan
 from layered_nst.picture import read_metadata
-from layered_nst.plan import Plan
-from layered_nst.scene import Scene
+from layered_nst.scene.scene import Scene
 
 LEVELS = {"optimize.levels": [24, 48]}
 

@@ -21,12 +21,15 @@ from torch import Tensor
 from workbench import lay_out, run
 
 import layered_nst
-from layered_nst import apply, cache, remembered
-from layered_nst import scene as scene_module
-from layered_nst.cache import Cache, open_cache, own_cache
+from layered_nst import apply
 from layered_nst.errors import LayeredNstWarning
-from layered_nst.remembered import RememberedMoments
-from layered_nst.styles import StylePicture, picture_moments
+from layered_nst.machine import cache
+from layered_nst.machine.cache import Cache, open_cache, own_cache
+from layered_nst.regions import cached as regions_cached
+from layered_nst.scene import resolving as scene_module
+from layered_nst.styles import cached as remembered
+from layered_nst.styles.cached import RememberedMoments
+from layered_nst.styles.style import StylePicture, picture_moments
 
 KEY = {"a": 1}
 LAYERS = ("conv1_1", "conv3_1")
@@ -209,7 +212,7 @@ def test_what_another_method_saw_with_the_same_weights_is_not_served(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     apply(recipe())
-    monkeypatch.setattr(remembered, "METHOD", remembered.METHOD + 1)
+    monkeypatch.setattr(regions_cached, "METHOD", regions_cached.METHOD + 1)
     monkeypatch.setattr(scene_module, "load_segmenter", refuse)
     with pytest.raises(AssertionError, match="this was known"):
         apply(recipe())
@@ -327,7 +330,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import torch
-from layered_nst.cache import Cache
+from layered_nst.machine.cache import Cache
 store, number = Cache(Path(sys.argv[1])), 0
 print("ready", flush=True)
 while True:

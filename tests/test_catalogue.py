@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from layered_nst.errors import ModelError
-from layered_nst.weights import CATALOGUE, catalogue, fetch, is_present, weights_path
+from layered_nst.networks import catalogue
+from layered_nst.networks.weights import CATALOGUE, fetch, is_present, weights_path
 
 MOBILE = "deeplabv3_mobilenet_v3_large"
 

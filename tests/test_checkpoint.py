@@ -13,18 +13,17 @@ from typing import Any
 import pytest
 import torch
 
-from layered_nst.checkpoint import (
-    DONE,
-    State,
+from layered_nst.errors import CheckpointError, LayeredNstWarning, OutputError
+from layered_nst.files import atomic as replacement
+from layered_nst.painting.state import DONE, State
+from layered_nst.strategies.checkpoints import (
     check_replaceable,
     checkpoint_path,
     discard,
     load_state,
     save_state,
 )
-from layered_nst.errors import CheckpointError, LayeredNstWarning, OutputError
-from layered_nst.keeping import Keeper
-from layered_nst.picture import replacement
+from layered_nst.strategies.keeper import Keeper
 
 BELONGS = {"photo": "a1", "recipe": "b2"}
 STATE = State(
@@ -217,7 +216,7 @@ def test_what_killed_writers_left_goes_with_the_checkpoint(written: Path) -> Non
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds on the clock that the keeper reads."""
     now = [100.0]
-    monkeypatch.setattr("layered_nst.keeping.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("layered_nst.strategies.keeper.time.monotonic", lambda: now[0])
     return now
 
 
@@ -243,7 +242,7 @@ def test_on_a_slow_disk_checkpoints_are_rarer(
     def slow(*_: object) -> None:
         clock[0] += 10
 
-    monkeypatch.setattr("layered_nst.keeping.save_state", slow)
+    monkeypatch.setattr("layered_nst.strategies.keeper.save_state", slow)
     keeper = Keeper(path, BELONGS, every=60)
     times = []
     for _ in range(900):
@@ -289,7 +288,7 @@ def test_a_full_disk_is_told_once_and_tried_again(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     keeper = Keeper(path, BELONGS, every=1e-9)
-    monkeypatch.setattr("layered_nst.keeping.MOST_SHARE", 1e9)
+    monkeypatch.setattr("layered_nst.strategies.keeper.MOST_SHARE", 1e9)
     with monkeypatch.context() as patch:
         patch.setattr(replacement.os, "fsync", full)
         for step in (1, 2, 3):

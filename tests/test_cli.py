@@ -20,13 +20,15 @@ from PIL import Image
 from rich.console import Console
 from workbench import RECIPE, lay_out, run
 
-from layered_nst import api, cli, recipe, result, strategy
+from layered_nst import api, cli, recipe
 from layered_nst.cli import display as display_module
 from layered_nst.cli.console import duration, print_json
 from layered_nst.cli.display import Display
 from layered_nst.errors import Interrupted, OutputError
-from layered_nst.optimize import Progress
+from layered_nst.outputs import result
+from layered_nst.painting.progress import Progress
 from layered_nst.picture import read_metadata
+from layered_nst.strategies import stages as strategy
 
 COMMANDS = [
     ["apply"],
@@ -87,9 +89,10 @@ def test_help_does_not_wait_for_torch() -> None:
         imports = re.findall(r"^(?:from|import) (\S+)", module.read_text("utf-8"), re.MULTILINE)
         assert "torch" not in {name.split(".")[0] for name in imports}
         ours = {name for name in imports if name.startswith("layered_nst")}
-        assert all(re.match(r"layered_nst\.(cli|errors|allocator)\b", name) for name in ours), (
-            module
-        )
+        assert all(
+            re.match(r"layered_nst\.(cli|errors|machine|machine\.allocator|_version)\b", name)
+            for name in ours
+        ), module
 
 
 def test_without_arguments_the_help_is_shown() -> None:
@@ -542,7 +545,7 @@ def test_masks_of_a_photo_are_its_classes_and_cover_it_once() -> None:
 
 
 def test_masks_do_not_overwrite_each_other_whatever_classes_are_called() -> None:
-    from layered_nst.findings import Findings, write_masks
+    from layered_nst.views.findings import Findings, write_masks
 
     names = ("overlay", "a/b", "a:b", "Sky", "sky", "(photo)", "..", "x" * 200)
     masks = torch.zeros(len(names), 6, 8)
@@ -688,8 +691,8 @@ def labelled(data: Path, classes: Sequence[str]) -> Path:
 
 
 def test_segmenter_teach_writes_what_the_segmenter_thinks(folder: Path) -> None:
-    from layered_nst.segmentation import load_segmenter
-    from layered_nst.segmentation.dataset import read_labelled_photos
+    from layered_nst.networks.segmenters import load_segmenter
+    from layered_nst.training.segmenters.dataset import read_labelled_photos
 
     scenes = load_segmenter("scenes")
     data = labelled(folder / "data", scenes.classes)
@@ -707,8 +710,8 @@ def test_segmenter_teach_writes_what_the_segmenter_thinks(folder: Path) -> None:
 
 
 def test_segmenter_score_prints_numbers_and_writes_a_sheet(folder: Path) -> None:
-    from layered_nst.segmentation import load_segmenter
-    from layered_nst.weights.catalogue import weights_path
+    from layered_nst.networks.catalogue import weights_path
+    from layered_nst.networks.segmenters import load_segmenter
 
     classes = load_segmenter("scenes").classes
     data = labelled(folder / "data", classes)

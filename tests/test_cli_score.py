@@ -9,7 +9,7 @@ import pytest
 from workbench import lay_out, run
 
 from layered_nst.judge import Judge
-from layered_nst.segmentation.segmenter import load_segmenter
+from layered_nst.networks.segmenters.segmenter import load_segmenter
 
 
 @pytest.fixture(scope="module")

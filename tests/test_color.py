@@ -9,14 +9,8 @@ from scipy.linalg import sqrtm
 from skimage import color as reference
 from torch import Tensor
 
-from layered_nst.color import (
-    color_moments,
-    lab_to_rgb,
-    move_colors,
-    restore_chroma,
-    rgb_to_lab,
-    transport,
-)
+from layered_nst.picture.lab import lab_to_rgb, restore_chroma, rgb_to_lab
+from layered_nst.styles.colors import color_moments, move_colors, transport
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:

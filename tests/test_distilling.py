@@ -24,13 +24,24 @@ from workbench import lay_out, run
 
 from layered_nst.cli import encoder as encoder_command
 from layered_nst.errors import DataError, LayeredNstWarning, ModelError, OutputError, PictureError
-from layered_nst.features import Encoder, contour_logits, load_encoder
-from layered_nst.features.contours import contour_layers
-from layered_nst.features.distilling import checkpoint_path, distill
-from layered_nst.features.encoder_files import EncoderFile, read_encoder_file, write_encoder_file
-from layered_nst.features.matching import DistillPlan, distillation_loss, moment_error
-from layered_nst.features.scoring import nearest_basis, score_encoder, student_errors
-from layered_nst.features.students import (
+from layered_nst.networks.encoders import Encoder, contour_logits, load_encoder
+from layered_nst.networks.encoders.contours import contour_layers
+from layered_nst.networks.encoders.encoder_files import (
+    EncoderFile,
+    read_encoder_file,
+    write_encoder_file,
+)
+from layered_nst.training.encoders.distilling import checkpoint_path, distill
+from layered_nst.training.encoders.matching import DistillPlan, distillation_loss, moment_error
+from layered_nst.training.encoders.pictures import (
+    find_pictures,
+    pictures_digest,
+    read_training_pictures,
+    split,
+    training_crops,
+)
+from layered_nst.training.encoders.scoring import nearest_basis, score_encoder, student_errors
+from layered_nst.training.encoders.students import (
     RIDGE,
     Student,
     linear_map,
@@ -40,13 +51,6 @@ from layered_nst.features.students import (
     save_student,
     student_of,
     student_widths,
-)
-from layered_nst.features.training_pictures import (
-    find_pictures,
-    pictures_digest,
-    read_training_pictures,
-    split,
-    training_crops,
 )
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -155,7 +159,7 @@ def test_a_student_as_wide_as_its_teacher_sees_the_same_from_the_start(
     errors = student_errors(whole, teacher, [picture[:, :48, :48] for picture in pictures])
     # So few crops have fewer positions of deeper layers than these have channels.
     assert all(errors[layer] < 1e-3 for layer in teacher.layers[:7])
-    monkeypatch.setattr("layered_nst.features.students.RIDGE", 1e-9)
+    monkeypatch.setattr("layered_nst.training.encoders.students.RIDGE", 1e-9)
     student = new_student(small, crops, width=1.0, first=1.0)
     assert max(student_errors(student, small, pictures).values()) < 2e-3
 
@@ -165,7 +169,7 @@ def test_a_narrow_student_of_chosen_channels_sees_more_than_one_of_others(
 ) -> None:
     chosen = student_errors(new_student(teacher, crops, width=0.25, first=2.0), teacher, pictures)
     monkeypatch.setattr(
-        "layered_nst.features.students.pivots", lambda second, count: torch.arange(count)
+        "layered_nst.training.encoders.students.pivots", lambda second, count: torch.arange(count)
     )
     first = student_errors(new_student(teacher, crops, width=0.25, first=2.0), teacher, pictures)
     assert all(0 < chosen[layer] < first[layer] for layer in teacher.layers[:10])
@@ -199,7 +203,7 @@ def test_the_loss_is_the_weighted_sum_of_relative_errors(
             rows = (t.flatten(2).transpose(1, 2) for t in (seen, targets[layer]))
             error = error + 0.3 * moment_error(*rows)
         wanted += float((3.0 if layer == "conv2_1" else 0.5) * error.detach())
-    monkeypatch.setattr("layered_nst.features.matching.POSITIONS", 48 * 48)
+    monkeypatch.setattr("layered_nst.training.encoders.matching.POSITIONS", 48 * 48)
     found = distillation_loss(student, crops[:2], targets, plan, energy)
     assert float(found.detach()) == pytest.approx(wanted, rel=1e-4)
 
@@ -393,8 +397,8 @@ import os, signal, sys
 from pathlib import Path
 import torch
 from narrow import narrow_encoder
-from layered_nst.features.distilling import distill
-from layered_nst.features.matching import DistillPlan
+from layered_nst.training.encoders.distilling import distill
+from layered_nst.training.encoders.matching import DistillPlan
 small = narrow_encoder(widths=(16, 16, 16, 24, 24), dtype=torch.float32)
 pictures = torch.load(sys.argv[1], weights_only=True)
 plan = DistillPlan(width=0.5, steps=9, batch=2, crop=32)

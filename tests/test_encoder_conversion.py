@@ -17,10 +17,10 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from layered_nst.features import Encoder, contour_logits, contour_map, load_encoder
-from layered_nst.features import encoder as encoder_module
-from layered_nst.features.encoder import VGG16
-from layered_nst.weights.convert_hed_vgg16 import fold_preprocessing, main, read_h5
+from layered_nst.networks.encoders import Encoder, contour_logits, contour_map, load_encoder
+from layered_nst.networks.encoders import encoder as encoder_module
+from layered_nst.networks.encoders.encoder import VGG16
+from layered_nst.training.encoders.hed_vgg16 import fold_preprocessing, main, read_h5
 
 Array = NDArray[np.float64]
 Kernels = dict[str, tuple[Array, Array]]

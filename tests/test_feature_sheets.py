@@ -12,7 +12,9 @@ from PIL import Image
 from workbench import lay_out, run
 
 from layered_nst.errors import OutputError, RecipeError
-from layered_nst.feature_sheets import (
+from layered_nst.networks.encoders import Encoder
+from layered_nst.picture import Picture
+from layered_nst.views.feature_sheets import (
     CELL,
     CLIPPED,
     colored,
@@ -21,8 +23,6 @@ from layered_nst.feature_sheets import (
     seen,
     write_feature_sheets,
 )
-from layered_nst.features import Encoder
-from layered_nst.picture import Picture
 
 LAYERS = ("conv1_2", "conv3_1")
 

@@ -14,12 +14,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.vgg import cfgs, make_layers
 
-from layered_nst import sealed
 from layered_nst.errors import ModelError
-from layered_nst.features import Encoder, contour_logits, contour_map, load_encoder
-from layered_nst.features.contours import contour_layers
-from layered_nst.features.encoder import IMAGENET_MEAN, IMAGENET_STD, VGG16, VGG19
-from layered_nst.features.encoder_files import EncoderFile, read_encoder_file, write_encoder_file
+from layered_nst.files import tensors as sealed
+from layered_nst.networks.encoders import Encoder, contour_logits, contour_map, load_encoder
+from layered_nst.networks.encoders.contours import contour_layers
+from layered_nst.networks.encoders.encoder import IMAGENET_MEAN, IMAGENET_STD, VGG16, VGG19
+from layered_nst.networks.encoders.encoder_files import (
+    EncoderFile,
+    read_encoder_file,
+    write_encoder_file,
+)
 
 FILES = {"vgg16": "vgg16-397923af.pth", "vgg19": "vgg19-dcbb9e9d.pth"}
 STYLE = ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]

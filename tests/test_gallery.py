@@ -12,23 +12,24 @@ from numpy.typing import NDArray
 from PIL import Image
 from workbench import RECIPE, lay_out, run
 
-from layered_nst import api, gallery
+from layered_nst import api
 from layered_nst.cli.display import Display
 from layered_nst.errors import Interrupted, RecipeError
-from layered_nst.gallery import (
+from layered_nst.painting.progress import Progress
+from layered_nst.views import gallery
+from layered_nst.views.gallery import (
     ALARM,
     BETWEEN,
     GAP,
     LINE,
     NARROWEST,
     PAPER,
-    Tile,
+    Cell,
     default_folder,
     find_recipes,
     gallery_sheet,
     paint_gallery,
 )
-from layered_nst.optimize import Progress
 
 SIZE = 32
 QUICK = ["--size", str(SIZE), "--steps", "1"]
@@ -50,10 +51,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("looks")
 
 
-def filled(number: int, *, width: int = 40, height: int = 30) -> Tile:
+def filled(number: int, *, width: int = 40, height: int = 30) -> Cell:
     """A tile of plain colors that no other has."""
     photo, picture = (Image.new("RGB", (width, height), (number, 200, blue)) for blue in (10, 90))
-    return Tile(
+    return Cell(
         Path("x.yaml"), f"look {number}", "Name", photo, picture, {"ground": 0.4, "sky": 0.6}
     )
 
@@ -98,7 +99,7 @@ def test_recipe_and_regions_are_written_below_the_pictures() -> None:
     first, second = GAP + 30, GAP + 30 + LINE
     assert is_drawn(pixels[first + 2 : second])
     assert is_drawn(pixels[second + 2 : second + LINE])
-    tile = Tile(Path("x"), "look 0", photo=filled(0).photo, picture=filled(0).picture)
+    tile = Cell(Path("x"), "look 0", photo=filled(0).photo, picture=filled(0).picture)
     bare = np.asarray(gallery_sheet([tile], size=40))
     assert not is_drawn(bare[second + 2 : second + LINE])
 
@@ -106,7 +107,7 @@ def test_recipe_and_regions_are_written_below_the_pictures() -> None:
 def test_captions_stay_within_their_tile_however_long() -> None:
     tile = filled(0)
     names = {f"a region with a long name {n}": 0.1 for n in range(20)}
-    long = Tile(tile.file, "label " * 30, "name " * 60, tile.photo, tile.picture, names)
+    long = Cell(tile.file, "label " * 30, "name " * 60, tile.photo, tile.picture, names)
     pixels = np.asarray(gallery_sheet([long, filled(1)], size=40))
     assert not is_drawn(pixels[:, GAP + NARROWEST + 1 : GAP + NARROWEST + GAP])
 
@@ -114,14 +115,14 @@ def test_captions_stay_within_their_tile_however_long() -> None:
 def test_what_is_transparent_shows_the_paper() -> None:
     picture = Image.new("RGBA", (40, 30), (9, 9, 9, 0))
     picture.paste((200, 0, 0, 255), (0, 0, 20, 30))
-    sheet = gallery_sheet([Tile(Path("x"), "x", photo=picture, picture=picture)], size=40)
+    sheet = gallery_sheet([Cell(Path("x"), "x", photo=picture, picture=picture)], size=40)
     assert sheet.getpixel((GAP + 5, GAP + 5)) == (200, 0, 0)
     assert sheet.getpixel((GAP + 35, GAP + 5)) == PAPER
 
 
 @pytest.mark.parametrize("error", ["short", "word " * 400, "x" * 3000, "one\ntwo\nthree"])
 def test_a_failed_recipe_shows_its_sentence_within_a_frame(error: str) -> None:
-    sheet = gallery_sheet([Tile(Path("x"), "x", error=error), filled(1)], size=90)
+    sheet = gallery_sheet([Cell(Path("x"), "x", error=error), filled(1)], size=90)
     frame = (GAP, GAP, GAP + NARROWEST, GAP + 60)
     assert box_of(sheet, ALARM) == frame
     inside = np.asarray(sheet.crop((frame[0] + 1, frame[1] + 1, frame[2] - 1, frame[3] - 1)))
@@ -250,12 +251,12 @@ def test_ctrl_c_while_a_recipe_is_prepared_is_no_failure_of_it(
 def test_the_folder_is_recipes_here_or_else_that_of_the_clone(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    clone = Path(gallery.__file__).absolute().parents[1]
+    clone = Path(gallery.__file__).absolute().parents[2]
     assert default_folder() == clone / "recipes"
     folder.rename("recipes")
     assert default_folder() == Path("recipes")
     Path("recipes").rename("looks")
-    monkeypatch.setattr(gallery, "__file__", str(tmp_path / "installed/layered_nst/gallery.py"))
+    monkeypatch.setattr(gallery, "__file__", str(tmp_path / "installed/layered_nst/views/gallery.py"))
     (tmp_path / "installed/recipes").mkdir(parents=True)
     with pytest.raises(RecipeError, match=r"^recipes: no such folder here; name one: "):
         default_folder()

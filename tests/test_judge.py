@@ -13,10 +13,7 @@ from torch import Tensor, nn
 from workbench import lay_out
 
 from layered_nst import api
-from layered_nst.boundary import dilated, f_score
-from layered_nst.color import rgb_to_lab
 from layered_nst.errors import ModelError, PictureError, RecipeError
-from layered_nst.features import Encoder, load_encoder
 from layered_nst.judge import Judge, Ruler, load_judge, measures, score, score_file
 from layered_nst.judge.edges import THRESHOLD, across_ridges, thin_edges, thinned
 from layered_nst.judge.measures import (
@@ -30,14 +27,17 @@ from layered_nst.judge.measures import (
     style_distance,
 )
 from layered_nst.judge.network import MODEL, region_moments, style_moments
-from layered_nst.moments import Moments
+from layered_nst.networks.catalogue import CATALOGUE
+from layered_nst.networks.encoders import Encoder, load_encoder
+from layered_nst.networks.segmenters.network import LITE0_MEAN, LITE0_STD
+from layered_nst.networks.segmenters.segmenter import load_segmenter
+from layered_nst.networks.weights import is_present, weights_path
 from layered_nst.picture import read_picture, resize, write_picture
-from layered_nst.scene import Scene
-from layered_nst.segmentation.network import LITE0_MEAN, LITE0_STD
-from layered_nst.segmentation.segmenter import load_segmenter
-from layered_nst.styles import StylePicture
-from layered_nst.weights import is_present, weights_path
-from layered_nst.weights.catalogue import CATALOGUE
+from layered_nst.picture.lab import rgb_to_lab
+from layered_nst.picture.lines import dilated, f_score
+from layered_nst.scene.scene import Scene
+from layered_nst.styles.moments import Moments
+from layered_nst.styles.style import StylePicture
 
 ASSETS = Path(__file__).parents[1] / "assets"
 needs_weights = pytest.mark.skipif(

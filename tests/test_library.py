@@ -19,15 +19,16 @@ from workbench import lay_out, photo, run
 
 from layered_nst import apply
 from layered_nst.errors import LibraryError
-from layered_nst.features import Encoder, load_encoder
-from layered_nst.library import build_look, read_records, read_style, store_look
-from layered_nst.library.look import USUAL_VARIATION
-from layered_nst.moments import Moments
-from layered_nst.plan import STYLE_LAYERS
+from layered_nst.networks.encoders import Encoder, load_encoder
 from layered_nst.recipe import load_recipe
-from layered_nst.scene import planned, resolve
-from layered_nst.stylefiles import read_style_picture
-from layered_nst.styles import picture_moments, style_moments
+from layered_nst.scene.resolving import resolve
+from layered_nst.strategies.looks import planned
+from layered_nst.styles.layers import STYLE_LAYERS
+from layered_nst.styles.library import build_look, read_records, read_style, store_look
+from layered_nst.styles.library.look import USUAL_VARIATION
+from layered_nst.styles.moments import Moments
+from layered_nst.styles.reading import read_style_picture
+from layered_nst.styles.style import picture_moments, style_moments
 
 LEVELS, SCALES = [24, 34, 48], "24,34,48"
 

@@ -12,8 +12,8 @@ from narrow import narrow_encoder
 from scipy import ndimage
 from torch import Tensor
 
-from layered_nst.features import Encoder, contour_logits, load_encoder
-from layered_nst.losses import (
+from layered_nst.networks.encoders import Encoder, contour_logits, load_encoder
+from layered_nst.painting.losses import (
     content_loss,
     contour_loss,
     laplacian,
@@ -21,13 +21,14 @@ from layered_nst.losses import (
     out_of_range,
     style_losses,
     total_variation,
-    variation,
 )
-from layered_nst.moments import region_moments
-from layered_nst.optimize import FLAT, Objective, PaintedRegion, Problem
-from layered_nst.plan import Plan, make_plan
+from layered_nst.painting.objective import FLAT, Objective
+from layered_nst.painting.plan import Plan, make_plan
+from layered_nst.painting.problem import PaintedRegion, Problem
+from layered_nst.picture.variation import variation
 from layered_nst.recipe import Optimize
-from layered_nst.styles import StylePicture, style_variation
+from layered_nst.styles.moments import region_moments
+from layered_nst.styles.style import StylePicture, style_variation
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:

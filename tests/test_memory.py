@@ -14,22 +14,18 @@ import pytest
 import torch
 from workbench import lay_out, run
 
-from layered_nst import apply, load_recipe, memory
-from layered_nst.checkpoint import State
+from layered_nst import apply, load_recipe
 from layered_nst.errors import BudgetError, OutOfMemoryError
-from layered_nst.estimate import TOLERANCE, Footprint, LevelCost, estimate, level_costs
-from layered_nst.features import load_encoders
-from layered_nst.memory import (
-    Room,
-    advice,
-    automatic_memory,
-    make_room,
-    memory_errors,
-    obtainable_bytes,
-    parse_memory,
-)
-from layered_nst.scene import planned, resolve
-from layered_nst.tiled import Reading
+from layered_nst.machine import memory as machine_memory
+from layered_nst.machine.memory import memory_errors, obtainable_bytes, parse_memory
+from layered_nst.networks.encoders import load_encoders
+from layered_nst.painting.state import State
+from layered_nst.painting.tiled import Reading
+from layered_nst.scene.resolving import resolve
+from layered_nst.strategies import budget as memory
+from layered_nst.strategies.budget import Room, advice, automatic_memory, make_room
+from layered_nst.strategies.costs import TOLERANCE, Footprint, LevelCost, estimate, level_costs
+from layered_nst.strategies.looks import planned
 
 # 3500 bytes for each pixel of a whole run.
 NEED = Footprint(at_rest=1e9, result=100, seen=3100, style=800, kept=32, history=10)
@@ -93,7 +89,7 @@ def test_a_run_that_does_not_fit_says_which_size_would(
         raise MemoryError
 
     monkeypatch.setattr("layered_nst.api.obtainable_bytes", lambda _: 1.5e9)
-    monkeypatch.setattr("layered_nst.strategy.optimize", fail)
+    monkeypatch.setattr("layered_nst.strategies.stages.optimize", fail)
     with pytest.raises(OutOfMemoryError, match=r"at 1024×768 px: there are 1\.5 GB") as painting:
         apply("look.yaml", size=1024)
     monkeypatch.setattr("layered_nst.api.resolve", fail)
@@ -343,7 +339,7 @@ def test_estimates_are_within_a_factor_of_one_and_a_half_of_runs(
 
 def test_what_this_process_holds_counts_as_obtainable(monkeypatch: pytest.MonkeyPatch) -> None:
     left = SimpleNamespace(available=1_000_000)
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: left)
+    monkeypatch.setattr(machine_memory.psutil, "virtual_memory", lambda: left)
     before = obtainable_bytes(torch.device("cpu"))
     held = torch.ones(50_000_000)
     assert 190e6 < obtainable_bytes(torch.device("cpu")) - before < 250e6
@@ -377,14 +373,14 @@ def test_a_container_leaves_what_its_group_may_have(
     (place / "memory.stat").write_text(f"anon 5\n{files[2]} 500000\n")
     monkeypatch.setattr(memory, "GROUPS", tmp_path / "groups")
     monkeypatch.setattr(memory, "MOUNT", tmp_path)
-    assert list(memory._left_in_groups()) == [2500000]
+    assert list(machine_memory._left_in_groups()) == [2500000]
     (place / files[0]).write_text("max\n")
-    assert list(memory._left_in_groups()) == []
+    assert list(machine_memory._left_in_groups()) == []
 
 
 LIMITED = """
 import resource, torch
-from layered_nst.memory import obtainable_bytes
+from layered_nst.machine.memory import obtainable_bytes
 import psutil
 here = psutil.Process()
 limit = here.memory_info().vms + 1_000_000_000

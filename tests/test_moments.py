@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from layered_nst.moments import (
+from layered_nst.styles.moments import (
     Moments,
     MomentSums,
     blend,

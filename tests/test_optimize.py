@@ -10,20 +10,16 @@ import torch
 from narrow import narrow_encoder
 from torch import Tensor
 
-from layered_nst import optimize as optimize_room
-from layered_nst.features import Encoder, load_encoder
-from layered_nst.optimize import (
-    Objective,
-    PaintedRegion,
-    Problem,
-    Progress,
-    optimize,
-    region_losses,
-)
-from layered_nst.optimizers import LBFGS
-from layered_nst.plan import Level, Plan, make_plan
+from layered_nst.networks.encoders import Encoder, load_encoder
+from layered_nst.painting import levels
+from layered_nst.painting.levels import optimize
+from layered_nst.painting.objective import Objective
+from layered_nst.painting.optimizers import LBFGS
+from layered_nst.painting.plan import Level, Plan, make_plan
+from layered_nst.painting.problem import PaintedRegion, Problem
+from layered_nst.painting.progress import Progress, region_losses
 from layered_nst.recipe import Optimize
-from layered_nst.styles import StylePicture
+from layered_nst.styles.style import StylePicture
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -272,7 +268,7 @@ class Faulty(Objective):
 def test_a_step_that_explodes_is_taken_back(
     encoder: Encoder, monkeypatch: pytest.MonkeyPatch, optimizer: str, spoil: float
 ) -> None:
-    monkeypatch.setattr(optimize_room, "Objective", Faulty)
+    monkeypatch.setattr(levels, "Objective", Faulty)
     monkeypatch.setattr(Faulty, "spoiled", {6: spoil})
     # Smooth enough to fall with every step that is not spoiled.
     plan = plan_of((32, 20), optimizer=optimizer, tolerance=0.0, total_variation=6.0)
@@ -289,7 +285,7 @@ def test_a_step_that_explodes_is_taken_back(
 def test_steps_are_shorter_after_one_exploded(
     encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(optimize_room, "Objective", Faulty)
+    monkeypatch.setattr(levels, "Objective", Faulty)
     monkeypatch.setattr(Faulty, "spoiled", {1: float("inf")})
     run(encoder, problem_of(), plan_of((32, 4), optimizer="adam"))
     shown = Faulty.last.shown
@@ -301,7 +297,7 @@ def test_steps_are_shorter_after_one_exploded(
 def test_a_loss_that_is_never_a_number_leaves_the_start(
     encoder: Encoder, monkeypatch: pytest.MonkeyPatch, optimizer: str
 ) -> None:
-    monkeypatch.setattr(optimize_room, "Objective", Faulty)
+    monkeypatch.setattr(levels, "Objective", Faulty)
     monkeypatch.setattr(Faulty, "spoiled", float("nan"))
     problem = problem_of()
     found, _, _ = run(encoder, problem, plan_of((32, 5), optimizer=optimizer))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from layered_nst.optimizers import LBFGS, Adam, Optimizer
+from layered_nst.painting.optimizers import LBFGS, Adam, Optimizer
 
 START = torch.tensor([[-1.2, 1.0, -0.5, 0.8, 1.5, -0.7]], dtype=torch.float64)
 MAKERS: dict[str, Callable[[], Optimizer]] = {

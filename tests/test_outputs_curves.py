@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 import pytest
 
-from layered_nst.outputs.curves import Curve, Panel, Span, draw, panels, spans
+from layered_nst.outputs.report.curves import Curve, Panel, Span, draw, panels, spans
 
 SVG = "{http://www.w3.org/2000/svg}"
 LOSSES = [

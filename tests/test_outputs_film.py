@@ -10,8 +10,7 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
-from layered_nst.optimize import Progress
-from layered_nst.outputs.film import (
+from layered_nst.outputs.report.film import (
     CELL,
     FRAME_MILLISECONDS,
     LAST_MILLISECONDS,
@@ -20,7 +19,8 @@ from layered_nst.outputs.film import (
     film_of,
     write_film,
 )
-from layered_nst.outputs.recorder import FRAME_SIDE, Recorder
+from layered_nst.outputs.report.recorder import FRAME_SIDE, Recorder
+from layered_nst.painting.progress import Progress
 
 
 def progress(step: int, *, size: tuple[int, int] = (30, 40), level: int = 1) -> Progress:

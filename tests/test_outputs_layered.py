@@ -19,8 +19,8 @@ from psd_tools import PSDImage
 from workbench import lay_out, run
 
 from layered_nst.errors import OutputError
-from layered_nst.outputs.layered import write_layered
-from layered_nst.picture import replacement
+from layered_nst.files import atomic as replacement
+from layered_nst.outputs.layered.writing import write_layered
 
 SIZE = (40, 64)
 

@@ -15,8 +15,8 @@ from psd_tools import PSDImage
 from workbench import RECIPE, lay_out, photo
 
 from layered_nst import Result, apply
-from layered_nst.features import contour_map, load_encoder
-from layered_nst.outputs.layers import Layer, region_layers, soft_masks
+from layered_nst.networks.encoders import contour_map, load_encoder
+from layered_nst.outputs.layered.layers import Layer, region_layers, soft_masks
 
 
 @pytest.fixture(autouse=True)

@@ -19,16 +19,11 @@ from workbench import RECIPE, lay_out, photo, run
 from layered_nst import Progress, Result, apply
 from layered_nst.cli.display import Display
 from layered_nst.errors import OutputError, PictureError
-from layered_nst.outputs.manifest import (
-    MANIFEST_KEY,
-    RECIPE_KEY,
-    read_inputs,
-    recipe_hash,
-    write_manifest,
-)
+from layered_nst.networks.catalogue import weights_path
+from layered_nst.outputs.manifest import MANIFEST_KEY, RECIPE_KEY, write_manifest
 from layered_nst.picture import read_metadata
 from layered_nst.recipe import Recipe, load_recipe, named_files
-from layered_nst.weights.catalogue import weights_path
+from layered_nst.scene.provenance import read_inputs, recipe_hash
 
 CLASSES = "{class: object}"
 BOX = "{box: [0, 0, 1, 0.5]}"
@@ -159,7 +154,7 @@ def test_a_file_that_is_gone_since_it_was_read_is_named(painted: Result) -> None
     gone = load_recipe("look.yaml")
     Path("dots.png").unlink()
     with pytest.raises(PictureError, match=r"dots\.png cannot be read: no such file"):
-        read_inputs(replace(painted.scene, recipe=gone))
+        read_inputs(replace(painted.scene, recipe=gone), ["hed-vgg16"], "float32")
 
 
 # the hash of a recipe
@@ -227,7 +222,7 @@ def test_the_same_run_gives_the_same_bytes_however_long_it_took(
 
 
 def test_a_result_made_by_hand_has_a_manifest_too(painted: Result) -> None:
-    by_hand = Result(torch.rand_like(painted.rgb), painted.scene, [], 0.0)
+    by_hand = Result(torch.rand_like(painted.rgb), painted.scene, painted.plan, [], 0.0)
     wanted = painted.manifest
     assert {**by_hand.manifest, "losses": {}, "seconds": 0} == {
         **wanted,
@@ -309,7 +304,7 @@ def test_a_manifest_that_does_not_fit_on_the_disk_costs_no_picture(
     def fail(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("layered_nst.picture.replacement.os.fsync", fail)
+    monkeypatch.setattr("layered_nst.files.atomic.os.fsync", fail)
     with pytest.raises(OutputError, match=r"out\.json: cannot be written: no space left"):
         write_manifest(painted, picture)
     assert (picture.read_bytes(), (folder / "out.json").read_text()) == (before, "old")

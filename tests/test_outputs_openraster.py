@@ -11,8 +11,8 @@ import pytest
 import torch
 from flattening import OraFile, differences, flat, layered, ramp_alpha, read_ora
 
-from layered_nst.outputs.layered import write_layered
-from layered_nst.outputs.layers import LayeredPicture
+from layered_nst.outputs.layered.layers import LayeredPicture
+from layered_nst.outputs.layered.writing import write_layered
 
 SIZE = (40, 64)
 ALPHAS = {

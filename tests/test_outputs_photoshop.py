@@ -15,8 +15,8 @@ from psd_tools.composite import composite
 from psd_tools.constants import Resource
 
 from layered_nst.errors import OutputError
-from layered_nst.outputs.layered import write_layered
-from layered_nst.outputs.layers import Layer, LayeredPicture
+from layered_nst.outputs.layered.layers import Layer, LayeredPicture
+from layered_nst.outputs.layered.writing import write_layered
 
 SIZE = (40, 64)
 ALPHAS = {

@@ -25,8 +25,8 @@ from workbench import RECIPE, lay_out, photo, run
 from layered_nst import Result, api, apply, load_recipe
 from layered_nst.cli import display as display_module
 from layered_nst.errors import Interrupted, OutputError
-from layered_nst.outputs.recorder import Recorder
-from layered_nst.outputs.report import check_report_folder, duration, write_report
+from layered_nst.outputs.report.page import check_report_folder, duration, write_report
+from layered_nst.outputs.report.recorder import Recorder
 from layered_nst.recipe import dump_recipe
 
 STEPS = {"optimize.levels": [24, 48], "optimize.steps": [3, 2], "optimize.tolerance": 0}

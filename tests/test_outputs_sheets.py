@@ -9,8 +9,14 @@ import pytest
 import torch
 from flattening import layered, ramp_alpha, random_shares
 
-from layered_nst.outputs.layers import LayeredPicture, region_layers, soft_masks
-from layered_nst.outputs.sheets import Sheet, alpha_sheets, covering, mask_sheets, plain_name
+from layered_nst.outputs.layered.layers import LayeredPicture, region_layers, soft_masks
+from layered_nst.outputs.layered.sheets import (
+    Sheet,
+    alpha_sheets,
+    covering,
+    mask_sheets,
+    plain_name,
+)
 
 SIZE = (40, 64)
 SheetsOf = Callable[[LayeredPicture], list[Sheet]]

@@ -15,14 +15,8 @@ import torch
 from PIL import Image
 
 from layered_nst.errors import LayeredNstWarning, OutputError
-from layered_nst.picture import (
-    FORMATS,
-    read_metadata,
-    read_picture,
-    replacing,
-    to_image,
-    write_picture,
-)
+from layered_nst.files.atomic import replacing
+from layered_nst.picture import FORMATS, read_metadata, read_picture, to_image, write_picture
 
 RECIPE = "recipe: 1\nname: Tempel «Dämmerung» ☀\nregions: [<a> & 'b']\ttab \x0b bell"
 
@@ -227,7 +221,7 @@ def test_an_unwritable_folder_is_named(tmp_path, monkeypatch):
     def refuse(*_args, **_kwargs):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("layered_nst.picture.replacement.os.open", refuse)
+    monkeypatch.setattr("layered_nst.files.atomic.os.open", refuse)
     with pytest.raises(OutputError, match=r"a\.png: cannot be written: permission denied"):
         write_picture(tmp_path / "a.png", torch.rand(3, 4, 4))
 
@@ -240,7 +234,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch)
     def open_full(_part):
         return os.fdopen(os.open("/dev/full", os.O_WRONLY), "wb")
 
-    monkeypatch.setattr("layered_nst.picture.replacement._exclusively", open_full)
+    monkeypatch.setattr("layered_nst.files.atomic._exclusively", open_full)
     with pytest.raises(OutputError, match=r"a\.png: cannot be written: no space left") as caught:
         write_picture(path, torch.rand(3, 40, 40))
     assert caught.value.exit_code == 3
@@ -255,7 +249,7 @@ def test_a_disk_that_fails_at_the_very_end_leaves_the_old_file(tmp_path, monkeyp
     def fail(_handle):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("layered_nst.picture.replacement.os.fsync", fail)
+    monkeypatch.setattr("layered_nst.files.atomic.os.fsync", fail)
     with pytest.raises(OutputError, match="input/output error"):
         write_picture(path, torch.rand(3, 40, 40))
     assert path.read_bytes() == b"old"

@@ -7,8 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from layered_nst.plan import PRESETS, STYLE_LAYERS, Level, make_plan
+from layered_nst.painting.plan import PRESETS, Level, make_plan
 from layered_nst.recipe import Optimize
+from layered_nst.styles.layers import STYLE_LAYERS
 
 
 def sides(size: tuple[int, int], **keys: object) -> list[int]:

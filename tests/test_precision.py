@@ -11,15 +11,19 @@ from torch import Tensor
 from torch.nn import functional
 
 from layered_nst import apply
-from layered_nst.device import PRECISION_VARIABLE, multiplies_bfloat16
 from layered_nst.errors import DeviceError
-from layered_nst.features import Encoder, contour_logits, load_encoder
-from layered_nst.features.contours import contour_layers
-from layered_nst.optimize import Objective, PaintedRegion, Problem, optimize
-from layered_nst.plan import STYLE_LAYERS, Level, Plan, make_plan
+from layered_nst.machine.device import PRECISION_VARIABLE, multiplies_bfloat16
+from layered_nst.networks.encoders import Encoder, contour_logits, load_encoder
+from layered_nst.networks.encoders.contours import contour_layers
+from layered_nst.painting.levels import optimize
+from layered_nst.painting.objective import Objective
+from layered_nst.painting.plan import Level, Plan, make_plan
+from layered_nst.painting.problem import PaintedRegion, Problem
 from layered_nst.recipe import Optimize
-from layered_nst.scene import planned, resolve
-from layered_nst.styles import StylePicture
+from layered_nst.scene.resolving import resolve
+from layered_nst.strategies.looks import planned
+from layered_nst.styles.layers import STYLE_LAYERS
+from layered_nst.styles.style import StylePicture
 
 DEVICES = [
     "cpu",

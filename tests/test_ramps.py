@@ -14,13 +14,16 @@ from workbench import lay_out, run
 
 from layered_nst import apply
 from layered_nst.errors import RegionError
-from layered_nst.features import Encoder
-from layered_nst.moments import Moments, blend, columns, region_moments
-from layered_nst.optimize import Objective, PaintedRegion, Problem, region_losses
-from layered_nst.plan import make_plan
-from layered_nst.ramps import shares_along, shares_by_masks, split
+from layered_nst.networks.encoders import Encoder
+from layered_nst.painting.objective import Objective
+from layered_nst.painting.plan import make_plan
+from layered_nst.painting.problem import PaintedRegion, Problem
+from layered_nst.painting.progress import region_losses
 from layered_nst.recipe import Blend, Optimize
-from layered_nst.styles import StyleBlend, StylePicture, style_moments
+from layered_nst.scene.flows import shares_along, shares_by_masks
+from layered_nst.strategies.problems import split
+from layered_nst.styles.moments import Moments, blend, columns, region_moments
+from layered_nst.styles.style import StyleBlend, StylePicture, style_moments
 
 LEFT_TO_RIGHT = Blend(from_="left", to="right")
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 
-from layered_nst.features.rectified import convolve, convolve_and_pool, max_pool
+from layered_nst.networks.encoders.rectified import convolve, convolve_and_pool, max_pool
 
 SIZES = [(8, 12), (7, 12), (8, 5), (1, 1), (9, 2)]
 

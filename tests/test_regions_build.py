@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from layered_nst.color import rgb_to_lab
 from layered_nst.errors import PictureError, RegionError
+from layered_nst.networks.segmenters import Segmentation
 from layered_nst.picture import Picture
+from layered_nst.picture.lab import rgb_to_lab
 from layered_nst.recipe import Region
 from layered_nst.regions import PHOTO, RegionMasks, build_masks, select
-from layered_nst.segmentation import Segmentation
 
 SIZE = (60, 80)
 CLASSES = ("sky", "building", "ground")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from layered_nst.regions.components import keep_largest
 from layered_nst.regions.edges import antialias, grow, is_gradual, ramp, signed_distance
 from layered_nst.regions.shapes import Coverage, ellipse_coverage, polygon_coverage
-from layered_nst.regions.stack import Layer, stack
+from layered_nst.regions.stack import Coat, stack
 
 
 def half_plane(size: tuple[int, int], *, angle: float) -> tuple[Coverage, NDArray[np.float64]]:
@@ -65,7 +65,7 @@ def test_the_feather_is_that_of_brute_force_distances_up_to_the_corners_of_pixel
     # The border cuts the corners of pixels, so it may pass half a diagonal from their sides.
     assert np.abs(np.abs(found) - distance).max() < 0.42
     expected = smoothstep(np.where(inside, distance, -distance) / 9 + 0.5)
-    assert np.abs(stack([Layer.of(mask, 9)])[0] - expected).max() < 1.5 * 0.42 / 9
+    assert np.abs(stack([Coat.of(mask, 9)])[0] - expected).max() < 1.5 * 0.42 / 9
 
 
 def test_beside_a_straight_edge_the_distance_is_exact() -> None:
@@ -88,7 +88,7 @@ def test_a_feather_is_a_smoothstep_of_its_width_centred_on_the_border(
     feather: float, degrees: int
 ) -> None:
     mask, true = half_plane((64, 64), angle=math.radians(degrees))
-    shares = stack([Layer.of(mask, feather)])
+    shares = stack([Coat.of(mask, feather)])
     middle = np.hypot(*(np.indices((64, 64)) - 31.5)) < 18
     gap = np.abs(shares[0] - smoothstep(true / feather + 0.5))[middle]
     assert gap.max() < 0.2 * 1.5 / feather
@@ -98,14 +98,14 @@ def test_a_feather_round_a_disk_follows_the_circle() -> None:
     mask = ellipse_coverage((12.3, 10.8, 52.3, 50.8), (64, 64))
     y, x = np.indices((64, 64)) + 0.5
     true = 20 - np.hypot(x - 32.3, y - 30.8)
-    shares = stack([Layer.of(mask, 8)])
+    shares = stack([Coat.of(mask, 8)])
     assert np.abs(shares[0] - smoothstep(true / 8 + 0.5)).max() < 0.04
 
 
 def test_away_from_the_feather_a_mask_is_exactly_zero_or_one() -> None:
     mask = random_blobs((70, 90), 5)
     distance = signed_distance(mask >= 0.5, mask)
-    shares = stack([Layer.of(mask, 6)])
+    shares = stack([Coat.of(mask, 6)])
     assert (shares[0][distance >= 3] == 1).all()
     assert (shares[0][distance <= -3] == 0).all()
 
@@ -113,7 +113,7 @@ def test_away_from_the_feather_a_mask_is_exactly_zero_or_one() -> None:
 def test_a_feather_does_not_fade_at_the_edge_of_the_picture() -> None:
     mask = np.zeros((40, 40), np.float32)
     mask[:, 20:] = 1
-    shares = stack([Layer.of(mask, 8)])
+    shares = stack([Coat.of(mask, 8)])
     assert (shares == shares[:, :1]).all()
     assert (shares[0][:, 24:] == 1).all()
 
@@ -125,19 +125,19 @@ def test_a_feather_is_the_same_wherever_the_mask_lies() -> None:
     for top, left in ((0, 0), (37, 111), (140, 71)):
         mask = np.zeros((200, 200), np.float32)
         mask[top : top + 60, left : left + 60] = shape
-        found.append(stack([Layer.of(mask, 10)])[0][top : top + 60, left : left + 60])
+        found.append(stack([Coat.of(mask, 10)])[0][top : top + 60, left : left + 60])
     assert (found[0] == found[1]).all()
     assert (found[0] == found[2]).all()
 
 
 def test_without_a_feather_a_black_and_white_mask_stays_as_it_is() -> None:
     mask = (random_blobs((50, 50), 3) >= 0.5).astype(np.float32)
-    assert (stack([Layer.of(mask, 0)])[0] == mask).all()
+    assert (stack([Coat.of(mask, 0)])[0] == mask).all()
 
 
 def test_without_a_feather_an_anti_aliased_edge_keeps_its_coverage() -> None:
     mask, _ = half_plane((40, 40), angle=math.radians(25))
-    assert np.abs(stack([Layer.of(mask, 0)])[0] - mask).max() < 0.05
+    assert np.abs(stack([Coat.of(mask, 0)])[0] - mask).max() < 0.05
 
 
 @pytest.mark.parametrize("distance", [3, 1.5, 0.3, -0.7, -4])

@@ -23,15 +23,16 @@ from torch import Tensor
 from workbench import Ran, lay_out, photo, run
 
 from layered_nst import Result, apply, load_recipe
-from layered_nst.checkpoint import DONE, State, load_state, save_state
 from layered_nst.errors import CheckpointError, Interrupted, LayeredNstWarning
-from layered_nst.features import Encoder
-from layered_nst.optimize import Progress
-from layered_nst.picture import replacement
-from layered_nst.plan import Level, Plan, make_plan
+from layered_nst.files import atomic as replacement
+from layered_nst.networks.encoders import Encoder
+from layered_nst.painting.plan import Level, Plan, make_plan
+from layered_nst.painting.progress import Progress
+from layered_nst.painting.state import DONE, State
 from layered_nst.recipe import Optimize
-from layered_nst.scene import resolve
-from layered_nst.strategy import paint
+from layered_nst.scene.resolving import resolve
+from layered_nst.strategies.checkpoints import load_state, save_state
+from layered_nst.strategies.stages import paint
 
 CHECKPOINT = Path("look.checkpoint")
 PRODUCT = """\
@@ -299,7 +300,9 @@ def test_a_style_that_was_redrawn_and_another_version_are_refused(
 ) -> None:
     stopped()
     with monkeypatch.context() as patch:
-        patch.setattr("layered_nst.keeping.versions", lambda: {"torch": "9", "layered-nst": "9"})
+        patch.setattr(
+            "layered_nst.strategies.keeper.versions", lambda: {"torch": "9", "layered-nst": "9"}
+        )
         with pytest.raises(CheckpointError, match="belongs to another version of torch;"):
             apply("look.yaml", overrides=SHORT, checkpoint=CHECKPOINT, resume=True)
     Image.new("RGB", (40, 40), (200, 30, 30)).save("dots.png")
@@ -442,7 +445,9 @@ def test_what_a_full_disk_refused_is_written_by_resume_without_a_step(
         "look.checkpoint, and --resume will write it"
     )
     assert load_state(CHECKPOINT, {}).stage == DONE
-    monkeypatch.setattr("layered_nst.strategy.optimize", lambda *_, **__: pytest.fail("a step"))
+    monkeypatch.setattr(
+        "layered_nst.strategies.stages.optimize", lambda *_, **__: pytest.fail("a step")
+    )
     assert ran("--resume", "--layers", "look.ora").code == 0
     assert Path("look.png").read_bytes() == Path("whole.png").read_bytes()
     assert Path("look.ora").exists()

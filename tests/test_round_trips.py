@@ -20,15 +20,16 @@ from PIL import Image, ImageCms
 from profiles import Space, colorants, profile
 
 from layered_nst import Result, apply
-from layered_nst.color import color_moments
 from layered_nst.errors import LayeredNstWarning, OutputError
+from layered_nst.painting.plan import make_plan
 from layered_nst.picture import color, read_picture
 from layered_nst.picture.metadata import png_chunk
-from layered_nst.plan import make_plan
 from layered_nst.recipe import load_recipe
-from layered_nst.scene import problem, resolve
-from layered_nst.strategy import finished
-from layered_nst.styles import style_color
+from layered_nst.scene.resolving import resolve
+from layered_nst.strategies.looks import planned
+from layered_nst.strategies.problems import finished, problem
+from layered_nst.styles.colors import color_moments
+from layered_nst.styles.style import style_color
 
 HEIGHT, WIDTH = 20, 32
 LOGO = {"name": "logo", "select": {"box": [0.0, 0.0, 0.5, 1.0]}, "protect": True, "feather": 4}
@@ -166,7 +167,7 @@ def repainted(photo: Any, look: Path, output: dict[str, Any], **options: Any) ->
     content = photo if isinstance(photo, Path) else None
     scene = resolve(load_recipe(recipe, content=content), None if content else photo)
     canvas = 1 - scene.picture.rgb.flip(0) * 0.8
-    return Result(finished(canvas, scene), scene, [], 0.0)
+    return Result(finished(canvas, scene), scene, planned(scene), [], 0.0)
 
 
 def protected(result: Result) -> NDArray[np.bool_]:

@@ -13,14 +13,18 @@ from narrow import narrow_encoder
 from PIL import Image
 from torch import Tensor
 
-from layered_nst import scene as scene_module
-from layered_nst.color import color_moments, rgb_to_lab
 from layered_nst.errors import PictureError, RecipeError, RegionError
-from layered_nst.features import Encoder
-from layered_nst.plan import Level, Plan, make_plan
+from layered_nst.networks.encoders import Encoder
+from layered_nst.painting.plan import Level, Plan, make_plan
+from layered_nst.picture.lab import rgb_to_lab
 from layered_nst.recipe import load_recipe
-from layered_nst.scene import Scene, problem, resolve, thin_notes
-from layered_nst.strategy import paint
+from layered_nst.scene import resolving as scene_module
+from layered_nst.scene.resolving import resolve
+from layered_nst.scene.scene import Scene
+from layered_nst.strategies.looks import thin_notes
+from layered_nst.strategies.problems import problem
+from layered_nst.strategies.stages import paint
+from layered_nst.styles.colors import color_moments
 
 LEFT, RIGHT = {"box": [0.0, 0.0, 0.5, 1.0]}, {"box": [0.5, 0.0, 1.0, 1.0]}
 

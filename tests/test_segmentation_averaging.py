@@ -9,11 +9,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from layered_nst.errors import ModelError, OutputError
-from layered_nst.segmentation import load_segmenter
-from layered_nst.segmentation.averaging import average_segmenters
-from layered_nst.segmentation.checkpoints import Description, read_description, save_segmenter
-from layered_nst.segmentation.network import LITE0, build_network
-from layered_nst.weights.catalogue import weights_path
+from layered_nst.networks.catalogue import weights_path
+from layered_nst.networks.segmenters import load_segmenter
+from layered_nst.networks.segmenters.checkpoints import (
+    Description,
+    read_description,
+    save_segmenter,
+)
+from layered_nst.networks.segmenters.network import LITE0, build_network
+from layered_nst.training.segmenters.averaging import average_segmenters
 
 CLASSES = ("stripes", "noise")
 

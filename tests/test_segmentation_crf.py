@@ -8,8 +8,8 @@ import torch
 from skimage.color import rgb2lab
 from torch import Tensor
 
-from layered_nst.segmentation import crf, load_segmenter, segment
-from layered_nst.segmentation.crf import dense_crf
+from layered_nst.networks.segmenters import crf, load_segmenter, segment
+from layered_nst.networks.segmenters.crf import dense_crf
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

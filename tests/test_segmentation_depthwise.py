@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from layered_nst.segmentation.depthwise import FasterDepthwise
+from layered_nst.training.segmenters.depthwise import FasterDepthwise
 
 GEOMETRIES = [
     {"kernel_size": 3, "padding": 1},

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from layered_nst.segmentation.guided import box_mean, guided_filter, refine
+from layered_nst.picture.guided import box_mean, guided_filter, refine
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from layered_nst.errors import RegionError
-from layered_nst.segmentation import nameable, resolve_class
-from layered_nst.segmentation.labels import KINDS, SAME, SCENES, VOC, canonical
+from layered_nst.networks.segmenters import nameable, resolve_class
+from layered_nst.networks.segmenters.labels import KINDS, SAME, SCENES, VOC, canonical
 
 
 def names(word: str, classes: tuple[str, ...]) -> set[str]:

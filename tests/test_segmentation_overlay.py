@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from layered_nst.segmentation.overlay import distinct_colors, overlay
+from layered_nst.regions.overlay import distinct_colors, overlay
 
 
 def halves(height: int, width: int) -> torch.Tensor:

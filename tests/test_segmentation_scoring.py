@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from layered_nst.segmentation.scoring import Score, confusion, outline_counts
+from layered_nst.training.segmenters.scoring import SegmentationScore, confusion, outline_counts
 
 
 def random_labels(*, seed: int, classes: int = 4, holes: bool = False) -> torch.Tensor:
@@ -26,7 +26,7 @@ def test_confusion_iou_and_accuracy_agree_with_counting_pixel_by_pixel():
     ):
         if true != 255:
             counted[true, predicted] += 1
-    score = Score(confusion(prediction, truth, 5))
+    score = SegmentationScore(confusion(prediction, truth, 5))
     np.testing.assert_array_equal(score.matrix.numpy(), counted)
     assert score.accuracy == pytest.approx(np.trace(counted) / counted.sum())
     for index in range(4):
@@ -75,11 +75,13 @@ def test_an_outline_two_pixels_off_is_true_and_three_pixels_off_is_not():
     truth[:, 10:] = 1
     for shift, expected in ((0, 1.0), (2, 1.0), (3, 0.0)):
         counts = outline_counts(truth.roll(shift, 1)[:, 4:], truth[:, 4:], 2)
-        assert Score(torch.eye(2), counts).outline_f == pytest.approx(expected)
+        assert SegmentationScore(torch.eye(2), counts).outline_f == pytest.approx(expected)
 
 
 def test_the_confusion_matrix_prints_as_an_aligned_table():
-    table = Score(torch.tensor([[30, 10, 0], [5, 45, 0], [0, 0, 0]])).table(("sky", "water", "x"))
+    table = SegmentationScore(torch.tensor([[30, 10, 0], [5, 45, 0], [0, 0, 0]])).table(
+        ("sky", "water", "x")
+    )
     lines = table.splitlines()
     assert len({len(line) for line in lines}) == 1
     assert lines[1].split() == ["sky", "75.0", "25.0", "0.0", "0.667"]
@@ -88,6 +90,6 @@ def test_the_confusion_matrix_prints_as_an_aligned_table():
 
 def test_the_summary_names_outlines_only_when_they_were_counted():
     matrix = torch.tensor([[3, 1], [0, 4]])
-    assert "outline" not in Score(matrix).summary()
+    assert "outline" not in SegmentationScore(matrix).summary()
     counts = torch.tensor([[10, 5, 10, 5], [0, 0, 0, 0]])
-    assert "outline F-score (2 px) 0.500" in Score(matrix, counts).summary()
+    assert "outline F-score (2 px) 0.500" in SegmentationScore(matrix, counts).summary()

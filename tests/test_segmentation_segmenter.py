@@ -13,21 +13,21 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from layered_nst.errors import ModelError
-from layered_nst.segmentation import NetworkSegmenter, Segmentation, load_segmenter, segment
-from layered_nst.segmentation.checkpoints import (
+from layered_nst.networks.segmenters import NetworkSegmenter, Segmentation, load_segmenter, segment
+from layered_nst.networks.segmenters.checkpoints import (
     Description,
     read_description,
     read_tensors,
     save_segmenter,
 )
-from layered_nst.segmentation.labels import SCENES, VOC
-from layered_nst.segmentation.network import (
+from layered_nst.networks.segmenters.labels import SCENES, VOC
+from layered_nst.networks.segmenters.network import (
     IMAGENET_MEAN,
     build_network,
     build_torchvision_network,
 )
-from layered_nst.segmentation.segmenter import LONGEST, working_size
-from layered_nst.weights import CATALOGUE
+from layered_nst.networks.segmenters.segmenter import LONGEST, working_size
+from layered_nst.networks.weights import CATALOGUE
 
 PHOTOS = Path(__file__).parent.parent / "assets" / "photos"
 NAMES = ("bag", "shoe", "rest")

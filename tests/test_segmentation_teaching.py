@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from layered_nst.errors import DataError, ModelError
-from layered_nst.segmentation.dataset import (
+from layered_nst.training.segmenters.dataset import (
     IGNORED,
     LabelledPhotos,
     read_labelled_photos,
@@ -21,13 +21,13 @@ from layered_nst.segmentation.dataset import (
     training_batches,
     training_pool,
 )
-from layered_nst.segmentation.teaching import (
+from layered_nst.training.segmenters.teaching import (
     read_soft_label,
     soft_path,
     teach,
     write_soft_label,
 )
-from layered_nst.segmentation.training import TrainingPlan, aims, train_segmenter
+from layered_nst.training.segmenters.training import TrainingPlan, aims, train_segmenter
 
 PLAN = TrainingPlan(
     phases=((32, 12),), batch=3, learning_rate=5e-3, decoder_channels=16, ema=0.7, seed=1

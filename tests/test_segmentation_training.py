@@ -14,9 +14,11 @@ from PIL import Image
 from timm.layers import DropPath
 
 from layered_nst.errors import DataError, ModelError, OutputError
-from layered_nst.segmentation import load_segmenter
-from layered_nst.segmentation.checkpoints import read_description, read_tensors
-from layered_nst.segmentation.dataset import (
+from layered_nst.networks.catalogue import weights_path
+from layered_nst.networks.segmenters import load_segmenter
+from layered_nst.networks.segmenters.checkpoints import read_description, read_tensors
+from layered_nst.networks.segmenters.network import LITE, LITE0, build_network
+from layered_nst.training.segmenters.dataset import (
     LabelledPhotos,
     mix_rectangles,
     paste_cutout,
@@ -24,11 +26,9 @@ from layered_nst.segmentation.dataset import (
     training_batches,
     training_pool,
 )
-from layered_nst.segmentation.network import LITE, LITE0, build_network
-from layered_nst.segmentation.scoring import score_segmenter
-from layered_nst.segmentation.sheet import score_sheet
-from layered_nst.segmentation.training import Epoch, TrainingPlan, train_segmenter, validate
-from layered_nst.weights.catalogue import weights_path
+from layered_nst.training.segmenters.scoring import score_segmenter
+from layered_nst.training.segmenters.sheet import score_sheet
+from layered_nst.training.segmenters.training import Epoch, TrainingPlan, train_segmenter, validate
 
 PLAN = TrainingPlan(phases=((32, 2), (64, 1)), batch=4, learning_rate=3e-3, decoder_channels=16)
 
@@ -137,8 +137,8 @@ KILLED = f"""
 import sys
 from pathlib import Path
 import torch
-from layered_nst.segmentation.dataset import read_labelled_photos
-from layered_nst.segmentation.training import TrainingPlan, train_segmenter
+from layered_nst.training.segmenters.dataset import read_labelled_photos
+from layered_nst.training.segmenters.training import TrainingPlan, train_segmenter
 torch.set_num_threads(1)
 say = lambda epoch: print(epoch.number, flush=True)
 data = read_labelled_photos(Path(sys.argv[1]))

@@ -10,7 +10,7 @@ from workbench import lay_out, run
 
 from layered_nst.errors import OutputError, PictureError
 from layered_nst.recipe import load_recipe
-from layered_nst.starter import write_starter
+from layered_nst.recipe.starter import write_starter
 
 FOUND = {"sky": 0.5, "building": 0.3, "grass": 0.19, "person": 0.01}
 

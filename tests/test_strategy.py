@@ -13,15 +13,20 @@ from narrow import narrow_encoder
 from torch import Tensor
 from workbench import lay_out
 
-from layered_nst import strategy
 from layered_nst.errors import RecipeError
-from layered_nst.features import Encoder
-from layered_nst.optimize import Problem, Progress, optimize, work
-from layered_nst.plan import Level, Plan, make_plan
+from layered_nst.networks.encoders import Encoder
+from layered_nst.painting.levels import optimize, work
+from layered_nst.painting.plan import Level, Plan, make_plan
+from layered_nst.painting.problem import Problem
+from layered_nst.painting.progress import Progress
 from layered_nst.recipe import Optimize, load_recipe
-from layered_nst.scene import Scene, problem, resolve
-from layered_nst.strategy import Stage, paint, stages
-from layered_nst.styles import stroke_side
+from layered_nst.scene.resolving import resolve
+from layered_nst.scene.scene import Scene
+from layered_nst.strategies import problems
+from layered_nst.strategies import stages as strategy
+from layered_nst.strategies.problems import problem
+from layered_nst.strategies.stages import Stage, paint, stages
+from layered_nst.styles.style import stroke_side
 
 RECIPE = {
     "recipe": 1,
@@ -79,7 +84,7 @@ def test_joint_is_one_stage_over_the_whole_picture(
     picture, seen = run(found, encoder)
     assert {progress.stage for progress in seen} == {"joint"}
     asked = problem(found, PLAN)
-    assert torch.equal(picture, strategy.finished(optimize(encoder, asked, PLAN), found))
+    assert torch.equal(picture, problems.finished(optimize(encoder, asked, PLAN), found))
 
 
 def test_the_product_comes_first_and_the_progress_names_the_stage(

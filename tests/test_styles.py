@@ -9,10 +9,11 @@ from narrow import narrow_encoder
 from torch import Tensor
 from torch.nn import functional
 
-from layered_nst.color import color_moments, rgb_to_lab
-from layered_nst.features import Encoder
+from layered_nst.networks.encoders import Encoder
 from layered_nst.picture import resize
-from layered_nst.styles import StylePicture, style_color, style_moments, with_colors
+from layered_nst.picture.lab import rgb_to_lab
+from layered_nst.styles.colors import color_moments
+from layered_nst.styles.style import StylePicture, style_color, style_moments, with_colors
 
 LAYERS = ("conv1_1", "conv3_1", "conv5_1")
 

@@ -13,11 +13,11 @@ from PIL import Image
 from workbench import lay_out, run
 
 from layered_nst.errors import RecipeError
-from layered_nst.features import Encoder, load_encoder
-from layered_nst.optimize import Progress
+from layered_nst.networks.encoders import Encoder, load_encoder
+from layered_nst.painting.progress import Progress
 from layered_nst.picture import Picture, read_picture
 from layered_nst.recipe import Optimize
-from layered_nst.textures import Texture, synthesize, texture_sheet
+from layered_nst.views.textures import Texture, synthesize, texture_sheet
 
 SIZE = 40
 LAYERS = ("conv1_1", "conv2_1", "conv3_1")

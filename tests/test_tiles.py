@@ -16,20 +16,25 @@ from torch import Tensor
 from workbench import lay_out
 
 from layered_nst import Result, apply, load_recipe
-from layered_nst.cache import Cache
-from layered_nst.checkpoint import State, load_state, save_state
 from layered_nst.errors import Interrupted, LayeredNstWarning
-from layered_nst.estimate import TOLERANCE, level_costs
-from layered_nst.features import Encoder, load_encoder, load_encoders
-from layered_nst.optimize import Objective, PaintedRegion, Problem, Progress, optimize
-from layered_nst.plan import Level, Plan, make_plan
+from layered_nst.machine.cache import Cache
+from layered_nst.networks.encoders import Encoder, load_encoder, load_encoders
+from layered_nst.networks.encoders.tiles import areas, cut, grid, halo
+from layered_nst.painting.levels import optimize
+from layered_nst.painting.objective import Objective
+from layered_nst.painting.plan import Level, Plan, make_plan
+from layered_nst.painting.problem import PaintedRegion, Problem
+from layered_nst.painting.progress import Progress
+from layered_nst.painting.state import State
+from layered_nst.painting.tiled import Reading, TiledObjective, keeps_content, objective_for
 from layered_nst.recipe import Optimize
-from layered_nst.remembered import RememberedMoments
-from layered_nst.scene import planned, resolve
-from layered_nst.strategy import paint
-from layered_nst.styles import StylePicture, picture_moments
-from layered_nst.tiled import Reading, TiledObjective, keeps_content, objective_for
-from layered_nst.tiles import areas, cut, grid, halo
+from layered_nst.scene.resolving import resolve
+from layered_nst.strategies.checkpoints import load_state, save_state
+from layered_nst.strategies.costs import TOLERANCE, level_costs
+from layered_nst.strategies.looks import planned
+from layered_nst.strategies.stages import paint
+from layered_nst.styles.cached import RememberedMoments
+from layered_nst.styles.style import StylePicture, picture_moments
 
 LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
@@ -399,8 +404,8 @@ def test_both_stages_of_a_product_that_is_painted_first_may_be_in_tiles() -> Non
 
 @pytest.fixture
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("layered_nst.memory.SMALLEST_TILE", 32)
-    monkeypatch.setattr("layered_nst.memory.GOOD_TILE", 32)
+    monkeypatch.setattr("layered_nst.strategies.budget.SMALLEST_TILE", 32)
+    monkeypatch.setattr("layered_nst.strategies.budget.GOOD_TILE", 32)
 
 
 @pytest.mark.usefixtures("folder", "small_tiles")

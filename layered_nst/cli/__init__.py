@@ -11,7 +11,6 @@ from typing import Annotated, NoReturn
 import typer
 from rich.markup import escape
 
-from layered_nst.allocator import reuse_memory
 from layered_nst.cli import (
     cache,
     encoder,
@@ -27,6 +26,7 @@ from layered_nst.cli import (
 from layered_nst.cli.console import err
 from layered_nst.cli.signals import Stop
 from layered_nst.errors import LayeredNstError
+from layered_nst.machine.allocator import reuse_memory
 
 # torch takes seconds to import, so each command imports what it needs and --help stays quick.
 

@@ -12,7 +12,7 @@ app = typer.Typer(
 @app.command("info")
 def info() -> None:
     """Print where the cache is, how many entries it has and how much room they take."""
-    from layered_nst.cache import FOLDER_VARIABLE, SIZE_VARIABLE, own_cache
+    from layered_nst.machine.cache import FOLDER_VARIABLE, SIZE_VARIABLE, own_cache
 
     found = own_cache().info()
     print(f"folder    {found.folder}  ({FOLDER_VARIABLE})")
@@ -23,7 +23,7 @@ def info() -> None:
 @app.command("clear")
 def clear() -> None:
     """Remove all entries."""
-    from layered_nst.cache import own_cache
+    from layered_nst.machine.cache import own_cache
 
     before = own_cache().clear()
     print(f"{before.entries} entries, {before.bytes / 1e6:.1f} MB removed from {before.folder}")

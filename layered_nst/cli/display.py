@@ -15,9 +15,9 @@ from layered_nst.cli.console import duration, err, note
 from layered_nst.errors import OutputError
 
 if TYPE_CHECKING:
-    from layered_nst.optimize import Progress as Step
-    from layered_nst.plan import Plan
-    from layered_nst.scene import Scene
+    from layered_nst.painting.plan import Plan
+    from layered_nst.painting.progress import Progress as Step
+    from layered_nst.scene.scene import Scene
 
 # Long enough not to slow the work, short enough that a look at the file is worth it.
 PREVIEW_SECONDS = 20.0
@@ -74,7 +74,7 @@ class Display:
             print_scene(scene)
 
     def step(self, step: Step) -> None:
-        from layered_nst.optimize import region_losses
+        from layered_nst.painting.progress import region_losses
 
         height, width = step.size
         where = f"{step.stage} {step.level}/{step.levels}  {width}×{height} px"

@@ -14,19 +14,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from layered_nst.cli.console import err, out, print_json, printed_notes
-from layered_nst.cli.options import (
-    DeviceOption,
-    JsonOption,
-    MaxPixelsOption,
-    WeightsOption,
-    limits,
-)
+from layered_nst.cli.options import DeviceOption, JsonOption, MaxPixelsOption, WeightsOption, limits
 from layered_nst.errors import Interrupted, ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from layered_nst.features.matching import DistillPlan
+    from layered_nst.training.encoders.matching import DistillPlan
 
 app = typer.Typer(help="Distill light encoders from your own pictures.", no_args_is_help=True)
 
@@ -96,11 +90,12 @@ def distill(
         bfloat16=bfloat16,
         seed=seed,
     )
-    from layered_nst.device import choose_device
-    from layered_nst.features import distilling, load_encoder
-    from layered_nst.features.training_pictures import find_pictures
-    from layered_nst.memory import memory_errors
-    from layered_nst.result import check_writable
+    from layered_nst.machine.device import choose_device
+    from layered_nst.machine.memory import memory_errors
+    from layered_nst.networks.encoders import load_encoder
+    from layered_nst.outputs.result import check_writable
+    from layered_nst.training.encoders import distilling
+    from layered_nst.training.encoders.pictures import find_pictures
 
     check_writable(output, formats=(".safetensors",))
     distilling.check_output(output)
@@ -129,7 +124,7 @@ def distill(
 
 
 def _plan(**options: Any) -> DistillPlan:
-    from layered_nst.features.matching import DistillPlan
+    from layered_nst.training.encoders.matching import DistillPlan
 
     try:
         return DistillPlan(**options)
@@ -145,7 +140,7 @@ def _too_much() -> str:
 
 
 def _how_to_go_on(output: Path, every: int) -> str:
-    from layered_nst.features.distilling import checkpoint_path
+    from layered_nst.training.encoders.distilling import checkpoint_path
 
     checkpoint = checkpoint_path(output)
     if checkpoint.exists():
@@ -166,7 +161,7 @@ def _bar() -> Progress:
 
 
 def _read(paths: list[Path], bar: Progress, max_pixels: int | None) -> list[Tensor]:
-    from layered_nst.features.training_pictures import read_training_pictures
+    from layered_nst.training.encoders.pictures import read_training_pictures
 
     with _task(bar, "reading pictures") as task:
         return read_training_pictures(
@@ -213,7 +208,7 @@ class Training:
 
 
 def _main_errors(scores: Mapping[str, float]) -> str:
-    from layered_nst.features.matching import MAIN_LAYERS
+    from layered_nst.training.encoders.matching import MAIN_LAYERS
 
     return "  ".join(f"{layer} {scores[layer]:.1%}" for layer in MAIN_LAYERS)
 
@@ -235,12 +230,12 @@ def score_command(
     Name pictures that it was not trained on, some dozens of them: each is scored by what the
     others tell of how the two correspond, so with few of them an encoder looks worse than it is.
     """
-    from layered_nst.device import choose_device
-    from layered_nst.features import load_encoder
-    from layered_nst.features.encoder import encoder_path
-    from layered_nst.features.encoder_files import read_encoder_file
-    from layered_nst.features.scoring import score_encoder
-    from layered_nst.features.training_pictures import find_pictures
+    from layered_nst.machine.device import choose_device
+    from layered_nst.networks.encoders import load_encoder
+    from layered_nst.networks.encoders.encoder import encoder_path
+    from layered_nst.networks.encoders.encoder_files import read_encoder_file
+    from layered_nst.training.encoders.pictures import find_pictures
+    from layered_nst.training.encoders.scoring import score_encoder
 
     chosen = choose_device(device)
     path = encoder_path(encoder, weights_dir=weights)

@@ -38,8 +38,8 @@ def masks(
     For a photo, the regions are the classes that the bundled segmenter finds. A picture made
     before, or its OUT.json, counts as its recipe.
     """
-    from layered_nst.findings import photo_masks, recipe_masks, write_masks
     from layered_nst.outputs.rerun import holds_recipe
+    from layered_nst.views.findings import photo_masks, recipe_masks, write_masks
 
     with printed_notes():
         if holds_recipe(source):
@@ -76,8 +76,8 @@ def segment(
     as_json: JsonOption = False,
 ) -> None:
     """Show the classes found in a photo, with their share, and write an overlay."""
-    from layered_nst.findings import photo_masks, write_overlay
-    from layered_nst.result import check_writable
+    from layered_nst.outputs.result import check_writable
+    from layered_nst.views.findings import photo_masks, write_overlay
 
     target = output or photo.with_name(f"{photo.stem}.segments.png")
     check_writable(target, keep=(photo,))
@@ -110,7 +110,7 @@ def contours(
 
     These are the lines that a region's `contour` keeps. White is a contour.
     """
-    from layered_nst.findings import photo_contours, write_contours
+    from layered_nst.views.findings import photo_contours, write_contours
 
     folder = output or photo.with_name(f"{photo.stem}.contours")
     with printed_notes():
@@ -134,8 +134,8 @@ def new(
     weights: WeightsOption = None,
 ) -> None:
     """Write a commented starter recipe with the regions that segmentation finds."""
-    from layered_nst.findings import photo_masks
-    from layered_nst.starter import write_starter
+    from layered_nst.recipe.starter import write_starter
+    from layered_nst.views.findings import photo_masks
 
     with printed_notes():
         found = photo_masks(photo, weights_dir=weights)

@@ -27,7 +27,7 @@ from layered_nst.cli.signals import undisturbed
 from layered_nst.errors import Interrupted
 
 if TYPE_CHECKING:
-    from layered_nst.gallery import Tile
+    from layered_nst.views.gallery import Cell
 
 
 def gallery(
@@ -56,9 +56,9 @@ def gallery(
     With --content, all of them paint that photo: which look suits it? A recipe that fails is shown
     with its reason, and the exit code is 1. Files that begin with _ or . are left out.
     """
-    from layered_nst.device import choose_device
-    from layered_nst.gallery import default_folder, files_read, paint_gallery, write_gallery
-    from layered_nst.result import check_writable
+    from layered_nst.machine.device import choose_device
+    from layered_nst.outputs.result import check_writable
+    from layered_nst.views.gallery import default_folder, files_read, paint_gallery, write_gallery
 
     place = folder or default_folder()
     check_writable(output, keep=files_read(place, content))
@@ -86,11 +86,11 @@ def gallery(
         raise typer.Exit(1)
 
 
-def _say_nothing(tile: Tile) -> None:
+def _say_nothing(tile: Cell) -> None:
     pass
 
 
-def _say(tile: Tile) -> None:
+def _say(tile: Cell) -> None:
     said = f"[red]failed:[/] {escape(tile.error)}" if tile.error else duration(tile.seconds)
     err.print(f"[bold]{escape(tile.label)}[/]  {said}", highlight=False)
     for sentence in tile.notes:
@@ -98,7 +98,7 @@ def _say(tile: Tile) -> None:
 
 
 def _saved_partial(stop: Interrupted, output: Path, size: int, columns: int) -> Interrupted:
-    from layered_nst.gallery import write_gallery
+    from layered_nst.views.gallery import write_gallery
 
     if not stop.partial:
         return Interrupted("interrupted before the first recipe was done; nothing was written")
@@ -108,7 +108,7 @@ def _saved_partial(stop: Interrupted, output: Path, size: int, columns: int) -> 
     return Interrupted(f"interrupted; the recipes so far are on {path}")
 
 
-def _report(tiles: list[Tile], output: Path, size: tuple[int, int], as_json: bool) -> None:
+def _report(tiles: list[Cell], output: Path, size: tuple[int, int], as_json: bool) -> None:
     failed = sum(bool(tile.error) for tile in tiles)
     if as_json:
         print_json(
@@ -128,7 +128,7 @@ def _report(tiles: list[Tile], output: Path, size: tuple[int, int], as_json: boo
     )
 
 
-def _entry(tile: Tile) -> dict[str, Any]:
+def _entry(tile: Cell) -> dict[str, Any]:
     return {
         "recipe": tile.label,
         "file": str(tile.file),

@@ -49,11 +49,11 @@ def features(
     max_pixels: MaxPixelsOption = None,
 ) -> None:
     """Show what the layers of the encoder answer to in a photo, as sheets of feature maps."""
-    from layered_nst import feature_sheets as sheets
-    from layered_nst.device import choose_device
-    from layered_nst.features import load_encoder
+    from layered_nst.machine.device import choose_device
+    from layered_nst.networks.encoders import load_encoder
+    from layered_nst.outputs.result import check_writable
     from layered_nst.picture import read_picture
-    from layered_nst.result import check_writable
+    from layered_nst.views import feature_sheets as sheets
 
     target = output or photo.with_name(f"{photo.stem}.features.png")
     if sheets.is_sheet(target):
@@ -92,13 +92,13 @@ def texture(
 
     What the deepest tile shows is all of the style that the engine knows of.
     """
-    from layered_nst import textures
-    from layered_nst.device import choose_device
-    from layered_nst.features import load_encoder
+    from layered_nst.machine.device import choose_device
+    from layered_nst.networks.encoders import load_encoder
+    from layered_nst.outputs.result import check_writable
     from layered_nst.picture import read_picture, write_picture
-    from layered_nst.plan import STYLE_LAYERS
     from layered_nst.recipe import Optimize
-    from layered_nst.result import check_writable
+    from layered_nst.styles.layers import STYLE_LAYERS
+    from layered_nst.views import textures
 
     target = output or style.with_name(f"{style.stem}.texture.png")
     check_writable(target, keep=(style,))

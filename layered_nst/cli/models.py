@@ -17,7 +17,7 @@ app = typer.Typer(help="List the models, or fetch one.", invoke_without_command=
 @app.callback()
 def models(context: typer.Context, weights: WeightsOption = None) -> None:
     """List the models: what for, size, license, and whether they are on this machine."""
-    from layered_nst.weights.catalogue import CATALOGUE, is_present
+    from layered_nst.networks.catalogue import CATALOGUE, is_present
 
     if context.invoked_subcommand is not None:
         return
@@ -41,6 +41,6 @@ def fetch_model(
     weights: WeightsOption = None,
 ) -> None:
     """Download a model's weights, and print where they are."""
-    from layered_nst.weights.catalogue import fetch
+    from layered_nst.networks.catalogue import fetch
 
     print(fetch(name, weights_dir=weights, progress=True))

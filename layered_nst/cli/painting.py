@@ -35,8 +35,8 @@ from layered_nst.cli.signals import undisturbed
 from layered_nst.errors import Interrupted, OutputError
 
 if TYPE_CHECKING:
-    from layered_nst.outputs.recorder import Recorder
-    from layered_nst.result import Result
+    from layered_nst.outputs.report.recorder import Recorder
+    from layered_nst.outputs.result import Result
 
 
 def apply(
@@ -89,14 +89,14 @@ def apply(
     crash or a full disk, the same command with --resume goes on from there.
     """
     from layered_nst import api
-    from layered_nst.checkpoint import checkpoint_path, discard
-    from layered_nst.memory import parse_memory
-    from layered_nst.outputs.layered import LAYERED_FORMATS
+    from layered_nst.machine.memory import parse_memory
+    from layered_nst.outputs.layered.writing import LAYERED_FORMATS
     from layered_nst.outputs.manifest import manifest_path, write_manifest
-    from layered_nst.outputs.recorder import Recorder
-    from layered_nst.outputs.report import check_report_folder
+    from layered_nst.outputs.report.page import check_report_folder
+    from layered_nst.outputs.report.recorder import Recorder
     from layered_nst.outputs.rerun import check_manifest_path, default_target
-    from layered_nst.result import check_format, check_writable, files_of
+    from layered_nst.outputs.result import check_format, check_writable, files_of
+    from layered_nst.strategies.checkpoints import checkpoint_path, discard
 
     overrides = joined_overrides(set_, seed=seed, steps=steps, quality=quality)
     allowed = None if memory is None else parse_memory(memory)
@@ -170,7 +170,7 @@ def _page(
     """Write the page that ``--report`` asks for, if it does."""
     if folder is None:
         return None
-    from layered_nst.outputs.report import write_report
+    from layered_nst.outputs.report.page import write_report
 
     return write_report(result, folder, recording=recorder, notes=notes)
 
@@ -243,11 +243,12 @@ def check(
 ) -> None:
     """Show what a recipe finds in its photo and what it would cost; nothing is optimized."""
     from layered_nst import api
-    from layered_nst.device import choose_device
-    from layered_nst.estimate import estimate, level_costs
-    from layered_nst.features import load_encoders
-    from layered_nst.memory import make_room, obtainable_bytes, parse_memory
-    from layered_nst.scene import check_looks, thin_notes
+    from layered_nst.machine.device import choose_device
+    from layered_nst.machine.memory import obtainable_bytes, parse_memory
+    from layered_nst.networks.encoders import load_encoders
+    from layered_nst.strategies.budget import make_room
+    from layered_nst.strategies.costs import estimate, level_costs
+    from layered_nst.strategies.looks import check_looks, thin_notes
 
     chosen = choose_device(device)
     allowed = None if memory is None else parse_memory(memory)

@@ -70,11 +70,11 @@ def train(
     train.txt and val.txt. Soft labels that `segmenter teach` wrote are learned from too. A run that
     was stopped goes on where the last epoch ended.
     """
-    from layered_nst.device import PRECISIONS, choose_device
-    from layered_nst.segmentation.dataset import read_labelled_photos
-    from layered_nst.segmentation.network import LITE
-    from layered_nst.segmentation.segmenter import segmenter_path
-    from layered_nst.segmentation.training import Epoch, TrainingPlan, train_segmenter
+    from layered_nst.machine.device import PRECISIONS, choose_device
+    from layered_nst.networks.segmenters.network import LITE
+    from layered_nst.networks.segmenters.segmenter import segmenter_path
+    from layered_nst.training.segmenters.dataset import read_labelled_photos
+    from layered_nst.training.segmenters.training import Epoch, TrainingPlan, train_segmenter
 
     if start is not None and imagenet is not None:
         raise typer.BadParameter("--start and --imagenet: a training starts from one of them")
@@ -146,10 +146,10 @@ def teach_command(
     Their mean opinion of every photo of train.txt is written to DATA/soft. Photos without a label
     map are welcome: any photo teaches. Soft labels that are there are kept.
     """
-    from layered_nst.device import choose_device
-    from layered_nst.segmentation import load_segmenter
-    from layered_nst.segmentation.dataset import read_photos_to_teach
-    from layered_nst.segmentation.teaching import teach
+    from layered_nst.machine.device import choose_device
+    from layered_nst.networks.segmenters import load_segmenter
+    from layered_nst.training.segmenters.dataset import read_photos_to_teach
+    from layered_nst.training.segmenters.teaching import teach
 
     photos = read_photos_to_teach(data)
     chosen = choose_device(device)
@@ -179,8 +179,8 @@ def average_command(
     They must have gone on from the same segmenter: `segmenter train --start`, with other seeds,
     rates or photos.
     """
-    from layered_nst.segmentation.averaging import average_segmenters
-    from layered_nst.segmentation.segmenter import segmenter_path
+    from layered_nst.networks.segmenters.segmenter import segmenter_path
+    from layered_nst.training.segmenters.averaging import average_segmenters
 
     average_segmenters([segmenter_path(name) for name in weights], output)
     print(output)
@@ -199,9 +199,9 @@ def score_command(
     ),
 ) -> None:
     """Print accuracy, IoU per class and confusion on val.txt, and write a sheet of masks."""
-    from layered_nst.segmentation.dataset import read_labelled_photos
-    from layered_nst.segmentation.scoring import score_segmenter
-    from layered_nst.segmentation.sheet import score_sheet
+    from layered_nst.training.segmenters.dataset import read_labelled_photos
+    from layered_nst.training.segmenters.scoring import score_segmenter
+    from layered_nst.training.segmenters.sheet import score_sheet
 
     labelled = read_labelled_photos(data)
     with printed_notes(), Progress(console=err) as bar:

@@ -67,11 +67,12 @@ def build(
     A library that is there keeps its other looks; a look of the same name is replaced. The
     pictures need not be there when a recipe names the look as `{library: LIBRARY/NAME}`.
     """
-    from layered_nst.device import choose_device
-    from layered_nst.features import load_encoders
-    from layered_nst.library import build_look, check_names, store_look
-    from layered_nst.library.building import SIDES
-    from layered_nst.plan import HEAVY, LIGHT, STYLE_LAYERS
+    from layered_nst.machine.device import choose_device
+    from layered_nst.networks.encoders import load_encoders
+    from layered_nst.painting.plan import HEAVY, LIGHT
+    from layered_nst.styles.layers import STYLE_LAYERS
+    from layered_nst.styles.library import build_look, check_names, store_look
+    from layered_nst.styles.library.building import SIDES
 
     check_names(output, name)
     names = (HEAVY, LIGHT) if encoder is None else (encoder,)
@@ -106,8 +107,8 @@ def _sides(text: str) -> list[int]:
 @app.command("list")
 def list_looks(library: LibraryArgument, as_json: JsonOption = False) -> None:
     """List the looks of a library: pictures, sizes, encoder, license."""
-    from layered_nst.library import read_records
     from layered_nst.recipe import find_library
+    from layered_nst.styles.library import read_records
 
     records = read_records(find_library(library, Path.cwd()))
     if as_json:
@@ -137,10 +138,11 @@ def show(
     ),
 ) -> None:
     """Write a sheet of a library's looks with their pictures."""
-    from layered_nst.library import library_sheet, read_looks
+    from layered_nst.outputs.result import check_writable
     from layered_nst.picture import read_picture, write_picture
     from layered_nst.recipe import find_library
-    from layered_nst.result import check_writable
+    from layered_nst.styles.library import read_looks
+    from layered_nst.views.library_sheet import library_sheet
 
     path = find_library(library, Path.cwd())
     check_writable(output, keep=[path])
@@ -154,8 +156,8 @@ def merge(
     output: Annotated[Path, typer.Option("--output", "-o", help="Library (.safetensors).")],
 ) -> None:
     """Put the looks of several libraries into one."""
-    from layered_nst.library import merge_libraries
     from layered_nst.recipe import find_library
+    from layered_nst.styles.library import merge_libraries
 
     paths = [find_library(library, Path.cwd()) for library in libraries]
     print(f"{output}  {', '.join(merge_libraries(paths, output))}")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from layered_nst.features import Encoder, contour_map
+from layered_nst.networks.encoders import Encoder, contour_map
 
 THRESHOLD = 0.5
 """Probability from which a contour counts: where the network itself decides."""

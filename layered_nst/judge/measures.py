@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from layered_nst.boundary import dilated, f_score
-from layered_nst.color import rgb_to_lab
-from layered_nst.moments import Moments
+from layered_nst.picture.lab import rgb_to_lab
+from layered_nst.picture.lines import dilated, f_score
 from layered_nst.regions.edges import signed_distance
 from layered_nst.regions.layers import layer_masks
+from layered_nst.styles.moments import Moments
 
 SEAM_REACH = 3
 """How many pixels on each side of a border count as beside it."""

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from layered_nst.errors import ModelError
-from layered_nst.moments import Moments, blend, compute, update
+from layered_nst.networks.catalogue import weights_path
+from layered_nst.networks.segmenters.network import LITE0, LITE0_MEAN, LITE0_STD, load_imagenet_lite
 from layered_nst.picture import fit_within, resize
 from layered_nst.regions import layer_masks
-from layered_nst.segmentation.network import LITE0, LITE0_MEAN, LITE0_STD, load_imagenet_lite
-from layered_nst.styles import StylePicture
-from layered_nst.weights.catalogue import weights_path
+from layered_nst.styles.moments import Moments, blend, compute, update
+from layered_nst.styles.style import StylePicture
 
 MODEL = "efficientnet-lite0"
 MAPS = 4

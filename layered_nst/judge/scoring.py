@@ -14,7 +14,6 @@ from torch import Tensor
 
 from layered_nst import api
 from layered_nst.errors import PictureError, RecipeError
-from layered_nst.features import Encoder, load_encoder
 from layered_nst.judge.edges import TOLERANCE, thin_edges
 from layered_nst.judge.measures import (
     content_distance,
@@ -27,18 +26,14 @@ from layered_nst.judge.measures import (
     style_distance,
 )
 from layered_nst.judge.network import Judge, load_judge, region_moments, style_moments
-from layered_nst.moments import Moments
+from layered_nst.networks.encoders import Encoder, load_encoder
 from layered_nst.outputs.rerun import holds_recipe
-from layered_nst.picture import (
-    MAX_PIXELS,
-    Picture,
-    bleed_under_alpha,
-    read_picture,
-    resize,
-)
+from layered_nst.picture import MAX_PIXELS, Picture, bleed_under_alpha, read_picture, resize
 from layered_nst.recipe import Recipe, Region
-from layered_nst.scene import FEWEST_PIXELS, Scene, resolve
-from layered_nst.styles import pictures_of, stroke_side
+from layered_nst.scene.resolving import FEWEST_PIXELS, resolve
+from layered_nst.scene.scene import Scene
+from layered_nst.styles.moments import Moments
+from layered_nst.styles.style import pictures_of, stroke_side
 
 CONTOURS = "hed-vgg16"
 """The encoder whose contours are compared, whichever one painted."""

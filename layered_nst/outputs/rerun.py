@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from layered_nst.errors import OutputError, RecipeError
-from layered_nst.outputs.manifest import MANIFEST_KEY, RECIPE_KEY, file_hash, versions
+from layered_nst.files.hashes import file_hash
+from layered_nst.outputs.manifest import MANIFEST_KEY, RECIPE_KEY
 from layered_nst.picture import FORMATS, read_metadata
 from layered_nst.recipe import Recipe, named_files
 from layered_nst.recipe.yaml_positions import parse_yaml
+from layered_nst.scene.provenance import versions
 
 MAX_BYTES = 10_000_000
 """Size limit of a manifest file: ten times that of a recipe."""

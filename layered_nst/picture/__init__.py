@@ -4,9 +4,9 @@ Orientation, color profile, alpha, 16 bits and print resolution all survive the 
 tensor and back; a file that cannot be read or written ends in one sentence.
 """
 
+from layered_nst.files.atomic import replacing
 from layered_nst.picture.metadata import read_metadata
 from layered_nst.picture.reading import read_picture
-from layered_nst.picture.replacement import replacing
 from layered_nst.picture.resizing import (
     average,
     bleed_under_alpha,

@@ -20,6 +20,7 @@ from PIL import ExifTags, Image
 from torch import Tensor
 
 from layered_nst.errors import LayeredNstWarning, OutputError
+from layered_nst.files.atomic import replacing
 from layered_nst.picture import color
 from layered_nst.picture.metadata import (
     JPEG_XMP_BYTES,
@@ -28,7 +29,6 @@ from layered_nst.picture.metadata import (
     text_chunks,
     xmp_packet,
 )
-from layered_nst.picture.replacement import replacing
 
 _WHITE = (255, 255, 255)
 _INCH = 0.0254

@@ -13,9 +13,9 @@ from layered_nst.recipe.libraries import (
     with_absolute_library,
 )
 from layered_nst.recipe.nodes import Node, Place, Steps, from_plain
-from layered_nst.recipe.problems import Problem, problem_at, spell_path
+from layered_nst.recipe.problems import Mistake, problem_at, spell_path
 from layered_nst.recipe.schema import ENCODER_SUFFIX, Recipe
-from layered_nst.recipe.suggestions import closest
+from layered_nst.words import closest
 
 
 def shown(path: Path) -> str:
@@ -51,7 +51,7 @@ def with_absolute_paths(root: Node) -> Node:
     return _absolute(root, ())
 
 
-def missing_files(root: Node) -> list[Problem]:
+def missing_files(root: Node) -> list[Mistake]:
     """Return one problem for each file that the recipe names and that cannot be read."""
     found = []
     for steps, path in _paths(root, ()):

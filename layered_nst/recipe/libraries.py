@@ -12,7 +12,7 @@ from pathlib import Path
 
 import platformdirs
 
-from layered_nst.recipe.suggestions import did_you_mean
+from layered_nst.words import did_you_mean
 
 SUFFIX = ".safetensors"
 

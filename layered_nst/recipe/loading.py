@@ -20,7 +20,7 @@ from layered_nst.recipe.files import (
 from layered_nst.recipe.merging import merge
 from layered_nst.recipe.nodes import Node, Place, from_plain
 from layered_nst.recipe.overrides import override
-from layered_nst.recipe.problems import Problem, as_error, problem_at, problems_of, show
+from layered_nst.recipe.problems import Mistake, as_error, problem_at, problems_of, show
 from layered_nst.recipe.schema import Recipe
 from layered_nst.recipe.sizes import refuse_two_sizes, with_one_size
 from layered_nst.recipe.yaml_positions import MAX_BYTES, parse_yaml
@@ -141,5 +141,5 @@ def _endless(base: Path, chain: tuple[Path, ...]) -> str | None:
 
 
 def _refused(root: Node, sentence: str) -> RecipeError:
-    problem: Problem = problem_at(root, ("extends",), sentence)
+    problem: Mistake = problem_at(root, ("extends",), sentence)
     return as_error([problem])

@@ -10,8 +10,8 @@ from typing import Any
 from layered_nst.errors import RecipeError
 from layered_nst.recipe.merging import displace, merge
 from layered_nst.recipe.nodes import MAX_DEPTH, Node, Place, Steps, from_plain, region_name
-from layered_nst.recipe.suggestions import did_you_mean
 from layered_nst.recipe.yaml_positions import parse_yaml
+from layered_nst.words import did_you_mean
 
 FLAG = "--set"
 

@@ -29,14 +29,14 @@ from layered_nst.recipe.schema import (
     StyleSource,
 )
 from layered_nst.recipe.selectors import KINDS, SELECTORS, kinds_in
-from layered_nst.recipe.suggestions import did_you_mean
-from layered_nst.recipe.values import NAME_PATTERN, Model, keys_of
+from layered_nst.recipe.values import NAME_PATTERN, Section, keys_of
+from layered_nst.words import did_you_mean
 
 MAX_SHOWN = 20
 """Problems that one message lists."""
 
 _TAGS = {*SELECTORS, "is:custom", "is:name"}
-_MODELS: dict[str, type[Model]] = {
+_MODELS: dict[str, type[Section]] = {
     "regions": Region,
     "style": StyleSource,
     "blend": Blend,
@@ -45,7 +45,7 @@ _MODELS: dict[str, type[Model]] = {
     "is:custom": CustomSegmenter,
     **SELECTORS,
 }
-_HOMES: dict[str, type[Model]] = {
+_HOMES: dict[str, type[Section]] = {
     "a region": Region,
     "optimize": Optimize,
     "output": Output,
@@ -63,7 +63,7 @@ _BOOLEAN_WORDS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off"
 
 
 @dataclass(frozen=True)
-class Problem:
+class Mistake:
     """One thing that is wrong, where it was written and the key path to it."""
 
     place: Place
@@ -79,7 +79,7 @@ class Problem:
         return f"{source}{path}{self.sentence}"
 
 
-def as_error(problems: Sequence[Problem]) -> RecipeError:
+def as_error(problems: Sequence[Mistake]) -> RecipeError:
     """Return one error that lists all problems in the order of their lines, one per line."""
     sources = list(dict.fromkeys(problem.place.source for problem in problems))
     ordered = sorted(problems, key=lambda p: (sources.index(p.place.source), p.place.line or 0))
@@ -89,12 +89,12 @@ def as_error(problems: Sequence[Problem]) -> RecipeError:
     return RecipeError("\n".join([*lines[:MAX_SHOWN], *more]))
 
 
-def problem_at(root: Node, steps: Steps, sentence: str) -> Problem:
+def problem_at(root: Node, steps: Steps, sentence: str) -> Mistake:
     """Return a problem with the value at ``steps`` of a recipe."""
-    return Problem(root.place_of(steps), spell_path(root, steps), sentence)
+    return Mistake(root.place_of(steps), spell_path(root, steps), sentence)
 
 
-def problems_of(error: ValidationError, root: Node) -> list[Problem]:
+def problems_of(error: ValidationError, root: Node) -> list[Mistake]:
     """Translate pydantic's errors about the recipe ``root``."""
     found = [detail for detail in error.errors(include_url=False) if not _is_echo(detail)]
     return [_problem(detail, root) for detail in found]
@@ -147,7 +147,7 @@ def _is_echo(detail: ErrorDetails) -> bool:
     return detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]
 
 
-def _problem(detail: ErrorDetails, root: Node) -> Problem:
+def _problem(detail: ErrorDetails, root: Node) -> Mistake:
     steps = tuple(step for step in detail["loc"] if step not in _TAGS and step != "[key]")
     steps += tuple(detail.get("ctx", {}).get("at", ()))
     return problem_at(root, steps, _sentence(detail))
@@ -198,7 +198,7 @@ def _unknown_key(detail: ErrorDetails) -> str:
     return f"unknown key{hint or '; allowed: ' + ', '.join(keys)}"
 
 
-def _model_around(loc: Steps) -> type[Model]:
+def _model_around(loc: Steps) -> type[Section]:
     for step in reversed(loc[:-1]):
         if isinstance(step, str) and step in _MODELS:
             return _MODELS[step]

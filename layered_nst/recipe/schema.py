@@ -17,16 +17,15 @@ from pydantic import (
 )
 
 from layered_nst.recipe.selectors import Selector
-from layered_nst.recipe.suggestions import did_you_mean
 from layered_nst.recipe.values import (
     Allowed,
     Color,
     FilePath,
     Flag,
-    Model,
     Name,
     Number,
     PerChannel,
+    Section,
     SomeTexts,
     Text,
     Texts,
@@ -34,6 +33,7 @@ from layered_nst.recipe.values import (
     Whole,
     problem,
 )
+from layered_nst.words import did_you_mean
 
 MAX_SIZE = 32768
 """Longest side of a result, px."""
@@ -64,7 +64,7 @@ Encoder = Annotated[
 """An encoder that has a name, or the path of a file."""
 
 
-class CustomSegmenter(Model):
+class CustomSegmenter(Section):
     """A team's own segmentation-models-pytorch checkpoint."""
 
     architecture: Literal["DeepLabV3", "DeepLabV3Plus"]
@@ -89,7 +89,7 @@ class CustomSegmenter(Model):
         return self
 
 
-class StyleSource(Model):
+class StyleSource(Section):
     """One style of a region: a picture, or an entry of a style library."""
 
     model_config = ConfigDict(
@@ -125,7 +125,7 @@ Side = Literal[
 ]
 
 
-class Blend(Model):
+class Blend(Section):
     """How the styles of a region flow into one another, from the first to the last."""
 
     from_: Annotated[Side, Field(alias="from")]
@@ -148,7 +148,7 @@ def _spell_out_styles(value: Any) -> Any:
     return [{"image": item} if isinstance(item, str) else item for item in items]
 
 
-class Region(Model):
+class Region(Section):
     """A part of the photo and what happens to it."""
 
     name: Name
@@ -207,7 +207,7 @@ class Region(Model):
         return self
 
 
-class Optimize(Model):
+class Optimize(Section):
     """How the picture is computed. A key left out takes the tuned default of its quality."""
 
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
@@ -276,7 +276,7 @@ class Optimize(Model):
         return self
 
 
-class Output(Model):
+class Output(Section):
     """The file that is written."""
 
     dpi: Annotated[float, Number(0, above=True)] | None = None
@@ -313,7 +313,7 @@ Segmentation = Annotated[
 ]
 
 
-class Recipe(Model):
+class Recipe(Section):
     """Which regions a photo has, which styles they get, and how the picture is computed.
 
     Paths are absolute once a recipe has been loaded.

@@ -22,15 +22,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from layered_nst.recipe.values import (
-    Allowed,
-    Color,
-    FilePath,
-    Model,
-    Number,
-    SomeTexts,
-    Whole,
-)
+from layered_nst.recipe.values import Allowed, Color, FilePath, Number, Section, SomeTexts, Whole
 
 _Coordinate = Annotated[float, Number()]
 _Unit = Literal["fraction", "px"] | None
@@ -55,7 +47,7 @@ Corners = Annotated[
 ]
 
 
-class _SelectorModel(Model):
+class _SelectorModel(Section):
     """Base of all selectors, so that a ready-made one can be told from a mapping."""
 
 

@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 
-class Model(BaseModel):
+class Section(BaseModel):
     """Base of all recipe models: frozen, and an unknown key is an error.
 
     A key with an empty value takes its default, so that a block whose lines are all commented out

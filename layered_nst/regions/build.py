@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from layered_nst.errors import RegionError
+from layered_nst.networks.segmenters import Segmentation
 from layered_nst.picture import Picture
 from layered_nst.recipe import Region
 from layered_nst.recipe.selectors import ClassSelector, RestSelector
@@ -19,8 +20,7 @@ from layered_nst.regions.edges import grow
 from layered_nst.regions.select import select, uses_rest
 from layered_nst.regions.shapes import Coverage
 from layered_nst.regions.snap import snap
-from layered_nst.regions.stack import Layer, stack
-from layered_nst.segmentation import Segmentation
+from layered_nst.regions.stack import Coat, stack
 
 PHOTO = "(photo)"
 """Name of the implicit region of all pixels that no region takes."""
@@ -82,7 +82,7 @@ def build_masks(
     """
     once = cache(segment)
     found = _find(regions, picture, once, photo_size or picture.size, refined)
-    layers = [Layer.of(f.grown, r.feather) for f, r in zip(found, regions, strict=True)]
+    layers = [Coat.of(f.grown, r.feather) for f, r in zip(found, regions, strict=True)]
     shares = stack(layers)
     _give_rest_the_remains(regions, shares)
     empty = [

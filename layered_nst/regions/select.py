@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from layered_nst.color import rgb_to_lab
 from layered_nst.errors import RegionError
+from layered_nst.networks.segmenters import Segmentation, resolve_class
 from layered_nst.picture import Picture, read_picture
+from layered_nst.picture.lab import rgb_to_lab
 from layered_nst.recipe.selectors import (
     AllSelector,
     AlphaSelector,
@@ -36,7 +37,6 @@ from layered_nst.recipe.selectors import (
 from layered_nst.regions.components import keep_largest
 from layered_nst.regions.edges import antialias
 from layered_nst.regions.shapes import Bounds, box_coverage, ellipse_coverage, polygon_coverage
-from layered_nst.segmentation import Segmentation, resolve_class
 
 # Scanned and JPEG masks are rarely quite black and white; what they miss would be a haze.
 MASK_NOISE = 0.02
@@ -46,7 +46,7 @@ LUMINANCE = (0.2126, 0.7152, 0.0722)
 
 
 @dataclass(frozen=True)
-class Scene:
+class View:
     """What selectors look at.
 
     Attributes:
@@ -100,11 +100,11 @@ def select(
     """
     if rest is None:
         rest = picture.rgb.new_ones(picture.size)
-    return _select(selector, Scene(picture, segment, photo_size or picture.size, rest))
+    return _select(selector, View(picture, segment, photo_size or picture.size, rest))
 
 
-def _select(selector: Selector, scene: Scene) -> Tensor:
-    return _BY_KIND[type(selector)](selector, scene)
+def _select(selector: Selector, view: View) -> Tensor:
+    return _BY_KIND[type(selector)](selector, view)
 
 
 def uses_rest(selector: Selector) -> bool:
@@ -118,16 +118,16 @@ def uses_rest(selector: Selector) -> bool:
             return isinstance(selector, RestSelector)
 
 
-def _select_class(selector: ClassSelector, scene: Scene) -> Tensor:
-    seen = scene.segment()
+def _select_class(selector: ClassSelector, view: View) -> Tensor:
+    seen = view.segment()
     chosen = sorted({i for name in selector.class_ for i in resolve_class(name, seen.classes)})
     margin = _margin(seen.probabilities, chosen, selector.threshold)
-    if margin.shape != scene.picture.size:
-        margin = F.interpolate(margin[None, None], scene.picture.size, mode="bilinear")[0, 0]
+    if margin.shape != view.picture.size:
+        margin = F.interpolate(margin[None, None], view.picture.size, mode="bilinear")[0, 0]
     mask = antialias(margin)
     if selector.largest is None:
         return mask
-    return scene.mask(keep_largest(mask.cpu().numpy(), selector.largest))
+    return view.mask(keep_largest(mask.cpu().numpy(), selector.largest))
 
 
 def _margin(probabilities: Tensor, chosen: list[int], threshold: float | None) -> Tensor:
@@ -146,19 +146,17 @@ def _largest(probabilities: Tensor, classes: list[int]) -> Tensor:
     return reduce(torch.maximum, (probabilities[i] for i in classes))
 
 
-def _select_mask(selector: MaskSelector, scene: Scene) -> Tensor:
+def _select_mask(selector: MaskSelector, view: View) -> Tensor:
     drawn = read_picture(selector.mask)
-    _check_shape(drawn, scene.photo_size)
+    _check_shape(drawn, view.photo_size)
     weights = drawn.rgb.new_tensor(LUMINANCE)
     mask = torch.einsum("c,chw->hw", weights, drawn.rgb)
     if drawn.alpha is not None:
         mask = mask * drawn.alpha
     # Linear, not cubic: an overshoot beside an edge would select a line that nobody drew.
-    mask = F.interpolate(mask[None, None], scene.picture.size, mode="bilinear", antialias=True)[
-        0, 0
-    ]
+    mask = F.interpolate(mask[None, None], view.picture.size, mode="bilinear", antialias=True)[0, 0]
     clean = ((mask - MASK_NOISE) / (1 - 2 * MASK_NOISE)).clamp(0, 1)
-    return clean.to(scene.picture.rgb.device)
+    return clean.to(view.picture.rgb.device)
 
 
 def _check_shape(drawn: Picture, photo_size: tuple[int, int]) -> None:
@@ -176,30 +174,30 @@ def _wide_high(size: tuple[int, int]) -> str:
     return f"{size[1]}×{size[0]} px"
 
 
-def _bounds(bounds: Bounds, unit: str | None, scene: Scene) -> Bounds:
+def _bounds(bounds: Bounds, unit: str | None, view: View) -> Bounds:
     corners = torch.tensor(bounds, dtype=torch.float64).reshape(2, 2)
-    left, top, right, bottom = scene.in_px(corners, unit).flatten().tolist()
+    left, top, right, bottom = view.in_px(corners, unit).flatten().tolist()
     return left, top, right, bottom
 
 
-def _select_box(selector: BoxSelector, scene: Scene) -> Tensor:
-    bounds = _bounds(selector.box, selector.unit, scene)
-    return scene.mask(box_coverage(bounds, scene.picture.size))
+def _select_box(selector: BoxSelector, view: View) -> Tensor:
+    bounds = _bounds(selector.box, selector.unit, view)
+    return view.mask(box_coverage(bounds, view.picture.size))
 
 
-def _select_ellipse(selector: EllipseSelector, scene: Scene) -> Tensor:
-    bounds = _bounds(selector.ellipse, selector.unit, scene)
-    return scene.mask(ellipse_coverage(bounds, scene.picture.size))
+def _select_ellipse(selector: EllipseSelector, view: View) -> Tensor:
+    bounds = _bounds(selector.ellipse, selector.unit, view)
+    return view.mask(ellipse_coverage(bounds, view.picture.size))
 
 
-def _select_polygon(selector: PolygonSelector, scene: Scene) -> Tensor:
+def _select_polygon(selector: PolygonSelector, view: View) -> Tensor:
     corners = torch.tensor(selector.polygon, dtype=torch.float64)
-    points = [(x, y) for x, y in scene.in_px(corners, selector.unit).tolist()]
-    return scene.mask(polygon_coverage(points, scene.picture.size))
+    points = [(x, y) for x, y in view.in_px(corners, selector.unit).tolist()]
+    return view.mask(polygon_coverage(points, view.picture.size))
 
 
-def _select_color(selector: ColorSelector, scene: Scene) -> Tensor:
-    rgb, alpha = scene.picture.rgb, scene.picture.alpha
+def _select_color(selector: ColorSelector, view: View) -> Tensor:
+    rgb, alpha = view.picture.rgb, view.picture.alpha
     wanted = rgb_to_lab(rgb.new_tensor(selector.color).div(255)[:, None, None])
     distance = torch.linalg.vector_norm(rgb_to_lab(rgb) - wanted, dim=0)
     mask = antialias(selector.tolerance + COLOR_ROUNDING - distance)
@@ -207,28 +205,28 @@ def _select_color(selector: ColorSelector, scene: Scene) -> Tensor:
     return mask if alpha is None else torch.where(alpha > 0, mask, 0)
 
 
-def _select_alpha(_: AlphaSelector, scene: Scene) -> Tensor:
-    alpha = scene.picture.alpha
-    return scene.picture.rgb.new_ones(scene.picture.size) if alpha is None else alpha
+def _select_alpha(_: AlphaSelector, view: View) -> Tensor:
+    alpha = view.picture.alpha
+    return view.picture.rgb.new_ones(view.picture.size) if alpha is None else alpha
 
 
-def _select_rest(_: RestSelector, scene: Scene) -> Tensor:
-    return scene.rest
+def _select_rest(_: RestSelector, view: View) -> Tensor:
+    return view.rest
 
 
-def _select_any(selector: AnySelector, scene: Scene) -> Tensor:
-    return reduce(torch.maximum, (_select(part, scene) for part in selector.any))
+def _select_any(selector: AnySelector, view: View) -> Tensor:
+    return reduce(torch.maximum, (_select(part, view) for part in selector.any))
 
 
-def _select_all(selector: AllSelector, scene: Scene) -> Tensor:
-    return reduce(torch.minimum, (_select(part, scene) for part in selector.all))
+def _select_all(selector: AllSelector, view: View) -> Tensor:
+    return reduce(torch.minimum, (_select(part, view) for part in selector.all))
 
 
-def _select_not(selector: NotSelector, scene: Scene) -> Tensor:
-    return 1 - _select(selector.not_, scene)
+def _select_not(selector: NotSelector, view: View) -> Tensor:
+    return 1 - _select(selector.not_, view)
 
 
-_BY_KIND: Mapping[type, Callable[[Any, Scene], Tensor]] = {
+_BY_KIND: Mapping[type, Callable[[Any, View], Tensor]] = {
     ClassSelector: _select_class,
     MaskSelector: _select_mask,
     BoxSelector: _select_box,

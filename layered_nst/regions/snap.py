@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from layered_nst.picture.guided import guided_filter
 from layered_nst.recipe.selectors import (
     AllSelector,
     AlphaSelector,
@@ -14,7 +15,6 @@ from layered_nst.recipe.selectors import (
     Selector,
 )
 from layered_nst.regions.edges import antialias, is_gradual, signed_distance
-from layered_nst.segmentation.guided import guided_filter
 
 REACH = 0.012
 """How far a border can be off, as a share of the photo's longer side."""

@@ -30,7 +30,7 @@ NOBODY = -1
 
 
 @dataclass(frozen=True)
-class Layer:
+class Coat:
     """One region before stacking.
 
     Attributes:
@@ -44,7 +44,7 @@ class Layer:
     gradual: bool
 
     @classmethod
-    def of(cls, coverage: Coverage, feather: float) -> Layer:
+    def of(cls, coverage: Coverage, feather: float) -> Coat:
         """Make a layer and see whether it is gradual."""
         return cls(coverage, feather, is_gradual(coverage))
 
@@ -58,7 +58,7 @@ class _Group:
     gradual: bool
 
 
-def stack(layers: Sequence[Layer]) -> NDArray[np.float32]:
+def stack(layers: Sequence[Coat]) -> NDArray[np.float32]:
     """Share every pixel among layers.
 
     Args:
@@ -85,7 +85,7 @@ def stack(layers: Sequence[Layer]) -> NDArray[np.float32]:
     return shares
 
 
-def _topmost(layers: Sequence[Layer], numbers: Iterable[int]) -> Labels:
+def _topmost(layers: Sequence[Coat], numbers: Iterable[int]) -> Labels:
     """Which of the layers with these rising numbers is on top at each pixel."""
     labels = np.full(layers[0].coverage.shape, NOBODY, dtype=np.int16)
     for number in numbers:
@@ -93,14 +93,14 @@ def _topmost(layers: Sequence[Layer], numbers: Iterable[int]) -> Labels:
     return labels
 
 
-def _is_plain(labels: Labels, layers: Sequence[Layer]) -> bool:
+def _is_plain(labels: Labels, layers: Sequence[Coat]) -> bool:
     gradients = [layer.coverage for layer in layers if layer.gradual]
     return bool((labels == labels[0, 0]).all()) and all(
         bool(((gradient == 0) | (gradient == 1)).all()) for gradient in gradients
     )
 
 
-def _groups(layers: Sequence[Layer]) -> list[_Group]:
+def _groups(layers: Sequence[Coat]) -> list[_Group]:
     """Runs of layers with one feather, top to bottom; a painted gradient stands alone."""
     groups: list[_Group] = []
     for number in reversed(range(len(layers))):
@@ -113,7 +113,7 @@ def _groups(layers: Sequence[Layer]) -> list[_Group]:
     return groups
 
 
-def _share(layers: Sequence[Layer], groups: Sequence[_Group]) -> NDArray[np.float32]:
+def _share(layers: Sequence[Coat], groups: Sequence[_Group]) -> NDArray[np.float32]:
     left = np.ones_like(layers[0].coverage)
     shares = np.zeros((len(layers) + 1, *left.shape), dtype=np.float32)
     for group in groups:
@@ -133,7 +133,7 @@ def _share(layers: Sequence[Layer], groups: Sequence[_Group]) -> NDArray[np.floa
     return shares
 
 
-def _weights(layers: Sequence[Layer], group: _Group) -> NDArray[np.float32]:
+def _weights(layers: Sequence[Coat], group: _Group) -> NDArray[np.float32]:
     """Shares of a group's members and of all that lies below, as if nothing lay above.
 
     Returns:
@@ -149,7 +149,7 @@ def _weights(layers: Sequence[Layer], group: _Group) -> NDArray[np.float32]:
     return np.stack([softer, 1 - softer])
 
 
-def _owners(layers: Sequence[Layer], group: _Group) -> tuple[list[Mask], list[Coverage]]:
+def _owners(layers: Sequence[Coat], group: _Group) -> tuple[list[Mask], list[Coverage]]:
     """Who is seen where: each member, and all that lies below; and the members' coverage."""
     start, stop = group.members.start, group.members.stop
     # Below a painted gradient everything shows through, so it hides nobody.

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from layered_nst import apply
-from layered_nst.moments import columns, region_moments
+from layered_nst.styles.moments import columns, region_moments
 
 ROOT = Path(__file__).parents[2]
 

@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from layered_nst import Progress, apply
-from layered_nst.features import load_encoder
-from layered_nst.library import build_look, read_style, store_look
-from layered_nst.library.building import SIDES
-from layered_nst.moments import Moments
-from layered_nst.plan import STYLE_LAYERS
-from layered_nst.stylefiles import read_style_picture
-from layered_nst.styles import picture_moments
+from layered_nst.networks.encoders import load_encoder
+from layered_nst.styles.layers import STYLE_LAYERS
+from layered_nst.styles.library import build_look, read_style, store_look
+from layered_nst.styles.library.building import SIDES
+from layered_nst.styles.moments import Moments
+from layered_nst.styles.reading import read_style_picture
+from layered_nst.styles.style import picture_moments
 
 ROOT = Path(__file__).parents[2]
 STYLES = sorted((ROOT / "assets" / "styles").glob("*.jpg"))

@@ -26,8 +26,8 @@ from PIL import Image
 from scipy import ndimage
 
 from layered_nst import Result, apply
-from layered_nst.features import load_encoder
 from layered_nst.judge import load_judge, score
+from layered_nst.networks.encoders import load_encoder
 
 COLORS = {
     "blue": (0, 0, 255),

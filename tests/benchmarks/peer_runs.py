@@ -26,14 +26,14 @@ from borders import alone
 from torch import Tensor
 
 from layered_nst import api, load_recipe
-from layered_nst.features import Encoder, load_encoder
+from layered_nst.networks.encoders import Encoder, load_encoder
+from layered_nst.painting.plan import Level, Plan, make_plan
 from layered_nst.picture import fit_within, resize
-from layered_nst.plan import Level, Plan, make_plan
 from layered_nst.recipe import Recipe
 from layered_nst.regions import RegionMasks
-from layered_nst.scene import Scene
-from layered_nst.strategy import paint
-from layered_nst.styles import Style
+from layered_nst.scene.scene import Scene
+from layered_nst.strategies.stages import paint
+from layered_nst.styles.style import Style
 
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 CONTENT_LAYER = "conv4_2"

@@ -23,8 +23,8 @@ import numpy as np
 from pairs import pair_recipe, pairs_in, product_of
 
 from layered_nst import Recipe, Result, apply, load_recipe
-from layered_nst.features import load_encoder
 from layered_nst.judge import load_judge, score
+from layered_nst.networks.encoders import load_encoder
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 PRODUCTS = ("16", "29", "36", "45")

@@ -30,12 +30,13 @@ def measure(megapixels: float, steps: int, regions: int) -> None:
     import torch
     from step import bands
 
-    from layered_nst import allocator
-    from layered_nst.features import load_encoder
-    from layered_nst.optimize import PaintedRegion, Problem, optimize
-    from layered_nst.plan import Level, make_plan
+    from layered_nst.machine import allocator
+    from layered_nst.networks.encoders import load_encoder
+    from layered_nst.painting.levels import optimize
+    from layered_nst.painting.plan import Level, make_plan
+    from layered_nst.painting.problem import PaintedRegion, Problem
     from layered_nst.recipe import Optimize
-    from layered_nst.styles import StylePicture
+    from layered_nst.styles.style import StylePicture
 
     allocator.reuse_memory()  # as the command line does
     width = round((megapixels * 1e6 * 4 / 3) ** 0.5)

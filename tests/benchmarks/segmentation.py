@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
-from layered_nst.segmentation import NetworkSegmenter, load_segmenter, segment
-from layered_nst.segmentation.dataset import LabelledPhotos, read_labelled_photos
-from layered_nst.segmentation.scoring import score_segmenter
+from layered_nst.networks.segmenters import NetworkSegmenter, load_segmenter, segment
+from layered_nst.training.segmenters.dataset import LabelledPhotos, read_labelled_photos
+from layered_nst.training.segmenters.scoring import score_segmenter
 
 TWICE = (0.75, 1.25)
 WAYS: dict[str, dict[str, Any]] = {

@@ -17,12 +17,13 @@ import time
 import torch
 from torch import Tensor
 
-from layered_nst.allocator import reuse_memory
-from layered_nst.features import Encoder, load_encoder
-from layered_nst.optimize import Objective, PaintedRegion, Problem
-from layered_nst.plan import Plan, make_plan
+from layered_nst.machine.allocator import reuse_memory
+from layered_nst.networks.encoders import Encoder, load_encoder
+from layered_nst.painting.objective import Objective
+from layered_nst.painting.plan import Plan, make_plan
+from layered_nst.painting.problem import PaintedRegion, Problem
 from layered_nst.recipe import Optimize
-from layered_nst.styles import StylePicture
+from layered_nst.styles.style import StylePicture
 
 
 def bands(count: int, size: tuple[int, int], feather: int = 6) -> Tensor:

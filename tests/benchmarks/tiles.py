@@ -63,7 +63,7 @@ def measure(given: argparse.Namespace) -> None:
     from PIL import Image
 
     from layered_nst import apply
-    from layered_nst.allocator import reuse_memory
+    from layered_nst.machine.allocator import reuse_memory
 
     width, height = (given.size, given.size * 3 // 4)
     with Image.open(ASSETS / "photos" / "cathedral.jpg") as file:

@@ -1,0 +1,192 @@
+"""What was computed before on this machine, in files that many processes may share.
+
+An entry is a safetensors file named by the hash of everything that its content depends on, so a
+changed input is another entry and nothing is ever out of date. Entries are written beside and
+renamed; one that is damaged counts as missing. Whatever goes wrong, a run only computes again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+import layered_nst
+from layered_nst.errors import LayeredNstWarning, OutputError
+from layered_nst.files.hashes import digest
+from layered_nst.files.tensors import read_metadata, read_tensors, write_tensors
+
+FORMAT = 1
+"""Version of the entries; a change of what is computed under the same key needs another."""
+
+FOLDER_VARIABLE, SIZE_VARIABLE = "LAYERED_NST_CACHE_DIR", "LAYERED_NST_CACHE_SIZE"
+DEFAULT_SIZE = 2 * 10**9
+# An entry larger than this share of the whole would push all others out.
+LARGEST_SHARE = 1 / 4
+# Room is made for more than one entry at a time.
+KEPT_SHARE = 0.9
+# What a killed process left half-written is nobody's after this many seconds.
+ABANDONED_AFTER = 3600.0
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+@dataclass(frozen=True)
+class CacheInfo:
+    """Where a cache is, how many entries it has, their size and the size it is bounded to."""
+
+    folder: Path
+    entries: int
+    bytes: int
+    limit: int
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder of entries, the least recently used of which go first.
+
+    Attributes:
+        folder: made when first needed.
+        limit: size in bytes that the entries may have together; 0 stores nothing.
+    """
+
+    folder: Path
+    limit: int = DEFAULT_SIZE
+
+    def get(self, kind: str, key: Mapping[str, Any]) -> tuple[dict[str, Tensor], str] | None:
+        """Tensors and text of an entry, None if it is not there or damaged.
+
+        Args:
+            kind: what it holds, in a word.
+            key: everything that its content depends on, as JSON can hold it.
+        """
+        path = self._path(kind, key)
+        try:
+            metadata, tensors = read_metadata(path), read_tensors(path)
+            if metadata["digest"] != digest(tensors):
+                return None
+            with contextlib.suppress(OSError):
+                os.utime(path)
+            return tensors, metadata["text"]
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+            return None
+
+    def put(
+        self, kind: str, key: Mapping[str, Any], tensors: Mapping[str, Tensor], text: str = ""
+    ) -> None:
+        """Store an entry, if there is room and permission."""
+        if sum(t.nbytes for t in tensors.values()) > LARGEST_SHARE * self.limit:
+            return
+        metadata = {"digest": digest(tensors), "text": text}
+        with contextlib.suppress(OSError, OutputError, SafetensorError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_tensors(self._path(kind, key), tensors, metadata)
+            self._make_room()
+
+    def info(self) -> CacheInfo:
+        """What is there now."""
+        sizes = [entry.stat.st_size for entry in _files(self.folder, "*.safetensors")]
+        return CacheInfo(self.folder, len(sizes), sum(sizes), self.limit)
+
+    def clear(self) -> CacheInfo:
+        """Remove all entries and return what was there.
+
+        Raises:
+            OutputError: an entry cannot be removed.
+        """
+        before = self.info()
+        for pattern in ("*.safetensors", ".*.part"):
+            for entry in _files(self.folder, pattern):
+                try:
+                    entry.path.unlink(missing_ok=True)
+                except OSError as error:
+                    reason = f"{entry.path}: cannot be removed ({error.strerror})"
+                    raise OutputError(reason) from error
+        return before
+
+    def _path(self, kind: str, key: Mapping[str, Any]) -> Path:
+        whole = {
+            "format": FORMAT,
+            "kind": kind,
+            "layered-nst": layered_nst.__version__,
+            "torch": torch.__version__,
+            **key,
+        }
+        name = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+        return self.folder / f"{kind}-{name}.safetensors"
+
+    def _make_room(self) -> None:
+        for entry in _files(self.folder, ".*.part"):
+            if time.time() - entry.stat.st_mtime > ABANDONED_AFTER:
+                entry.path.unlink(missing_ok=True)
+        entries = sorted(_files(self.folder, "*.safetensors"), key=lambda e: e.stat.st_mtime)
+        total = sum(entry.stat.st_size for entry in entries)
+        if total <= self.limit:
+            return
+        for entry in entries:
+            if total <= KEPT_SHARE * self.limit:
+                return
+            entry.path.unlink(missing_ok=True)
+            total -= entry.stat.st_size
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    stat: os.stat_result
+
+
+def _files(folder: Path, pattern: str) -> Iterator[_File]:
+    """Files of a folder, but for those that another process removes meanwhile."""
+    for path in folder.glob(pattern):
+        with contextlib.suppress(OSError):
+            yield _File(path, path.stat())
+
+
+def open_cache(choice: bool | str | Path | Cache = True) -> Cache | None:
+    """The cache that a caller means.
+
+    Args:
+        choice: True for the user's own, False for none, or the folder of another.
+    """
+    if isinstance(choice, Cache):
+        return choice
+    if choice is False:
+        return None
+    own = own_cache()
+    return own if choice is True else replace(own, folder=Path(choice).expanduser().absolute())
+
+
+def own_cache() -> Cache:
+    """The user's own cache.
+
+    It lies where the system keeps caches, or in ``LAYERED_NST_CACHE_DIR``, and is bounded by
+    ``LAYERED_NST_CACHE_SIZE``, as ``500MB`` or ``2GB``.
+    """
+    folder = os.environ.get(FOLDER_VARIABLE) or platformdirs.user_cache_dir("layered-nst")
+    limit = _limit(os.environ.get(SIZE_VARIABLE, ""))
+    return Cache(Path(folder).expanduser().absolute(), limit)
+
+
+def _limit(text: str) -> int:
+    if not text.strip():
+        return DEFAULT_SIZE
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", text.lower())
+    if match is None:
+        sentence = f"{SIZE_VARIABLE}: found {text!r}, allowed: a size such as 500MB or 2GB"
+        warnings.warn(sentence, LayeredNstWarning, stacklevel=4)
+        return DEFAULT_SIZE
+    return round(float(match[1]) * _UNITS[match[2]])

@@ -1,0 +1,294 @@
+"""From a photo to class probabilities whose edges follow the photo's."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from layered_nst.errors import ModelError
+from layered_nst.networks.catalogue import find_model, weights_path
+from layered_nst.networks.segmenters import crf, network
+from layered_nst.networks.segmenters.checkpoints import fill, read_description, read_tensors
+from layered_nst.networks.segmenters.labels import VOC
+from layered_nst.picture import guided
+
+METHOD = 2
+"""Counted up whenever the same weights come to give other probabilities than those kept."""
+
+LONGEST = 4096
+"""Longest side in px that a network is shown, however narrow the photo."""
+
+STRIDE = 16
+"""Networks are shown sides that are multiples of this."""
+
+
+class Segmenter(Protocol):
+    """Anything that can tell classes apart in a photo."""
+
+    @property
+    def name(self) -> str:
+        """For messages and reports."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the probabilities."""
+
+    def __call__(self, rgb: Tensor) -> Tensor:
+        """Probabilities (K, H, W), float32, sum 1, for a photo (3, H, W) in [0, 1] of any size."""
+
+
+class CheckpointSpec(Protocol):
+    """What a recipe says of a team's own network, in the words of ``build_network``."""
+
+    @property
+    def architecture(self) -> str: ...
+    @property
+    def encoder(self) -> str: ...
+    @property
+    def weights(self) -> Path: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def mean(self) -> float | tuple[float, float, float] | None: ...
+    @property
+    def std(self) -> float | tuple[float, float, float] | None: ...
+    @property
+    def decoder_channels(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What a segmenter saw in one photo.
+
+    ``probabilities`` has shape (K, H, W) and sums to 1 over ``classes``.
+    """
+
+    probabilities: Tensor
+    classes: tuple[str, ...]
+    segmenter: str
+
+    @property
+    def winner(self) -> Tensor:
+        """Index of the likeliest class at each pixel, long, shape (H, W)."""
+        return self.probabilities.argmax(0)
+
+    def shares(self) -> dict[str, float]:
+        """Share of the photo that each class wins, in [0, 1]."""
+        winner = self.winner.flatten()
+        counts = torch.bincount(winner, minlength=len(self.classes)) / winner.numel()
+        return dict(zip(self.classes, counts.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class NetworkSegmenter:
+    """A DeepLabV3 network with all it takes to use it on any photo.
+
+    Attributes:
+        network: takes normalized (1, 3, h, w), gives logits (1, K, h, w); not changed by use.
+        mean, std: normalization of RGB in [0, 1], one number each or three.
+        pixels: area in px at which objects have the size that the network was trained on.
+        scales: sizes to look at, as factors of the sides at ``pixels``; their votes are averaged.
+        mirror: look at the mirrored photo too; beside two scales it brings nothing more.
+        connect: let places of like color agree on their class.
+        refine: sharpen the masks to the photo's edges.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    network: nn.Module
+    mean: float | tuple[float, float, float]
+    std: float | tuple[float, float, float]
+    pixels: int
+    scales: tuple[float, ...] = (0.75, 1.25)
+    mirror: bool = False
+    connect: bool = True
+    refine: bool = True
+
+    @torch.no_grad()
+    def __call__(self, rgb: Tensor) -> Tensor:
+        """See ``Segmenter``."""
+        # Not inference_mode: masks made from these tensors take part in losses with gradients.
+        full = (rgb.shape[-2], rgb.shape[-1])
+        rough = self._votes(rgb, full)
+        if self.connect:
+            rough = crf.dense_crf(rough, rgb)
+        if self.refine:
+            return guided.refine(rough, rgb)
+        return guided.enlarge(rough, full)
+
+    def _votes(self, rgb: Tensor, full: tuple[int, int]) -> Tensor:
+        """Mean probabilities over scales and mirrorings, at the largest of the scales."""
+        sizes = [working_size(full, round(self.pixels * scale**2)) for scale in self.scales]
+        grid = min(max(sizes), full)
+        total: Tensor = rgb.new_zeros(len(self.classes), *grid)
+        for size in sizes:
+            shown = guided.resample(rgb, size)
+            for flip in (False, True)[: 1 + self.mirror]:
+                seen = self._look(shown.flip(-1) if flip else shown)
+                total += guided.resample(seen.flip(-1) if flip else seen, grid)
+        return total / total.sum(0, keepdim=True)
+
+    def _look(self, rgb: Tensor) -> Tensor:
+        """One pass at the size given."""
+        height, width = rgb.shape[-2:]
+        where = next(self.network.parameters())
+        mean, std = (_per_channel(value, rgb) for value in (self.mean, self.std))
+        shown = ((rgb - mean) / std)[None]
+        shown = F.pad(shown, (0, -width % STRIDE, 0, -height % STRIDE), "replicate")
+        shown = shown.to(where, memory_format=torch.channels_last)
+        logits = self.network(shown)
+        if isinstance(logits, dict):  # torchvision's networks
+            logits = logits["out"]
+        seen: Tensor = logits[0, :, :height, :width].to(rgb).softmax(0)
+        return seen
+
+
+def _per_channel(value: float | Sequence[float], like: Tensor) -> Tensor:
+    return torch.as_tensor(value, dtype=like.dtype, device=like.device).reshape(-1, 1, 1)
+
+
+def working_size(size: tuple[int, int], pixels: int) -> tuple[int, int]:
+    """Size (height, width) of about ``pixels`` px with the same shape, to show to a network.
+
+    Tiny photos are enlarged fourfold at most, and no side gets longer than ``LONGEST``.
+    """
+    height, width = size
+    scale = min(4.0, (pixels / (height * width)) ** 0.5, LONGEST / max(size))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def segment(segmenter: Segmenter, rgb: Tensor, **options: Any) -> Segmentation:
+    """Segment a photo.
+
+    Args:
+        segmenter: from ``load_segmenter``, or any of your own.
+        rgb: shape (3, H, W), in [0, 1].
+        options: ``scales``, ``mirror``, ``connect`` or ``refine`` of a ``NetworkSegmenter``, to
+            look more or less carefully than it would.
+    """
+    if options:
+        segmenter = dataclasses.replace(segmenter, **options)  # type: ignore[type-var]
+    return Segmentation(segmenter(rgb), segmenter.classes, segmenter.name)
+
+
+def load_segmenter(
+    spec: str | CheckpointSpec,
+    *,
+    weights_dir: Path | None = None,
+    device: torch.device | str = "cpu",
+) -> NetworkSegmenter:
+    """Load a segmenter by name, by file, or from a recipe's description of a team's network.
+
+    Args:
+        spec: a segmenter of the catalogue (``scenes``, ``deeplabv3_resnet50``, …), the path of a
+            ``.safetensors`` file that ``train_segmenter`` wrote, or a description.
+        weights_dir: folder searched for downloaded weights.
+        device: where the network runs; photos may be anywhere.
+
+    Raises:
+        ModelError: no such segmenter, or its weights are missing, broken or of another network.
+    """
+    if not isinstance(spec, str):
+        loaded = _from_checkpoint(spec)
+    else:
+        path = segmenter_path(spec, weights_dir=weights_dir)
+        if spec in network.TORCHVISION:
+            loaded = _from_torchvision(spec, path)
+        else:
+            loaded = _from_file(path, name=Path(spec).stem)
+    loaded.network.eval().requires_grad_(False)
+    # Depthwise convolutions run 1.3 to 1.7 times faster on CPUs in channels-last order.
+    loaded.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return loaded
+
+
+def segmenter_path(name: str, *, weights_dir: Path | None = None) -> Path:
+    """The file of a segmenter's weights; one that is named by its path may be missing.
+
+    Raises:
+        ModelError: neither a ``.safetensors`` file nor a segmenter of the catalogue, or one whose
+            weights are not on this machine.
+    """
+    if name.endswith(".safetensors"):
+        return Path(name)
+    find_model(name, kind="segmenter")
+    return weights_path(name, weights_dir=weights_dir)
+
+
+SCENES_PIXELS = 481 * 321
+OTHER_PIXELS = 520 * 520
+
+
+def _from_file(path: Path, *, name: str) -> NetworkSegmenter:
+    described = read_description(path)
+    if described is None:
+        raise ModelError(
+            f"{path}: does not say which network it is; describe it in the recipe "
+            "(architecture, encoder, weights, classes)"
+        )
+    built = _smp_network(
+        path,
+        architecture=described.architecture,
+        encoder=described.encoder,
+        decoder_channels=described.decoder_channels,
+        classes=len(described.classes),
+    )
+    return NetworkSegmenter(
+        name, described.classes, built, described.mean, described.std, SCENES_PIXELS
+    )
+
+
+def _from_checkpoint(spec: CheckpointSpec) -> NetworkSegmenter:
+    described = read_description(spec.weights)
+    built = _smp_network(
+        spec.weights,
+        architecture=spec.architecture,
+        encoder=spec.encoder,
+        decoder_channels=spec.decoder_channels,
+        classes=len(spec.classes),
+    )
+    mean = described.mean if described else network.IMAGENET_MEAN
+    std = described.std if described else network.IMAGENET_STD
+    return NetworkSegmenter(
+        spec.weights.stem,
+        tuple(spec.classes),
+        built,
+        mean if spec.mean is None else spec.mean,
+        std if spec.std is None else spec.std,
+        SCENES_PIXELS if described else OTHER_PIXELS,
+    )
+
+
+def _from_torchvision(name: str, path: Path) -> NetworkSegmenter:
+    with torch.device("meta"):
+        built = network.build_torchvision_network(name).to_empty(device="cpu")
+    fill(built, read_tensors(path), path=path, classes=len(VOC))
+    mean, std = network.IMAGENET_MEAN, network.IMAGENET_STD
+    return NetworkSegmenter(name, VOC, built, mean, std, OTHER_PIXELS)
+
+
+def _smp_network(
+    path: Path, *, architecture: str, encoder: str, decoder_channels: int, classes: int
+) -> nn.Module:
+    # On the meta device nothing is drawn for weights that are replaced anyway: it takes no time,
+    # and torch's global generator, which is the caller's, stays as it is.
+    try:
+        with torch.device("meta"):
+            built = network.build_network(
+                architecture=architecture,
+                encoder=encoder,
+                classes=classes,
+                decoder_channels=decoder_channels,
+            )
+    except ValueError as error:
+        raise ModelError(f"{path}: {error}") from error
+    built.to_empty(device="cpu")
+    fill(built, read_tensors(path), path=path, classes=classes)
+    return built

@@ -1,0 +1,1 @@
+"""Layered files: OpenRaster and Photoshop."""

@@ -1,0 +1,44 @@
+"""Layered files by the suffix of their name."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+from layered_nst.errors import OutputError
+from layered_nst.files.atomic import replacing
+from layered_nst.outputs.layered import openraster
+from layered_nst.outputs.layered.layers import LayeredPicture
+
+LAYERED_FORMATS = (".ora", ".psd")
+
+
+def write_layered(path: Path, picture: LayeredPicture) -> None:
+    """Write OpenRaster (``.ora``) or Photoshop (``.psd``), 8 bits per channel, sRGB.
+
+    The file appears under its name only when it is complete; until then an older one stays.
+
+    Raises:
+        OutputError: unknown suffix, no such folder, no permission, full disk, or more pixels on a
+            side than a PSD can hold.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in LAYERED_FORMATS:
+        raise OutputError(f"{path}: no known format of layers; use {', '.join(LAYERED_FORMATS)}")
+    try:
+        encoded = openraster.encode(picture) if suffix == ".ora" else _psd(path, picture)
+    except struct.error as error:
+        raise OutputError(f"{path}: more than the format can hold ({error}); use .ora") from error
+    with replacing(path) as file:
+        file.write(encoded)
+
+
+def _psd(path: Path, picture: LayeredPicture) -> bytes:
+    # Every run that writes a picture asks for the names of formats, few for this one's library.
+    from layered_nst.outputs.layered import photoshop
+
+    height, width = picture.size
+    if max(height, width) > photoshop.LONGEST:
+        most = photoshop.LONGEST
+        raise OutputError(f"{path}: PSD holds {most} px a side, not {width}×{height}; use .ora")
+    return photoshop.encode(picture)

@@ -1,0 +1,227 @@
+"""What a run gives back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+from torch import Tensor
+
+from layered_nst.errors import OutputError
+from layered_nst.outputs.manifest import manifest_of, picture_metadata
+from layered_nst.painting.plan import Plan
+from layered_nst.picture import DEEP_FORMATS, FORMATS, Kept, native_colors, to_image, write_picture
+from layered_nst.recipe import Recipe, named_files
+from layered_nst.scene.provenance import Inputs
+from layered_nst.scene.scene import Scene
+from layered_nst.strategies.checkpoints import discard
+
+if TYPE_CHECKING:
+    from layered_nst.outputs.layered.layers import Layer
+
+
+@dataclass(frozen=True)
+class Result:
+    """A painted picture and how it came about.
+
+    Attributes:
+        rgb: the picture, shape (3, H, W) in [0, 1], on the CPU.
+        scene: the recipe on its photo: regions, masks, notes.
+        plan: the constants by which it was painted.
+        losses: the weighted terms after each step by dotted name, with ``stage``-wise order kept.
+        seconds: time the optimization took.
+        complete: False for the picture so far of an interrupted run.
+        inputs: hashes of what it was made from, taken when it was read; None takes them on saving.
+        checkpoint: the file from which the run could end once more, until the picture is saved.
+    """
+
+    rgb: Tensor
+    scene: Scene
+    plan: Plan
+    losses: Sequence[Mapping[str, float]]
+    seconds: float
+    complete: bool = True
+    inputs: Inputs | None = None
+    checkpoint: Path | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        """The resolved recipe."""
+        return self.scene.recipe
+
+    @property
+    def alpha(self) -> Tensor | None:
+        """The photo's alpha at the result's size, shape (H, W), None if it is opaque."""
+        alpha = self.scene.picture.alpha
+        return None if alpha is None else alpha.cpu()
+
+    @cached_property
+    def image(self) -> Image.Image:
+        """The picture as an 8-bit Pillow picture, RGB or RGBA."""
+        return to_image(self.rgb, self.alpha)
+
+    @cached_property
+    def masks(self) -> dict[str, Image.Image]:
+        """The soft mask of each region as an 8-bit grey Pillow picture, bottom to top."""
+        return {
+            name: to_image(mask.cpu().expand(3, -1, -1)).convert("L")
+            for name, mask in zip(self.scene.masks.names, self.scene.masks.masks, strict=True)
+        }
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The picture's layers bottom to top: one per region, between the photo and the contour.
+
+        The visible ones, laid over one another, are the picture; photo and contour are hidden.
+        """
+        from layered_nst.outputs.layered.layers import layers_of
+
+        return layers_of(self)
+
+    @property
+    def coverage(self) -> dict[str, float]:
+        """Share of the picture that each region has, 0 to 1."""
+        return self.scene.masks.coverage
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user: empty, thin or uncovered regions."""
+        return self.scene.notes
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """How the picture came about, as data that JSON can hold: the resolved recipe and its
+        hash, those of photo, styles, masks and models, versions, losses, coverage, notes."""
+        return manifest_of(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the picture in the format of the suffix, as the recipe's ``output`` says.
+
+        The file is written beside and renamed. The resolved recipe goes into its metadata, and
+        the manifest with it, so that ``apply`` can run from the picture again. Then the run's
+        checkpoint is removed.
+
+        Raises:
+            OutputError: unknown format or another than the recipe's, missing folder, no
+                permission, full disk.
+        """
+        path, output = Path(path), self.recipe.output
+        picture = self.scene.picture
+        check_format(path, self.recipe)
+        write_picture(
+            path,
+            self.rgb,
+            alpha=self.alpha,
+            dpi=output.dpi or picture.dpi,
+            depth=output.depth or (picture.depth if path.suffix.lower() in DEEP_FORMATS else 8),
+            profile=picture.profile if output.profile == "keep" else None,
+            quality=output.quality,
+            background=output.background,
+            metadata=picture_metadata(self),
+            kept=self._kept(),
+        )
+        if self.checkpoint is not None:
+            discard(self.checkpoint)
+        return path
+
+    def _kept(self) -> Kept | None:
+        """The photo's pixels in this picture, if they shall leave in a profile of their own."""
+        scene = self.scene
+        if self.recipe.output.profile != "keep" or not bool((scene.kept > 0).any()):
+            return None
+        native = native_colors(scene.photo, scene.size)
+        if native is None:
+            return None
+        # What transparency hides must not come to light again.
+        share = scene.kept * (scene.visible > 0)
+        return Kept(native, scene.picture.rgb.cpu(), share.cpu())
+
+    def save_layers(self, path: str | Path) -> Path:
+        """Write the layers, in one group named by the recipe, as ``.ora`` or ``.psd``.
+
+        Layers have 8 bits per channel and are sRGB, whatever the recipe's ``output`` says of the
+        picture. The file is written beside and renamed.
+
+        Raises:
+            OutputError: unknown format, missing folder, no permission, full disk.
+        """
+        from layered_nst.outputs.layered.layers import LayeredPicture
+        from layered_nst.outputs.layered.writing import write_layered
+
+        path = Path(path)
+        dpi = self.recipe.output.dpi or self.scene.picture.dpi
+        layered = LayeredPicture(
+            layers=self.layers,
+            rgb=self.rgb,
+            alpha=self.alpha,
+            name=self.recipe.name or path.stem,
+            dpi=(dpi, dpi) if isinstance(dpi, int | float) else dpi,
+        )
+        write_layered(path, layered)
+        return path
+
+
+SUFFIXES = {
+    "png": (".png",),
+    "jpeg": (".jpg", ".jpeg"),
+    "tiff": (".tif", ".tiff"),
+    "webp": (".webp",),
+}
+"""How the names of files end, by the ``output.format`` of a recipe."""
+
+
+def check_format(path: Path, recipe: Recipe) -> None:
+    """Refuse a file name that says another format than the recipe.
+
+    Raises:
+        OutputError: they disagree.
+    """
+    named = recipe.output.format
+    if named is not None and path.suffix.lower() not in SUFFIXES[named]:
+        endings = " or ".join(SUFFIXES[named])
+        raise OutputError(
+            f"{path}: the recipe says output.format: {named}, so its name must end in {endings}"
+        )
+
+
+def check_writable(
+    path: Path, *, keep: Iterable[Path] = (), formats: Sequence[str] = FORMATS
+) -> None:
+    """Refuse an output that could not be written, before the work and not after it.
+
+    Args:
+        path: where a picture shall go.
+        keep: files that must not be replaced, such as those that ``files_of`` a recipe gives.
+        formats: the suffixes that can be written.
+
+    Raises:
+        OutputError: no such folder, a folder in its place, no permission, an unknown suffix, or
+            a file to keep.
+    """
+    if path.suffix.lower() not in formats:
+        raise OutputError(f"{path}: no known format; use {', '.join(formats)}")
+    probe = path.with_name(f".{path.name[:40]}.{os.getpid()}.probe")
+    try:
+        if path.is_dir():
+            raise OutputError(f"{path}: is a folder, not a file")
+        if not path.absolute().parent.is_dir():
+            raise OutputError(f"{path}: no such folder {path.absolute().parent}")
+        probe.touch()
+        probe.unlink()
+        replaced = path.exists() and any(f.exists() and path.samefile(f) for f in keep)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+    if replaced:
+        raise OutputError(f"{path}: would replace a picture that is read; name another with -o")
+
+
+def files_of(recipe: Recipe) -> list[Path]:
+    """The files that a loaded recipe reads: photo, styles, masks and weights."""
+    return list(named_files(recipe).values())

@@ -1,0 +1,83 @@
+"""What is optimized: pictures, regions and what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from layered_nst.picture import average, resize
+from layered_nst.styles.style import (
+    PictureMoments,
+    Style,
+    picture_moments,
+)
+
+
+@dataclass(frozen=True)
+class PaintedRegion:
+    """A region that takes part in the optimization.
+
+    Attributes:
+        name: of the recipe; regions of one name report one loss.
+        mask: its share of every pixel, shape (H, W) in [0, 1].
+        styles: the blend it gets; empty for a region that keeps the photo.
+        strength, scale, content, contour: of the recipe.
+    """
+
+    name: str
+    mask: Tensor
+    styles: Sequence[Style] = ()
+    strength: float = 1.0
+    scale: float = 1.0
+    content: float = 1.0
+    contour: float = 0.0
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What to optimize, at the result's size.
+
+    Attributes:
+        content: the picture whose content is held, shape (3, H, W).
+        photo: the photo whose contours are held, shape (3, H, W).
+        start: where the optimization starts, shape (3, H, W).
+        regions: the painted regions.
+        frozen: how far each pixel keeps ``start``, shape (H, W); 1 never moves.
+        moments: gives the moments of each style picture.
+    """
+
+    content: Tensor
+    photo: Tensor
+    start: Tensor
+    regions: Sequence[PaintedRegion]
+    frozen: Tensor
+    moments: PictureMoments = picture_moments
+
+
+def is_painted(region: PaintedRegion) -> bool:
+    return bool(region.styles) and bool((region.mask > 0).any())
+
+
+def laid_out(regions: Sequence[PaintedRegion], values: Sequence[float]) -> Tensor:
+    """One value for each region as a map over the picture, shape (H, W)."""
+    parts = [region.mask * value for region, value in zip(regions, values, strict=True)]
+    return torch.stack(parts).sum(0)
+
+
+def area(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Masks (R, H, W) at another size, by area averaging; themselves if they have it."""
+    if (masks.shape[1], masks.shape[2]) == size:
+        return masks
+    return average(masks, size)
+
+
+def at_size(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """A picture (3, H, W) in [0, 1] at another size; itself if it has it."""
+    return picture if size_of(picture) == size else resize(picture, size)
+
+
+def size_of(picture: Tensor) -> tuple[int, int]:
+    return picture.shape[1], picture.shape[2]

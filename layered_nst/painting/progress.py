@@ -1,0 +1,50 @@
+"""What is told after each step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a callback is told after each step.
+
+    Attributes:
+        stage: ``joint``, or the stage of a layered strategy.
+        level, levels: from 1.
+        size: height and width of the level in px.
+        step, steps: of the level, from 1.
+        done: share of the whole work that is behind, 0 to 1.
+        seconds_left: estimate for the rest.
+        losses: weighted terms by dotted name (``style.sky.conv3_1``) and their ``total``.
+        picture: the picture so far, shape (3, h, w); a copy is taken by ``detach().clone()``.
+    """
+
+    stage: str
+    level: int
+    levels: int
+    size: tuple[int, int]
+    step: int
+    steps: int
+    done: float
+    seconds_left: float
+    losses: Mapping[str, float]
+    picture: Tensor = field(repr=False)
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def region_losses(losses: Mapping[str, float]) -> dict[str, float]:
+    """Sum the terms of a step by region: ``style.sky.conv3_1`` and the like to ``sky``; the rest
+    by the first part of their name, ``total`` left out."""
+    sums: dict[str, float] = {}
+    for name, value in losses.items():
+        parts = name.split(".")
+        key = parts[1] if parts[0] == "style" else parts[0].replace("_", " ")
+        if key != "total":
+            sums[key] = sums.get(key, 0.0) + value
+    return sums

@@ -1,0 +1,73 @@
+"""Segmentations of photos that need not be computed twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from layered_nst.errors import ModelError
+from layered_nst.files.hashes import digest
+from layered_nst.machine.cache import Cache
+from layered_nst.networks.catalogue import weights_path
+from layered_nst.networks.segmenters import METHOD, Segmentation
+from layered_nst.recipe import CustomSegmenter
+
+
+def remembered_segmentation(
+    cache: Cache | None,
+    spec: str | CustomSegmenter,
+    view: Tensor,
+    look: Callable[[], Segmentation],
+    *,
+    weights_dir: Path | None = None,
+) -> Segmentation:
+    """What a segmenter sees in a photo.
+
+    Args:
+        spec: the segmenter, as the recipe names it.
+        view: what it is shown, shape (3, H, W).
+        look: loads the segmenter and shows it; called only if the cache does not know.
+        weights_dir: folder with weights that are not bundled.
+    """
+    if cache is None:
+        return look()
+    segmenter = _segmenter_key(spec, weights_dir)
+    if segmenter is None:
+        return look()
+    key = {
+        "segmenter": segmenter,
+        "method": METHOD,
+        "view": digest({"rgb": view}),
+        "device": view.device.type,
+    }
+    entry = cache.get("segmentation", key)
+    if entry is not None:
+        name, classes = json.loads(entry[1])
+        return Segmentation(entry[0]["probabilities"].to(view.device), tuple(classes), name)
+    seen = look()
+    text = json.dumps([seen.segmenter, list(seen.classes)])
+    cache.put("segmentation", key, {"probabilities": seen.probabilities}, text)
+    return seen
+
+
+def _segmenter_key(spec: str | CustomSegmenter, weights_dir: Path | None) -> list[Any] | None:
+    """What a segmenter's answers depend on; None if its weights cannot be had."""
+    stated = spec if isinstance(spec, str) else spec.model_dump(mode="json")
+    try:
+        with _weights(spec, weights_dir).open("rb") as file:
+            return [stated, hashlib.file_digest(file, "sha256").hexdigest()]
+    except (OSError, ModelError):
+        # Whoever loads them says better what is wrong.
+        return None
+
+
+def _weights(spec: str | CustomSegmenter, weights_dir: Path | None) -> Path:
+    if not isinstance(spec, str):
+        return spec.weights
+    own = spec.endswith(".safetensors")
+    return Path(spec) if own else weights_path(spec, weights_dir=weights_dir)

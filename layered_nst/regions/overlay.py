@@ -1,0 +1,128 @@
+"""Masks shown over their photo, in colors and with names, for people to look at."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+
+import torch
+from PIL import Image, ImageColor, ImageDraw, ImageFont
+from torch import Tensor
+from torch.nn import functional as F
+
+from layered_nst.picture.guided import box_mean
+
+_FIRST = (
+    "#e6194b",
+    "#f58231",
+    "#911eb4",
+    "#ffe119",
+    "#1b8a3a",
+    "#a6e22e",
+    "#b0703c",
+    "#4aa8ff",
+    "#1f3fd1",
+    "#9a9a9a",
+    "#5b3a29",
+    "#f7b6d2",
+)
+
+MIN_SHARE = 0.002
+"""Masks that cover less of the photo than this get no name; there is no room for it."""
+
+
+def distinct_colors(count: int) -> Tensor:
+    """Colors that differ well from each other in the order used, shape (count, 3), in [0, 1]."""
+    rows = [ImageColor.getrgb(code) for code in _FIRST[:count]]
+    # Golden-ratio steps around the hue circle keep any further colors spread out.
+    for index in range(len(rows), count):
+        hue, value = (index * 0.6180339887) % 1.0, (1.0, 0.7, 0.45)[index % 3]
+        red, green, blue = colorsys.hsv_to_rgb(hue, 0.7, value)
+        rows.append((round(255 * red), round(255 * green), round(255 * blue)))
+    return torch.tensor(rows).reshape(count, 3) / 255
+
+
+def overlay(
+    rgb: Tensor, masks: Tensor, names: Sequence[str], *, strength: float = 0.6
+) -> Image.Image:
+    """Color each mask over the photo, draw its outline and write its name into it.
+
+    Args:
+        rgb: the photo, shape (3, H, W), in [0, 1].
+        masks: shape (R, H, W), in [0, 1], at most 1 in sum; where the sum is less, the photo shows.
+        names: one for each mask; an empty name is not written.
+        strength: how much color covers the photo, in [0, 1].
+
+    Returns:
+        An 8-bit RGB picture of the photo's size.
+
+    Raises:
+        ValueError: not one name for each mask, or masks of another size.
+    """
+    if masks.shape != (len(names), *rgb.shape[-2:]):
+        raise ValueError(f"{len(names)} names and a photo {tuple(rgb.shape)} for {masks.shape}")
+    rgb, masks = rgb.detach().cpu(), masks.detach().cpu()
+    colors = distinct_colors(len(names)).to(rgb)
+    # Color over the grey photo: its own colors would mix with those of the masks.
+    grey = (rgb * rgb.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0, keepdim=True)
+    covered = masks.sum(0, keepdim=True).clamp(0, 1)
+    paint = torch.einsum("rhw,rc->chw", masks, colors)
+    shown = rgb * (1 - covered) + (1 - strength) * grey * covered + strength * paint
+    shown = torch.where(_outlines(masks), 1.0, shown)
+    pixels = (shown.clamp(0, 1) * 255).round().to(torch.uint8)
+    picture = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
+    _write_names(picture, masks, names)
+    return picture
+
+
+def _outlines(masks: Tensor) -> Tensor:
+    """Where the strongest mask changes, one px wide for each 800 px of photo, shape (H, W)."""
+    rest = (1 - masks.sum(0, keepdim=True)).clamp(min=0)
+    winner = torch.cat([rest, masks]).argmax(0)
+    edge = torch.zeros_like(winner, dtype=torch.bool)
+    edge[:, 1:] |= winner[:, 1:] != winner[:, :-1]
+    edge[1:] |= winner[1:] != winner[:-1]
+    wide = max(winner.shape) // 800
+    return box_mean(edge[None].float(), wide)[0] > 0 if wide else edge
+
+
+def _write_names(picture: Image.Image, masks: Tensor, names: Sequence[str]) -> None:
+    draw = ImageDraw.Draw(picture)
+    size = max(10, max(picture.size) // 36)
+    font = ImageFont.load_default(size)
+    for mask, name in zip(masks, names, strict=True):
+        if name and mask.mean() >= MIN_SHARE:
+            _write_name(draw, name, _middle(mask), font=font, stroke=max(1, size // 8))
+
+
+def _write_name(
+    draw: ImageDraw.ImageDraw,
+    name: str,
+    place: tuple[int, int],
+    *,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    stroke: int,
+) -> None:
+    """White on black outlines, centred on (x, y) but kept inside the picture."""
+    left, top, right, bottom = draw.textbbox((0, 0), name, font=font, stroke_width=stroke)
+    width, height = draw.im.size
+    x = min(max(place[0] - (right - left) / 2, 0), max(0, width - (right - left))) - left
+    y = min(max(place[1] - (bottom - top) / 2, 0), max(0, height - (bottom - top))) - top
+    draw.text((x, y), name, "white", font=font, stroke_width=stroke, stroke_fill="black")
+
+
+def _middle(mask: Tensor) -> tuple[int, int]:
+    """Where a mask is widest, (x, y) in px: the maximum of means over ever larger windows."""
+    height, width = mask.shape
+    scale = min(1.0, 64 / max(height, width))
+    small = (max(1, round(height * scale)), max(1, round(width * scale)))
+    coarse = F.interpolate(mask[None, None], small, mode="area")[0]
+    depth = torch.stack([_inner_mean(coarse, radius) for radius in (1, 2, 4, 8, 16)]).sum(0)
+    y, x = divmod(int(depth.argmax()), small[1])
+    return round((x + 0.5) / small[1] * width), round((y + 0.5) / small[0] * height)
+
+
+def _inner_mean(planes: Tensor, radius: int) -> Tensor:
+    """Mean over a window, counting what lies outside the picture as empty."""
+    padded = F.pad(planes, (radius,) * 4)
+    return box_mean(padded, radius)[:, radius:-radius, radius:-radius]

@@ -1,0 +1,1 @@
+"""A recipe on a photo, as data."""

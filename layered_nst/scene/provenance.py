@@ -1,0 +1,144 @@
+"""What a run is made from, by its hashes: photo, styles, masks, models, versions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from layered_nst.files.hashes import file_hash
+from layered_nst.networks.catalogue import weights_path
+from layered_nst.networks.encoders.encoder import encoder_path
+from layered_nst.picture import Picture
+from layered_nst.recipe import Recipe, named_files
+from layered_nst.scene.scene import Scene
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run is made from.
+
+    Attributes:
+        photo: SHA-256 of the photo's file, or of its pixels if it came from no file.
+        files: path and SHA-256 of every file that the recipe names, the photo too, by key path.
+        models: name and SHA-256 of the weights of ``encoder`` (and of ``encoder of coarse
+            levels``, if that is another) and ``segmenter``; None for a
+            segmenter that no selector asked.
+        device: where it was computed.
+        precision: in which the encoder multiplied.
+    """
+
+    photo: str
+    files: Mapping[str, tuple[Path, str]]
+    models: Mapping[str, Mapping[str, str] | None]
+    device: str
+    precision: str
+
+
+def read_inputs(
+    scene: Scene,
+    encoders: Sequence[str],
+    precision: str,
+    *,
+    weights_dir: Path | None = None,
+) -> Inputs:
+    """Hash all that a scene was made from, before it can change.
+
+    Args:
+        encoders: names of those that see it, coarse to fine.
+        precision: in which they multiply.
+
+    Raises:
+        PictureError: a file is gone since it was read.
+    """
+    recipe = scene.recipe
+    files = {key: (path, file_hash(path)) for key, path in named_files(recipe).items()}
+    photo = files["content"][1] if "content" in files else pixel_hash(scene.photo)
+    models = {
+        **_encoders(encoders, weights_dir),
+        "segmenter": _segmenter(scene, weights_dir),
+    }
+    return Inputs(photo, files, models, str(scene.picture.rgb.device), precision)
+
+
+def _encoders(used: Sequence[str], weights_dir: Path | None) -> dict[str, dict[str, str]]:
+    """The finest level's encoder, and that of the coarse levels if it is another."""
+    *coarse, finest = used
+    names = {"encoder": finest}
+    if coarse:
+        names["encoder of coarse levels"] = coarse[0]
+    return {
+        part: _model(Path(name).stem, encoder_path(name, weights_dir=weights_dir))
+        for part, name in names.items()
+    }
+
+
+def _segmenter(scene: Scene, weights_dir: Path | None) -> dict[str, str] | None:
+    spec = scene.recipe.segmentation
+    if scene.segmentation is None:
+        return None
+    if not isinstance(spec, str):
+        return _model(spec.weights.stem, spec.weights)
+    own_file = spec.endswith(".safetensors")
+    return _model(spec, Path(spec) if own_file else weights_path(spec, weights_dir=weights_dir))
+
+
+def _model(name: str, path: Path) -> dict[str, str]:
+    return {"name": name, "sha256": file_hash(path)}
+
+
+def pixel_hash(picture: Picture) -> str:
+    """SHA-256 of a picture's size and its sRGB and alpha as float32, in hex."""
+    digest = hashlib.sha256(repr(picture.size).encode())
+    for planes in (picture.rgb, picture.alpha):
+        if planes is not None:
+            digest.update(planes.detach().cpu().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def recipe_hash(recipe: Recipe, hashes: Mapping[Path, str]) -> str:
+    """SHA-256 of what a recipe says, wherever its files lie and whatever photo it runs on.
+
+    It is taken of the recipe as JSON with sorted keys, every default written out, without
+    ``content``, and with each file's hash in place of its path. So two people who keep the same
+    styles in different folders see the same hash, and a style that was redrawn changes it.
+
+    Args:
+        hashes: SHA-256 of the files that the recipe names, by path.
+    """
+    stated = recipe.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"content"})
+    canonical = json.dumps(_by_content(stated, hashes), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _by_content(value: Any, hashes: Mapping[Path, str]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _by_content(item, hashes) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_by_content(item, hashes) for item in value]
+    if not isinstance(value, str):
+        return value
+    path = Path(value)
+    # A look of a style library is named as if the library were a folder.
+    look = f"{hashes[path.parent]}/{path.name}" if path.parent in hashes else value
+    return hashes.get(path, look)
+
+
+@lru_cache(maxsize=1)
+def versions() -> Mapping[str, str]:
+    """Versions of this package, of what computes for it, and the platform."""
+    packages = {name: _version(name) for name in ("layered-nst", "torch", "torchvision")}
+    return {**packages, "python": platform.python_version(), "platform": platform.platform()}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,230 @@
+"""From a recipe to its scene: read the photo and the styles, find the regions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from layered_nst import regions
+from layered_nst.errors import RecipeError, RegionError
+from layered_nst.machine.cache import Cache
+from layered_nst.networks.segmenters import Segmentation, Segmenter, load_segmenter, segment
+from layered_nst.picture import (
+    MAX_PIXELS,
+    Picture,
+    average,
+    bleed_under_alpha,
+    fit_within,
+    read_picture,
+    resize_picture,
+)
+from layered_nst.recipe import MaskSelector, Recipe, Region, StyleSource, find_look
+from layered_nst.regions import RegionMasks, build_masks, is_drawn
+from layered_nst.regions.cached import remembered_segmentation
+from layered_nst.scene import flows
+from layered_nst.scene.scene import Scene
+from layered_nst.styles.cached import RememberedMoments
+from layered_nst.styles.library import read_style
+from layered_nst.styles.reading import read_style_picture
+from layered_nst.styles.style import (
+    Style,
+    weighing,
+    with_colors,
+)
+
+# A mean over fewer pixels than this says nothing about a region's colors.
+FEWEST_PIXELS = 16.0
+# Smaller results take their masks from a copy of this longest side, so that a preview finds the
+# regions that the final picture will have.
+SEGMENTED_SIDE = 768
+
+
+def resolve(
+    recipe: Recipe,
+    content: Any = None,
+    *,
+    strict: bool = False,
+    weights_dir: Path | None = None,
+    device: torch.device | str = "cpu",
+    max_pixels: int = MAX_PIXELS,
+    cache: Cache | None = None,
+) -> Scene:
+    """Read the photo and the styles and find the regions.
+
+    Args:
+        recipe: loaded.
+        content: a path, a Pillow picture or an array, in place of the recipe's photo.
+        strict: an empty region is an error, not a note.
+        max_pixels: largest picture that is read.
+        cache: where moments of styles and the segmentation are kept for the next time.
+
+    Raises:
+        RecipeError, PictureError, RegionError, ModelError, LibraryError: whatever is at fault, in
+            one sentence.
+    """
+    photo = _read_content(recipe, content, max_pixels)
+    picture = resize_picture(photo, fit_within(photo.size, recipe.size))
+    rgb = bleed_under_alpha(picture.rgb, picture.alpha).to(device)
+    alpha = None if picture.alpha is None else picture.alpha.to(device)
+    picture = replace(picture, rgb=rgb, alpha=alpha)
+    seen = _Eyes(recipe, photo, picture, weights_dir, device, cache)
+    masks = build_masks(
+        recipe.regions,
+        picture=picture,
+        segment=seen,
+        strict=strict,
+        photo_size=photo.size,
+        refined=[region.name for region in recipe.regions if _is_refined(region, recipe)],
+    )
+    shelf = _Shelf(device, max_pixels)
+    styles = {r.name: _styles(r, picture, masks, shelf) for r in recipe.regions}
+    visible = 1.0 if alpha is None else alpha
+    painted = [m for n, m in zip(masks.names, masks.masks, strict=True) if styles.get(n)]
+    if not any(bool((mask * visible > 0).any()) for mask in painted):
+        raise RegionError("no region with a style covers anything of this photo: nothing to paint")
+    return Scene(
+        recipe=recipe,
+        photo=photo,
+        picture=picture,
+        masks=masks,
+        styles=styles,
+        notes=masks.notes,
+        segmentation=_in_small(seen.segmentation),
+        ramps=_ramps(recipe, picture, masks, photo.size),
+        moments=RememberedMoments(cache),
+    )
+
+
+def _in_small(seen: Segmentation | None) -> Segmentation | None:
+    """What is kept of a segmentation once masks are made: at a print's size it outweighs them."""
+    if seen is None or max(seen.probabilities.shape[1:]) <= SEGMENTED_SIDE:
+        return seen
+    size = fit_within((seen.probabilities.shape[1], seen.probabilities.shape[2]), SEGMENTED_SIDE)
+    return replace(seen, probabilities=average(seen.probabilities, size))
+
+
+def _is_refined(region: Region, recipe: Recipe) -> bool:
+    if region.refine is not None:
+        return region.refine
+    return recipe.is_painted_first(region) and is_drawn(region.select)
+
+
+def _read_content(recipe: Recipe, content: Any, max_pixels: int) -> Picture:
+    source = recipe.content if content is None else content
+    if source is None:
+        raise RecipeError("content: the recipe names no photo; add content: or pass --content")
+    return read_picture(source, max_pixels=max_pixels)
+
+
+class _Eyes:
+    """Segments the photo when a selector first asks, and only once."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        photo: Picture,
+        picture: Picture,
+        weights_dir: Path | None,
+        device: torch.device | str,
+        cache: Cache | None,
+    ) -> None:
+        self._recipe, self._photo, self._picture = recipe, photo, picture
+        self._weights_dir, self._device, self._cache = weights_dir, device, cache
+        self.segmentation: Segmentation | None = None
+
+    def __call__(self) -> Segmentation:
+        if self.segmentation is None:
+            view, spec = self._view(), self._recipe.segmentation
+            seen = remembered_segmentation(
+                self._cache, spec, view, lambda: self._look(view), weights_dir=self._weights_dir
+            )
+            shares = average(seen.probabilities, self._picture.size)
+            self.segmentation = replace(seen, probabilities=shares)
+        return self.segmentation
+
+    def _look(self, view: Tensor) -> Segmentation:
+        segmenter: Segmenter = load_segmenter(
+            self._recipe.segmentation, weights_dir=self._weights_dir, device=self._device
+        )
+        return segment(segmenter, view)
+
+    def _view(self) -> Tensor:
+        side = min(max(self._photo.size), SEGMENTED_SIDE)
+        if max(self._picture.size) >= side:
+            return self._picture.rgb
+        view = resize_picture(self._photo, fit_within(self._photo.size, side))
+        return bleed_under_alpha(view.rgb, view.alpha).to(self._device)
+
+
+class _Shelf:
+    """Reads styles, each only once however many regions name it."""
+
+    def __init__(self, device: torch.device | str, max_pixels: int) -> None:
+        self._device, self._max_pixels = device, max_pixels
+        self._styles: dict[tuple[str, Path | None], Style] = {}
+
+    def __call__(self, source: StyleSource) -> Style:
+        key = (source.library or str(source.image), source.mask)
+        if key not in self._styles:
+            self._styles[key] = self._read(source)
+        return weighing(self._styles[key], source.weight)
+
+    def _read(self, source: StyleSource) -> Style:
+        if source.library is not None:
+            path, look = find_look(source.library, Path.cwd())
+            return read_style(path, look, device=self._device)
+        assert source.image is not None  # the recipe has one or the other
+        return read_style_picture(
+            source.image, source.mask, device=self._device, max_pixels=self._max_pixels
+        )
+
+
+def _styles(region: Region, picture: Picture, masks: RegionMasks, shelf: _Shelf) -> list[Style]:
+    styles = [shelf(source) for source in _used(region)]
+    mask = masks.masks[masks.names.index(region.name)]
+    weight = mask if picture.alpha is None else mask * picture.alpha
+    if not styles or float(weight.sum()) < FEWEST_PIXELS:
+        return styles
+    return with_colors(styles, picture.rgb, weight, color=region.color)
+
+
+def _used(region: Region) -> list[StyleSource]:
+    return [source for source in region.style if source.weight > 0]
+
+
+def _ramps(
+    recipe: Recipe, picture: Picture, masks: RegionMasks, photo_size: tuple[int, int]
+) -> dict[str, Tensor]:
+    """The shares of styles, for the regions where they differ from place to place."""
+    found = {}
+    for region in recipe.regions:
+        sources = _used(region)
+        weights = [source.weight for source in sources]
+        if region.blend is not None:
+            mask = masks.masks[masks.names.index(region.name)]
+            found[region.name] = flows.shares_along(region.blend, mask, weights)
+        elif any(source.weight_mask for source in sources):
+            drawn = [_weight_mask(source, picture, photo_size) for source in sources]
+            found[region.name] = flows.shares_by_masks(drawn, weights)
+    return found
+
+
+def _weight_mask(
+    source: StyleSource, picture: Picture, photo_size: tuple[int, int]
+) -> Tensor | None:
+    if source.weight_mask is None:
+        return None
+    return regions.select(
+        MaskSelector(mask=source.weight_mask),
+        picture=picture,
+        segment=_no_segmentation,
+        photo_size=photo_size,
+    )
+
+
+def _no_segmentation() -> Segmentation:
+    raise AssertionError("a mask asks for no classes")

@@ -1,0 +1,73 @@
+"""What the chosen encoders can see of a scene's styles and regions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from layered_nst import regions
+from layered_nst.machine.device import choose_precision
+from layered_nst.networks.encoders import ENCODERS, Encoder
+from layered_nst.painting.plan import HEAVY, Plan, make_plan
+from layered_nst.regions import thin_layers
+from layered_nst.scene.scene import Scene
+from layered_nst.styles.library import LibraryStyle, check_styles
+from layered_nst.styles.style import (
+    stroke_side,
+)
+
+
+def planned(scene: Scene) -> Plan:
+    """The plan of a scene's recipe at its size.
+
+    The encoder that the recipe names sees at all levels. Otherwise the quality chooses; but moments
+    of one encoder mean nothing to another, so a look that not all of the chosen ones have seen
+    is painted with the one that has.
+    """
+    recipe = scene.recipe
+    precision = choose_precision(scene.picture.rgb.device)
+    plan = make_plan(recipe.optimize, scene.size, recipe.encoder, precision=precision)
+    looks = (s for blend in scene.styles.values() for s in blend if isinstance(s, LibraryStyle))
+    seen = [look.record for look in looks if not look.record.encoders.keys() >= {*plan.encoders}]
+    if recipe.encoder is not None or not seen:
+        return plan
+    # What the library calls a file of its own, the recipe has to name by its path.
+    known = next((record.encoder for record in seen if record.encoder in ENCODERS), HEAVY)
+    return make_plan(recipe.optimize, scene.size, known, precision=precision)
+
+
+def check_looks(scene: Scene, encoders: Mapping[str, Encoder], plan: Plan) -> tuple[str, ...]:
+    """See, before the work, whether the looks of libraries can be had as the plan needs them.
+
+    Args:
+        encoders: by the names that the plan's levels use.
+
+    Returns:
+        Sentences about looks whose moments are interpolated.
+
+    Raises:
+        LibraryError: a look was made with another encoder or pooling, or lacks a layer or size.
+    """
+    notes: dict[str, None] = {}
+    for region in scene.recipe.regions:
+        sides = [stroke_side(level.longest, region.scale) for level in plan.levels]
+        looks = [s for s in scene.styles[region.name] if isinstance(s, LibraryStyle)]
+        for level, side in zip(plan.levels, sides, strict=True):
+            seen = encoders[level.encoder]
+            check_styles(looks, seen, plan.layers, sides=[side], pooling=plan.pooling)
+        notes |= dict.fromkeys(n for look in looks for n in look.notes(sides))
+    return tuple(notes)
+
+
+def thin_notes(scene: Scene, encoders: Mapping[str, Encoder], plan: Plan) -> tuple[str, ...]:
+    """Sentences about regions too narrow for more than the deepest layer at the result's size.
+
+    Almost any region is too narrow for the deepest one, and its share in the style is small.
+    """
+    encoder = encoders[plan.levels[-1].encoder]
+    sizes = encoder.layer_sizes(scene.size)
+    fields = {layer: encoder.receptive_fields()[layer] for layer in plan.layers}
+    thin = thin_layers(scene.masks.masks, {layer: sizes[layer] for layer in fields}, fields)
+    names = scene.masks.names
+    painted = {i: blind for i, blind in thin.items() if scene.styles.get(names[i])}
+    painted = {i: blind for i, blind in painted.items() if len(blind) > 1}
+    return regions.thin_notes(names, painted)

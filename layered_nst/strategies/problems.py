@@ -1,0 +1,143 @@
+"""From a scene to the optimization that paints it, and from its canvas to the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from layered_nst.painting.plan import Plan
+from layered_nst.painting.problem import PaintedRegion, Problem
+from layered_nst.picture.lab import restore_chroma
+from layered_nst.recipe import Recipe, Region
+from layered_nst.scene.resolving import FEWEST_PIXELS
+from layered_nst.scene.scene import Scene
+from layered_nst.styles.colors import color_moments, move_colors
+from layered_nst.styles.style import (
+    style_color,
+    weighing,
+)
+
+
+def split(region: PaintedRegion, shares: Tensor, *, area_exponent: float) -> list[PaintedRegion]:
+    """The parts that stand for a region whose styles flow into one another.
+
+    Args:
+        region: with S styles.
+        shares: of the styles, shape (S, H, W), sum 1.
+        area_exponent: of the plan; the parts together pull as the region would.
+
+    Returns:
+        One for each style that has a share; their masks sum to the region's, and all have its
+        name.
+    """
+    masks = region.mask * shares
+    areas = masks.flatten(1).double().sum(1)
+    seen = torch.einsum("shw,thw->st", masks.double(), shares.double())
+    whole = areas.sum()
+    return [
+        replace(
+            region,
+            mask=masks[s],
+            styles=[
+                weighing(style, weight)
+                for style, weight in zip(region.styles, seen[s].tolist(), strict=True)
+                if weight > 0
+            ],
+            strength=region.strength * float(areas[s] / whole) ** (1 - area_exponent),
+        )
+        for s in range(len(shares))
+        if areas[s] > 0
+    ]
+
+
+def problem(scene: Scene, plan: Plan) -> Problem:
+    """The optimization that a scene asks for.
+
+    Transparent pixels belong to no region here, so that they enter no statistic.
+    """
+    painted = [
+        part
+        for region in scene.recipe.regions
+        if region.style
+        for part in _painted(region, scene, plan)
+    ]
+    moved = _moved_colors(scene)
+    start = scene.picture.rgb if plan.start == "content" else moved
+    return Problem(
+        content=moved,
+        photo=scene.picture.rgb,
+        # Where nothing is kept, one tensor serves twice.
+        start=start.lerp(scene.picture.rgb, scene.kept) if bool(scene.kept.any()) else start,
+        regions=painted,
+        frozen=torch.maximum(scene.kept, 1 - scene.visible.ceil()),
+        moments=scene.moments,
+    )
+
+
+def _painted(region: Region, scene: Scene, plan: Plan) -> Sequence[PaintedRegion]:
+    """A region, in parts if its styles flow into one another."""
+    whole = PaintedRegion(
+        name=region.name,
+        mask=_seen_mask(region, scene),
+        styles=scene.styles[region.name],
+        strength=region.strength,
+        scale=region.scale,
+        content=region.content,
+        contour=_contour(region, scene.recipe),
+    )
+    shares = scene.ramps.get(region.name)
+    if shares is None:
+        return [whole]
+    return split(whole, shares, area_exponent=plan.area_exponent)
+
+
+def _seen_mask(region: Region, scene: Scene) -> Tensor:
+    mask = scene.mask(region.name)
+    return mask if scene.picture.alpha is None else mask * scene.visible
+
+
+def _contour(region: Region, recipe: Recipe) -> float:
+    """A product that is painted first keeps its drawing unless the recipe says otherwise."""
+    if region.contour is not None:
+        return region.contour
+    return 1.0 if recipe.is_painted_first(region) else 0.0
+
+
+def _moved_colors(scene: Scene) -> Tensor:
+    """The photo with each region's color statistics moved to those of its style."""
+    photo = scene.picture.rgb
+    layers = [
+        _moved(region, scene) * scene.mask(region.name)
+        for region in scene.recipe.regions
+        if scene.styles.get(region.name)
+    ]
+    return sum(layers, photo * scene.kept).clamp(0, 1)
+
+
+def _moved(region: Region, scene: Scene) -> Tensor:
+    photo, weight = scene.picture.rgb, scene.mask(region.name) * scene.visible
+    if float(weight.sum()) < FEWEST_PIXELS:
+        return photo
+    source, amount = color_moments(photo, weight), min(1.0, region.strength)
+    styles, shares = scene.styles[region.name], scene.ramps.get(region.name)
+    if shares is None:
+        return move_colors(photo, source, style_color(styles), amount=amount)
+    moved = [move_colors(photo, source, style.color(), amount=amount) for style in styles]
+    return (torch.stack(moved) * shares[:, None]).sum(0)
+
+
+def finished(canvas: Tensor, scene: Scene) -> Tensor:
+    """Lay the photo's chroma and the kept photo back over an optimized canvas.
+
+    Args:
+        canvas: shape (3, H, W) at the result's size.
+
+    Returns:
+        The picture; where a region is protected, exactly the photo's pixels.
+    """
+    photo = scene.picture.rgb
+    recolored = restore_chroma(canvas, photo, scene.kept_chroma)
+    return recolored.lerp(photo, scene.kept)

@@ -1,0 +1,1 @@
+"""Teaching networks; no run imports it."""

@@ -1,0 +1,1 @@
+"""Encoders that learn from a larger one."""

@@ -1,0 +1,316 @@
+"""Distill a narrow encoder from a wide one: it sees the same styles at a fraction of the cost.
+
+Source: Wang et al. 2020, Collaborative Distillation for Ultra-Resolution Universal Style Transfer
+(arXiv 2003.08436). Departures: the student starts from a choice of the teacher's own channels and
+not from chance, its moments are matched beside its features, and half of what it sees is grainy or
+mixed, because an optimization shows an encoder what no camera does.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from layered_nst.errors import ModelError, OutputError
+from layered_nst.files.atomic import replacing
+from layered_nst.files.targets import check_weights_output
+from layered_nst.networks.encoders.encoder import Encoder
+from layered_nst.networks.encoders.encoder_files import is_distilled
+from layered_nst.strategies.checkpoints import sweep
+from layered_nst.training.encoders.matching import DEFAULT_PLAN, DistillPlan, distillation_loss
+from layered_nst.training.encoders.pictures import pictures_digest, split, training_crops
+from layered_nst.training.encoders.scoring import check_pair, student_errors
+from layered_nst.training.encoders.students import Student, new_student, save_student, student_of
+
+SAMPLE = 64
+"""Crops from which channels are chosen and linear maps are solved."""
+AVERAGING = 0.998
+"""Decay a step of the average of weights that is scored and kept."""
+
+
+@dataclass
+class _DistillingState:
+    student: Student
+    average: AveragedModel
+    optimizer: torch.optim.Optimizer
+    energy: dict[str, float]
+    step: int = 0
+
+
+def distill(
+    teacher: Encoder,
+    pictures: Sequence[Tensor],
+    output: Path,
+    *,
+    plan: DistillPlan = DEFAULT_PLAN,
+    start: Encoder | None = None,
+    every: int = 250,
+    device: torch.device | str = "cpu",
+    on_step: Callable[[int, int, float], None] = lambda *_: None,
+    on_score: Callable[[int, Mapping[str, float]], None] = lambda *_: None,
+) -> dict[str, float]:
+    """Train a student, keep it at ``output``, and resume from ``output`` + ``.training``.
+
+    A run that is broken off, even by kill -9, goes on after its last checkpoint when it is called
+    again with the same arguments, and ends with the same file (byte for byte on a CPU).
+
+    Args:
+        teacher: a wide encoder, on ``device``.
+        pictures: uint8 pictures (3, H, W) of any size from 16 px; every 24th is held out.
+        output: a ``.safetensors`` file; written with every checkpoint.
+        start: an encoder that was distilled before, to train on; it is as wide as the student
+            will be, whatever the plan says.
+        every: steps from checkpoint to checkpoint; a run that is broken off loses as many at most.
+        on_step: called with (step, steps, loss).
+        on_score: called with (step, error of each layer on held-out pictures) at checkpoints.
+
+    Returns:
+        The error of each layer on held-out pictures: unexplained share of the teacher's variance.
+
+    Raises:
+        DataError: fewer than two pictures.
+        ModelError: the checkpoint is broken, or of another plan, teacher, start or pictures; or
+            the start does not correspond to the teacher; or the loss is no number any more.
+        OutputError: ``output`` cannot be written, or is a file of another kind.
+    """
+    check_output(output)
+    if start is not None:
+        check_pair(start, teacher)
+    trained, held = split(pictures)
+    checkpoint = checkpoint_path(output)
+    for path in (checkpoint, output):
+        sweep(path)
+    made = _made_by(plan, start)
+    belongs = _belonging(teacher, pictures, made)
+    if checkpoint.exists():
+        state = _restored(checkpoint, belongs, teacher, plan, device)
+    else:
+        torch.manual_seed(plan.seed)
+        state = _new_state(teacher, trained, plan, start, device)
+    scores: dict[str, float] = {}
+    while state.step < plan.steps:
+        loss = _update(state, teacher, trained, plan, device)
+        _check_loss(loss, state.step, plan)
+        on_step(state.step, plan.steps, loss)
+        if state.step % every == 0 or state.step == plan.steps:
+            scores = _export(state, teacher, held, output, made, device)
+            _save(state, checkpoint, belongs)
+            on_score(state.step, scores)
+    return scores or _export(state, teacher, held, output, made, device)
+
+
+def checkpoint_path(output: Path) -> Path:
+    """Where the state of an unfinished training is kept."""
+    return output.with_suffix(output.suffix + ".training")
+
+
+def check_output(output: Path) -> None:
+    """Find out before hours of training that their result could not be written.
+
+    Raises:
+        OutputError: another suffix, no such folder, or a file of another kind in its place.
+    """
+    check_weights_output(output)
+    if output.exists() and not is_distilled(output):
+        raise OutputError(f"{output}: is there and was not distilled; name another file with -o")
+
+
+def _check_loss(loss: float, step: int, plan: DistillPlan) -> None:
+    if not math.isfinite(loss):
+        raise ModelError(
+            f"step {step}: the loss is {loss}; try a learning rate below {plan.learning_rate:g}"
+        )
+
+
+def _new_state(
+    teacher: Encoder,
+    pictures: Sequence[Tensor],
+    plan: DistillPlan,
+    start: Encoder | None,
+    device: torch.device | str,
+) -> _DistillingState:
+    batches = math.ceil(SAMPLE / plan.batch)
+    sample = torch.cat([_crops(pictures, plan) for _ in range(batches)])
+    if start is None:
+        student = new_student(teacher, sample, width=plan.width, first=plan.first)
+    else:
+        student = student_of(start, teacher, sample)
+    with torch.no_grad():
+        seen = teacher(sample[: plan.batch * 2].to(device), teacher.layers)
+    energy = {
+        layer: max(1e-12, float((f - f.mean((0, 2, 3), keepdim=True)).square().mean()))
+        for layer, f in seen.items()
+    }
+    return _state_of(student, energy, plan, device)
+
+
+def _state_of(
+    student: Student, energy: dict[str, float], plan: DistillPlan, device: torch.device | str
+) -> _DistillingState:
+    student = student.to(device)
+    optimizer = torch.optim.Adam(student.parameters(), lr=plan.learning_rate, betas=(0.9, 0.99))
+    averaging = get_ema_multi_avg_fn(AVERAGING)  # type: ignore[no-untyped-call]
+    return _DistillingState(
+        student, AveragedModel(student, multi_avg_fn=averaging), optimizer, energy
+    )
+
+
+def _crops(pictures: Sequence[Tensor], plan: DistillPlan) -> Tensor:
+    return training_crops(pictures, batch=plan.batch, side=plan.crop)
+
+
+def _update(
+    state: _DistillingState,
+    teacher: Encoder,
+    pictures: Sequence[Tensor],
+    plan: DistillPlan,
+    device: torch.device | str,
+) -> float:
+    """One update of the student and of its running average; returns the loss before it."""
+    _set_learning_rate(state, plan)
+    crops = _crops(pictures, plan).to(device)
+    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=plan.bfloat16):
+        with torch.no_grad():
+            targets = teacher(crops, teacher.layers)
+        loss = distillation_loss(state.student, crops, targets, plan, state.energy)
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(state.student.parameters(), 1.0)
+    state.optimizer.step()
+    state.average.update_parameters(state.student)
+    state.step += 1
+    return float(loss.item())
+
+
+def _set_learning_rate(state: _DistillingState, plan: DistillPlan) -> None:
+    """Warm up over the first 100 steps, and fall as a half cosine to 1 %."""
+    warm = min(1.0, (state.step + 1) / 100)
+    progress = state.step / plan.steps
+    factor = warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+    for group in state.optimizer.param_groups:
+        group["lr"] = plan.learning_rate * factor
+
+
+def _export(
+    state: _DistillingState,
+    teacher: Encoder,
+    held: Sequence[Tensor],
+    output: Path,
+    made: Mapping[str, Any],
+    device: torch.device | str,
+) -> dict[str, float]:
+    """Score the average of the weights, and write it."""
+    student = state.average.get_submodule("module")
+    assert isinstance(student, Student)
+    scores = student_errors(student, teacher, held, device)
+    notes = {
+        "teacher": teacher.name,
+        "step": state.step,
+        **made,
+        "unexplained": {layer: round(value, 4) for layer, value in scores.items()},
+    }
+    save_student(student, teacher, output, notes=notes)
+    return scores
+
+
+def _made_by(plan: DistillPlan, start: Encoder | None) -> dict[str, dict[str, Any]]:
+    """What a student's file says of plan and start: a start has widths already."""
+    decided = asdict(plan)
+    if start is None:
+        return {"plan": decided}
+    del decided["width"], decided["first"]
+    return {"plan": decided, "start": {"encoder": start.name, "fingerprint": start.fingerprint}}
+
+
+def _belonging(
+    teacher: Encoder, pictures: Sequence[Tensor], made: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What a checkpoint can go on with and no other, each so named that "made with other" fits."""
+    return {
+        "start": made["start"]["fingerprint"] if "start" in made else "",
+        "plan": made["plan"],
+        "teacher": teacher.fingerprint,
+        "pictures": pictures_digest(pictures),
+    }
+
+
+def _save(state: _DistillingState, checkpoint: Path, belongs: Mapping[str, Any]) -> None:
+    contents = {
+        "student": state.student.state_dict(),
+        "average": state.average.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "energy": state.energy,
+        "step": state.step,
+        "generator": torch.get_rng_state(),
+        **belongs,
+    }
+    # By way of memory: torch hides what goes wrong with a file.
+    buffer = io.BytesIO()
+    torch.save(contents, buffer)
+    with replacing(checkpoint) as file:
+        file.write(buffer.getbuffer())
+
+
+def _restored(
+    checkpoint: Path,
+    belongs: Mapping[str, Any],
+    teacher: Encoder,
+    plan: DistillPlan,
+    device: torch.device | str,
+) -> _DistillingState:
+    # Checkpoints that name no start had none; those that name no teacher and pictures, which
+    # older versions wrote, are taken on trust.
+    saved = {"start": "", **_read(checkpoint)}
+    for what, ours in belongs.items():
+        if saved.get(what, ours) != ours:
+            raise ModelError(
+                f"{checkpoint}: made with {_other(what, saved[what], ours)}; repeat the "
+                "command as it was, or remove the file to start afresh"
+            )
+    wide = {layer: teacher.width(layer) for layer in teacher.layers}
+    try:
+        stored = saved["student"]
+        widths = {layer: len(stored[f"convolutions.{layer}.bias"]) for layer in teacher.layers}
+        student = Student(teacher.blocks, widths, wide)
+        state = _state_of(student, saved["energy"], plan, device)
+        state.student.load_state_dict(stored)
+        state.average.load_state_dict(saved["average"])
+        state.optimizer.load_state_dict(saved["optimizer"])
+        state.step = saved["step"]
+        torch.set_rng_state(saved["generator"])
+    except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+        raise _broken(checkpoint) from error
+    return state
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    try:
+        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:
+        # On what is no checkpoint of its own torch fails in any way there is.
+        raise _broken(checkpoint) from error
+    if not isinstance(saved, dict):
+        raise _broken(checkpoint)
+    return saved
+
+
+def _broken(checkpoint: Path) -> ModelError:
+    return ModelError(f"{checkpoint}: broken; remove it to start afresh")
+
+
+def _other(what: str, theirs: Any, ours: Any) -> str:
+    """What differs, in words: of a plan the numbers."""
+    if not isinstance(theirs, dict):
+        return f"{'other' if what == 'pictures' else 'another'} {what}"
+    keys = [key for key in ours if theirs.get(key) != ours[key]] or [what]
+    return " and ".join(f"{key} {theirs.get(key)}, not {ours.get(key)}" for key in keys)

@@ -1,0 +1,1 @@
+"""Sheets and folders to look at."""

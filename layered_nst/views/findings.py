@@ -1,0 +1,187 @@
+"""What segmentation and selectors find in a photo, as pictures to look at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from layered_nst import api
+from layered_nst.errors import OutputError
+from layered_nst.machine.device import choose_device
+from layered_nst.networks.encoders import contour_map, load_encoder
+from layered_nst.networks.segmenters import load_segmenter, segment
+from layered_nst.picture import (
+    MAX_PIXELS,
+    Picture,
+    bleed_under_alpha,
+    fit_within,
+    read_picture,
+    resize_picture,
+    write_picture,
+)
+from layered_nst.regions.overlay import overlay
+from layered_nst.scene.resolving import SEGMENTED_SIDE
+
+# A class that wins fewer pixels than this is a slip of the segmenter, not something to show.
+SMALLEST_SHARE = 0.002
+CONTOURS = ("fused", *(f"scale-{number}" for number in range(1, 6)))
+# Fine enough for any outline; the network was trained on photos of 481 px.
+CONTOURS_SIDE = 1024
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Named masks over a photo.
+
+    Attributes:
+        rgb: the photo, shape (3, H, W).
+        names: one for each mask.
+        masks: shape (R, H, W) in [0, 1].
+        notes: sentences for the user.
+    """
+
+    rgb: Tensor
+    names: tuple[str, ...]
+    masks: Tensor
+    notes: tuple[str, ...] = ()
+
+    @property
+    def coverage(self) -> dict[str, float]:
+        """Share of the photo of each mask, 0 to 1."""
+        return dict(zip(self.names, self.masks.mean((1, 2)).tolist(), strict=True))
+
+
+def recipe_masks(
+    recipe: Path,
+    content: Any = None,
+    *,
+    size: int | None = None,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    **options: Any,
+) -> Findings:
+    """The regions of a recipe on its photo, or on ``content``."""
+    scene, _ = api.prepare(
+        api.load(recipe, content, size=size, overrides=overrides), content, **options
+    )
+    found = scene.masks
+    return Findings(scene.picture.rgb.cpu(), found.names, found.masks.cpu(), scene.notes)
+
+
+def photo_masks(
+    photo: Path,
+    *,
+    size: int | None = None,
+    segmenter: str = "scenes",
+    weights_dir: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Findings:
+    """The classes that a segmenter finds in a photo, each pixel in the likeliest one."""
+    device = choose_device(None)
+    picture = _at_size(read_picture(photo, max_pixels=max_pixels), size or SEGMENTED_SIDE)
+    rgb = bleed_under_alpha(picture.rgb, picture.alpha).to(device)
+    seen = segment(load_segmenter(segmenter, weights_dir=weights_dir, device=device), rgb)
+    winner = seen.winner.cpu()
+    kept = [i for i, share in enumerate(seen.shares().values()) if share >= SMALLEST_SHARE]
+    masks = torch.stack([(winner == i).float() for i in kept])
+    return Findings(picture.rgb, tuple(seen.classes[i] for i in kept), masks)
+
+
+def photo_contours(
+    photo: Path,
+    *,
+    size: int | None = None,
+    encoder: str = "hed-vgg16",
+    weights_dir: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> dict[str, Tensor]:
+    """The contours that an encoder with the heads of HED sees in a photo.
+
+    Args:
+        photo: a picture; transparent pixels take the colors around them.
+        size: longest side in px; the photo's own up to 1024 px if not given.
+        encoder: a name, or the path of a file, as recipes use it.
+        weights_dir: folder with weights that are not bundled.
+        max_pixels: largest picture that is read.
+
+    Returns:
+        Probabilities of a contour by name, each of shape (H, W): ``fused``, and ``scale-1`` to
+        ``scale-5``, fine to coarse.
+
+    Raises:
+        ModelError: the encoder cannot be had, or has no such heads.
+    """
+    device = choose_device(None)
+    network = load_encoder(encoder, weights_dir=weights_dir, device=device)
+    picture = _at_size(read_picture(photo, max_pixels=max_pixels), size or CONTOURS_SIDE)
+    rgb = bleed_under_alpha(picture.rgb, picture.alpha).to(device)
+    seen = contour_map(network, rgb).cpu()
+    return dict(zip(CONTOURS, seen, strict=True))
+
+
+def write_contours(found: Mapping[str, Tensor], folder: Path) -> list[Path]:
+    """Write ``NAME.png`` for each map of ``photo_contours``, white where a contour is.
+
+    Raises:
+        OutputError: the folder cannot be made or written to.
+    """
+    _make_folder(folder)
+    paths = [folder / f"{name}.png" for name in found]
+    for path, contours in zip(paths, found.values(), strict=True):
+        write_picture(path, contours.expand(3, -1, -1))
+    return paths
+
+
+def _at_size(picture: Picture, longest: int) -> Picture:
+    if max(picture.size) <= longest:
+        return picture
+    return resize_picture(picture, fit_within(picture.size, longest))
+
+
+def write_masks(found: Findings, folder: Path) -> list[Path]:
+    """Write ``NAME.png`` for each mask, white where it is, and ``overlay.png``.
+
+    Raises:
+        OutputError: the folder cannot be made or written to.
+    """
+    _make_folder(folder)
+    paths = [folder / f"{stem}.png" for stem in _stems(found.names)]
+    for path, mask in zip(paths, found.masks, strict=True):
+        write_picture(path, mask.expand(3, -1, -1))
+    return [*paths, write_overlay(found, folder / "overlay.png")]
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made a folder ({error.strerror})") from error
+
+
+def _stems(names: Sequence[str]) -> list[str]:
+    """File names for masks: a class may be called anything, and some disks ignore case."""
+    taken, stems = {"overlay"}, []
+    for name in names:
+        plain = re.sub(r'[\x00-\x1f\\/:*?"<>|]', "_", name.strip("()")).strip(". ") or "mask"
+        stem = next(s for s in _variants(plain[:60]) if s.casefold() not in taken)
+        taken.add(stem.casefold())
+        stems.append(stem)
+    return stems
+
+
+def _variants(stem: str) -> Iterator[str]:
+    yield stem
+    yield from (f"{stem} {number}" for number in count(2))
+
+
+def write_overlay(found: Findings, path: Path) -> Path:
+    """Write the photo with its masks colored and named."""
+    picture = overlay(found.rgb, found.masks, found.names)
+    write_picture(path, read_picture(picture).rgb)
+    return path

@@ -1,0 +1,285 @@
+"""Many recipes painted small, on one sheet: the photo and the result of each, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+from layered_nst import api
+from layered_nst.errors import Interrupted, LayeredNstError, RecipeError
+from layered_nst.outputs.result import Result, files_of
+from layered_nst.painting.progress import OnProgress, Progress
+from layered_nst.picture import read_picture, to_image, write_picture
+from layered_nst.recipe import Recipe
+
+PAPER, INK, SOFT, ALARM = (250, 249, 246), (29, 31, 35), (93, 98, 107), (166, 34, 34)
+GAP, BETWEEN, LINE = 20, 4, 19
+"""Space between tiles, between photo and result, and height of a line of text, px."""
+NARROWEST = 300
+"""A tile is at least so wide, px, or its captions could not be read."""
+SHEET_QUALITY = 75
+"""Of a JPEG or WebP: a sheet is for looking at, and brush strokes make large files."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What became of a recipe.
+
+    Attributes:
+        file: the recipe.
+        label: its path in the gallery without the suffix, such as ``poster/night``.
+        name: the recipe's own name, empty if it has none or cannot be read.
+        photo, picture: of one size, before and after; None for a recipe that failed.
+        coverage: share of each region, 0 to 1, bottom to top.
+        notes: the run's sentences for the user.
+        seconds: time the optimization took.
+        error: the sentence it failed with.
+    """
+
+    file: Path
+    label: str
+    name: str = ""
+    photo: Image.Image | None = None
+    picture: Image.Image | None = None
+    coverage: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    error: str = ""
+
+
+def default_folder() -> Path:
+    """The gallery that is meant when nobody names one.
+
+    Returns:
+        ``recipes`` in the current folder, else the one of the clone that this package runs from.
+
+    Raises:
+        RecipeError: there is neither.
+    """
+    clone = Path(__file__).absolute().parents[2]
+    # Beside an installed package, a folder of that name would be somebody else's.
+    beside = [clone / "recipes"] if (clone / "pyproject.toml").is_file() else []
+    for folder in (Path("recipes"), *beside):
+        if folder.is_dir():
+            return folder
+    raise RecipeError("recipes: no such folder here; name one: layered-nst gallery DIR")
+
+
+def find_recipes(folder: Path) -> list[Path]:
+    """The recipes of a folder by name, then those of its subfolders.
+
+    Names that begin with ``.`` or ``_`` are left out; so may be bases that others only extend.
+
+    Raises:
+        RecipeError: no such folder, or none in it.
+    """
+    if not folder.is_dir():
+        found = "is a file, a gallery is a folder" if folder.exists() else "no such folder"
+        raise RecipeError(f"{folder}: {found}")
+    paths = [path for path in folder.rglob("*") if path.suffix.lower() in (".yaml", ".yml")]
+    shown = [path.relative_to(folder) for path in paths if path.is_file()]
+    shown = [path for path in shown if not any(part[0] in "._" for part in path.parts)]
+    if not shown:
+        raise RecipeError(f"{folder}: no recipe in it, none of its files ends in .yaml or .yml")
+    return [folder / path for path in sorted(shown, key=lambda path: (path.parent, path.name))]
+
+
+def files_read(folder: Path, content: Path | None = None) -> list[Path]:
+    """The recipes of a folder and what they read, as far as they can be loaded."""
+    recipes = find_recipes(folder)
+    return [*recipes, *(file for recipe in recipes for file in _named_in(recipe, content))]
+
+
+def _named_in(recipe: Path, content: Path | None) -> list[Path]:
+    try:
+        return files_of(api.load(recipe, content))
+    except LayeredNstError:
+        return []
+
+
+def paint_gallery(
+    folder: Path,
+    content: Any = None,
+    *,
+    size: int = 256,
+    overrides: Sequence[str] = ("optimize.quality=draft",),
+    on_tile: Callable[[Cell], None] = lambda _: None,
+    on_progress: OnProgress = lambda _: None,
+    **options: Any,
+) -> list[Cell]:
+    """Paint every recipe of a folder; one that fails doesn't keep the others from being painted.
+
+    Args:
+        content: a photo in place of those of the recipes.
+        size: longest side of each result in px.
+        overrides: for all recipes.
+        on_tile: called with each tile when it is done.
+        on_progress: called after each step; ``stage`` names the recipe, ``done`` counts all.
+        options: others of ``api.apply``, such as ``device`` and ``cache``.
+
+    Raises:
+        RecipeError: no recipes there.
+        Interrupted: ``partial`` holds the tiles so far, None before the first.
+    """
+    files, tiles = find_recipes(folder), list[Cell]()
+    try:
+        for number, file in enumerate(files):
+            label = file.relative_to(folder).with_suffix("").as_posix()
+            tell = _among(on_progress, label, number, len(files))
+            options = {**options, "on_progress": tell}
+            tiles.append(_paint(Cell(file, label), content, size, overrides, options))
+            on_tile(tiles[-1])
+    except (Interrupted, KeyboardInterrupt) as stop:
+        raise Interrupted("interrupted", partial=tiles or None) from stop
+    return tiles
+
+
+def _paint(
+    tile: Cell, content: Any, size: int, overrides: Sequence[str], options: Mapping[str, Any]
+) -> Cell:
+    try:
+        recipe = api.load(tile.file, content, size=size, overrides=overrides)
+        tile = replace(tile, name=recipe.name, coverage=_unknown(recipe))
+        return _painted(tile, api.apply(recipe, content, **options))
+    except Interrupted:
+        raise
+    except LayeredNstError as error:
+        return replace(tile, error=str(error))
+
+
+def _unknown(recipe: Recipe) -> dict[str, float]:
+    """The regions of a recipe, before anybody has looked for them."""
+    return {region.name: 0.0 for region in recipe.regions}
+
+
+def _painted(tile: Cell, result: Result) -> Cell:
+    return replace(
+        tile,
+        photo=to_image(result.scene.picture.rgb, result.alpha),
+        picture=result.image,
+        coverage=result.coverage,
+        notes=result.notes,
+        seconds=result.seconds,
+    )
+
+
+def _among(tell: OnProgress, label: str, number: int, count: int) -> OnProgress:
+    """Tell a recipe's progress as part of that of all, which take about as long each."""
+
+    def told(progress: Progress) -> None:
+        took = progress.seconds_left / max(1 - progress.done, 1e-3)
+        tell(
+            replace(
+                progress,
+                stage=f"{label} ({number + 1} of {count}) {progress.stage}",
+                done=(number + progress.done) / count,
+                seconds_left=progress.seconds_left + (count - number - 1) * took,
+            )
+        )
+
+    return told
+
+
+def gallery_sheet(tiles: Sequence[Cell], *, size: int = 256, columns: int = 2) -> Image.Image:
+    """Draw the tiles in their order, row by row.
+
+    Each shows photo and result at their own pixels, below them the recipe and its regions; or the
+    sentence with which it failed.
+
+    Args:
+        size: longest side that a picture may have, px.
+        columns: tiles in a row, at least 1.
+    """
+    width = max(2 * size + BETWEEN, NARROWEST)
+    across = min(columns, len(tiles))
+    rows = [tiles[start : start + across] for start in range(0, len(tiles), across)]
+    heights = [max(_height(tile, size) for tile in row) + 2 * LINE + GAP for row in rows]
+    sheet = Image.new("RGB", (GAP + across * (width + GAP), GAP + sum(heights)), PAPER)
+    top = GAP
+    for row, height in zip(rows, heights, strict=True):
+        for column, tile in enumerate(row):
+            _draw(sheet, tile, (GAP + column * (width + GAP), top), width, size)
+        top += height
+    return sheet
+
+
+def _height(tile: Cell, size: int) -> int:
+    """Height of a tile's pictures; a failed one is as high as most photos would be."""
+    return size * 2 // 3 if tile.picture is None else tile.picture.height
+
+
+def _draw(sheet: Image.Image, tile: Cell, corner: tuple[int, int], width: int, size: int) -> None:
+    (left, top), height = corner, _height(tile, size)
+    if tile.photo is None or tile.picture is None:
+        _draw_failure(sheet, tile.error, (left, top, left + width, top + height))
+    else:
+        _paste(sheet, tile.photo, (left, top))
+        _paste(sheet, tile.picture, (left + tile.photo.width + BETWEEN, top))
+    draw, bold, plain = ImageDraw.Draw(sheet), ImageFont.load_default(15), _font()
+    draw.text((left, top + height + 3), _fitting(tile.label, bold, width), INK, bold)
+    start = left + min(width, round(bold.getlength(f"{tile.label}  ")))
+    name = _fitting(tile.name, plain, width - (start - left))
+    draw.text((start, top + height + 5), name, SOFT, plain)
+    names = _fitting(", ".join(tile.coverage), plain, width)
+    draw.text((left, top + height + LINE + 3), names, SOFT, plain)
+
+
+def _draw_failure(sheet: Image.Image, error: str, box: tuple[int, int, int, int]) -> None:
+    left, top, right, bottom = box
+    draw = ImageDraw.Draw(sheet)
+    draw.rectangle((left, top, right - 1, bottom - 1), outline=ALARM)
+    lines = _wrapped(error, right - left - 2 * BETWEEN)
+    room = max(1, (bottom - top - BETWEEN) // LINE)
+    if len(lines) > room:
+        lines = [*lines[: room - 1], f"{lines[room - 1]} …"]
+    for number, line in enumerate(lines):
+        draw.text((left + BETWEEN, top + BETWEEN + number * LINE), line, ALARM, _font())
+
+
+def _paste(sheet: Image.Image, picture: Image.Image, corner: tuple[int, int]) -> None:
+    alpha = picture.getchannel("A") if "A" in picture.getbands() else None
+    sheet.paste(picture.convert("RGB"), corner, alpha)
+
+
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(13)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Break a text where its lines break and where they would be longer than ``width`` px."""
+    lines = []
+    for paragraph in text.splitlines():
+        line = ""
+        for word in paragraph.split():
+            longer = f"{line} {word}".strip()
+            if line and _font().getlength(longer) > width:
+                lines.append(line)
+                longer = word
+            line = longer
+        lines.append(line)
+    return [_fitting(line, _font(), width) for line in lines]
+
+
+def _fitting(text: str, font: Any, width: int) -> str:
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(f"{text}…") > width:
+        text = text[:-1]
+    return f"{text}…" if text else ""
+
+
+def write_gallery(
+    tiles: Sequence[Cell], path: Path, *, size: int = 256, columns: int = 2
+) -> Image.Image:
+    """Draw the sheet and write it in the format of the suffix.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    sheet = gallery_sheet(tiles, size=size, columns=columns)
+    write_picture(path, read_picture(sheet).rgb, quality=SHEET_QUALITY)
+    return sheet
