@@ -199,8 +199,8 @@ def test_looks_blend_with_pictures_by_weight() -> None:
 def test_a_look_may_flow_into_a_picture() -> None:
     build("dusk", "stripes.png", "--no-pictures")
     styles = [{"library": "team/dusk"}, "dots.png"]
-    look = recipe(styles, blend={"from": "left", "to": "right"})
-    plain = recipe(["stripes.png", "dots.png"], blend={"from": "left", "to": "right"})
+    look = recipe(styles, flow={"from": "left", "to": "right"})
+    plain = recipe(["stripes.png", "dots.png"], flow={"from": "left", "to": "right"})
     assert difference(look, plain) <= 1
 
 

@@ -6,8 +6,8 @@ from layered_nst.recipe.json_schema import json_schema
 from layered_nst.recipe.libraries import find_library, find_look
 from layered_nst.recipe.loading import load_recipe
 from layered_nst.recipe.schema import (
-    Blend,
     CustomSegmenter,
+    Flow,
     Optimize,
     Output,
     Recipe,
@@ -33,12 +33,12 @@ __all__ = [
     "AllSelector",
     "AlphaSelector",
     "AnySelector",
-    "Blend",
     "BoxSelector",
     "ClassSelector",
     "ColorSelector",
     "CustomSegmenter",
     "EllipseSelector",
+    "Flow",
     "MaskSelector",
     "NotSelector",
     "Optimize",

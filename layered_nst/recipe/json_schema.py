@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from layered_nst.recipe.schema import Recipe
+from layered_nst.recipe.spellings import FLOW
 
 _STYLE = {"properties": {"style": {"not": {"enum": [None, []]}}}, "required": ["style"]}
 _PROTECT = {"properties": {"protect": {"const": True}}, "required": ["protect"]}
@@ -32,6 +33,7 @@ def json_schema() -> dict[str, Any]:
         **{k: v for k, v in schema["properties"]["size"].items() if k != "default"},
         "description": "Another way to write the recipe's size.",
     }
+    _also_called_blend(definitions["Region"])
     schema["properties"] = {
         "recipe": schema["properties"].pop("recipe"),
         "extends": {
@@ -47,6 +49,12 @@ def json_schema() -> dict[str, Any]:
         "if": {"required": ["extends"]},
         "else": complete,
     }
+
+
+def _also_called_blend(region: dict[str, Any]) -> None:
+    flow = region["properties"]["flow"]
+    region["properties"][FLOW] = {**flow, "description": "Another word for flow."}
+    region["not"] = {"required": ["flow", FLOW]}
 
 
 def _complete_region(region: dict[str, Any]) -> dict[str, Any]:

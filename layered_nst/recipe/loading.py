@@ -22,7 +22,7 @@ from layered_nst.recipe.nodes import Node, Place, from_plain
 from layered_nst.recipe.overrides import override
 from layered_nst.recipe.problems import Mistake, as_error, problem_at, problems_of, show
 from layered_nst.recipe.schema import Recipe
-from layered_nst.recipe.sizes import refuse_two_sizes, with_one_size
+from layered_nst.recipe.spellings import refuse_two_spellings, with_usual_keys
 from layered_nst.recipe.yaml_positions import MAX_BYTES, parse_yaml
 
 MAX_BASES = 16
@@ -54,7 +54,7 @@ def load_recipe(
     Raises:
         RecipeError: Every problem found, one per line, each with file, line and key path.
     """
-    root = with_one_size(override(_read(source, called), overrides))
+    root = override(_read(source, called), overrides)
     root = with_absolute_paths(_with_content(root, content))
     problems = missing_files(root) if check_files else []
     try:
@@ -113,8 +113,8 @@ def _read_text(path: Path) -> str:
 
 def _with_bases(root: Node, *, chain: tuple[Path, ...]) -> Node:
     """Lay the recipe on the one it extends, if it extends one."""
-    refuse_two_sizes(root)
-    root = with_one_size(root)
+    refuse_two_spellings(root)
+    root = with_usual_keys(root)
     if "extends" not in root.value:
         return root
     extends = root.value["extends"]

@@ -33,12 +33,13 @@ class Place:
 
     ``source`` is what a message calls it: a file name, ``--set``, or empty for data from Python.
     Lines count from 1; ``None`` means that no line can be named. Relative paths start at
-    ``folder``.
+    ``folder``. ``key`` is how the value's key was written, if not as usual.
     """
 
     source: str
     line: int | None
     folder: Path
+    key: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 from layered_nst.errors import RecipeError
 from layered_nst.recipe.merging import displace, merge
 from layered_nst.recipe.nodes import MAX_DEPTH, Node, Place, Steps, from_plain, region_name
+from layered_nst.recipe.spellings import with_usual_keys
 from layered_nst.recipe.yaml_positions import parse_yaml
 from layered_nst.words import did_you_mean
 
@@ -33,7 +34,7 @@ def override(root: Node, overrides: Sequence[str] | Mapping[str, Any]) -> Node:
     for key_path, value in pairs:
         place = Place(FLAG, None, Path.cwd())
         node = value if isinstance(value, Node) else from_plain(value, place)
-        root = _laid_on(root, _steps(key_path), node, key_path=key_path)
+        root = with_usual_keys(_laid_on(root, _steps(key_path), node, key_path=key_path))
     return root
 
 

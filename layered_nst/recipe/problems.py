@@ -20,8 +20,8 @@ from layered_nst.recipe.schema import (
     ENCODER_NAMES,
     ENCODERS_ALLOWED,
     LAYER_NAMES,
-    Blend,
     CustomSegmenter,
+    Flow,
     Optimize,
     Output,
     Recipe,
@@ -39,7 +39,7 @@ _TAGS = {*SELECTORS, "is:custom", "is:name"}
 _MODELS: dict[str, type[Section]] = {
     "regions": Region,
     "style": StyleSource,
-    "blend": Blend,
+    "flow": Flow,
     "optimize": Optimize,
     "output": Output,
     "is:custom": CustomSegmenter,
@@ -108,9 +108,17 @@ def spell_path(root: Node, steps: Steps) -> str:
         if isinstance(step, int) and name is None:
             text += f"[{step}]"
         else:
-            key = _printable(name or str(step))
+            key = _printable(name or _as_written(root, steps[: index + 1]))
             text += f".{key}" if text else key
     return text
+
+
+def _as_written(root: Node, steps: Steps) -> str:
+    """The last key of a path, as the recipe spells it."""
+    node: Node | None = root
+    for step in steps:
+        node = node and node.child(step)
+    return (node and node.place.key) or str(steps[-1])
 
 
 def _printable(key: str) -> str:

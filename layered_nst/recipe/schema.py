@@ -125,7 +125,7 @@ Side = Literal[
 ]
 
 
-class Blend(Section):
+class Flow(Section):
     """How the styles of a region flow into one another, from the first to the last."""
 
     from_: Annotated[Side, Field(alias="from")]
@@ -163,7 +163,7 @@ class Region(Section):
         ),
     ] = ()
     """The style or blend of styles: a path, a mapping, or a list of them."""
-    blend: Blend | None = None
+    flow: Flow | None = None
     """Lets the styles flow into one another across the region, instead of one mixture all over."""
     strength: Annotated[float, Number(0, 100)] = 1.0
     """How strong the style is; 1 is the tuned default at any size and area."""
@@ -197,13 +197,13 @@ class Region(Section):
         return self
 
     @model_validator(mode="after")
-    def _blends_several(self) -> Self:
+    def _flows_between_several(self) -> Self:
         count = sum(source.weight > 0 for source in self.style)
-        if self.blend and count < 2:
+        if self.flow and count < 2:
             found = f"found {count} with a weight above 0, allowed: at least 2"
-            raise problem(f"flows between styles; {found}", at=("blend",))
-        if self.blend and any(source.weight_mask for source in self.style):
-            raise problem("has both blend and weight_mask, keep one")
+            raise problem(f"flows between styles; {found}", at=("flow",))
+        if self.flow and any(source.weight_mask for source in self.style):
+            raise problem("has both flow and weight_mask, keep one")
         return self
 
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from layered_nst.recipe import Blend
+from layered_nst.recipe import Flow
 
 _PLACES = {
     "left": (0.0, 0.5),
@@ -30,7 +30,7 @@ _PLACES = {
 }
 
 
-def shares_along(way: Blend, mask: Tensor, weights: Sequence[float]) -> Tensor:
+def shares_along(way: Flow, mask: Tensor, weights: Sequence[float]) -> Tensor:
     """Shares of styles that follow one another at equal distances across a region.
 
     Args:
@@ -65,7 +65,7 @@ def shares_by_masks(masks: Sequence[Tensor | None], weights: Sequence[float]) ->
     return _normalized(counts * counts.new_tensor(weights)[:, None, None], weights)
 
 
-def _along(way: Blend, mask: Tensor) -> Tensor:
+def _along(way: Flow, mask: Tensor) -> Tensor:
     """How far each pixel is on the way, 0 to 1, shape (H, W)."""
     inside = mask >= 0.5 if bool((mask >= 0.5).any()) else mask > 0
     start, end = (torch.tensor(_PLACES[place]) for place in (way.from_, way.to))

@@ -94,7 +94,7 @@ def resolve(
         styles=styles,
         notes=masks.notes,
         segmentation=_in_small(seen.segmentation),
-        ramps=_ramps(recipe, picture, masks, photo.size),
+        flows=_flows(recipe, picture, masks, photo.size),
         moments=RememberedMoments(cache),
     )
 
@@ -196,7 +196,7 @@ def _used(region: Region) -> list[StyleSource]:
     return [source for source in region.style if source.weight > 0]
 
 
-def _ramps(
+def _flows(
     recipe: Recipe, picture: Picture, masks: RegionMasks, photo_size: tuple[int, int]
 ) -> dict[str, Tensor]:
     """The shares of styles, for the regions where they differ from place to place."""
@@ -204,9 +204,9 @@ def _ramps(
     for region in recipe.regions:
         sources = _used(region)
         weights = [source.weight for source in sources]
-        if region.blend is not None:
+        if region.flow is not None:
             mask = masks.masks[masks.names.index(region.name)]
-            found[region.name] = flows.shares_along(region.blend, mask, weights)
+            found[region.name] = flows.shares_along(region.flow, mask, weights)
         elif any(source.weight_mask for source in sources):
             drawn = [_weight_mask(source, picture, photo_size) for source in sources]
             found[region.name] = flows.shares_by_masks(drawn, weights)

@@ -33,7 +33,7 @@ class Scene:
         styles: the blend of each region of the recipe, as the encoder will see it.
         notes: sentences for the user.
         segmentation: what the segmenter saw, if a selector asked, 768 px long at most.
-        ramps: for each region whose styles flow into one another, the share of each style at
+        flows: for each region whose styles flow into one another, the share of each style at
             every pixel, shape (S, H, W), sum 1.
         moments: gives the moments of each style picture.
     """
@@ -45,7 +45,7 @@ class Scene:
     styles: dict[str, list[Style]]
     notes: tuple[str, ...]
     segmentation: Segmentation | None = None
-    ramps: dict[str, Tensor] = field(default_factory=dict)
+    flows: dict[str, Tensor] = field(default_factory=dict)
     moments: PictureMoments = picture_moments
 
     @property

@@ -88,7 +88,7 @@ def _painted(region: Region, scene: Scene, plan: Plan) -> Sequence[PaintedRegion
         content=region.content,
         contour=_contour(region, scene.recipe),
     )
-    shares = scene.ramps.get(region.name)
+    shares = scene.flows.get(region.name)
     if shares is None:
         return [whole]
     return split(whole, shares, area_exponent=plan.area_exponent)
@@ -122,7 +122,7 @@ def _moved(region: Region, scene: Scene) -> Tensor:
     if float(weight.sum()) < FEWEST_PIXELS:
         return photo
     source, amount = color_moments(photo, weight), min(1.0, region.strength)
-    styles, shares = scene.styles[region.name], scene.ramps.get(region.name)
+    styles, shares = scene.styles[region.name], scene.flows.get(region.name)
     if shares is None:
         return move_colors(photo, source, style_color(styles), amount=amount)
     moved = [move_colors(photo, source, style.color(), amount=amount) for style in styles]

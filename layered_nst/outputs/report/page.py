@@ -371,8 +371,8 @@ def _settings(region: Region | None) -> list[tuple[str, str]]:
         ("color", region.color),
         ("content", f"{region.content:g}"),
     ]
-    if region.blend:
-        stated.append(("blend", f"{region.blend.from_} to {region.blend.to}"))
+    if region.flow:
+        stated.append(("flow", f"{region.flow.from_} to {region.flow.to}"))
     if region.contour:
         stated.append(("contour", f"{region.contour:g}"))
     if region.grow:

@@ -19,13 +19,13 @@ from layered_nst.painting.objective import Objective
 from layered_nst.painting.plan import make_plan
 from layered_nst.painting.problem import PaintedRegion, Problem
 from layered_nst.painting.progress import region_losses
-from layered_nst.recipe import Blend, Optimize
+from layered_nst.recipe import Flow, Optimize
 from layered_nst.scene.flows import shares_along, shares_by_masks
 from layered_nst.strategies.problems import split
 from layered_nst.styles.moments import Moments, blend, columns, region_moments
 from layered_nst.styles.style import StyleBlend, StylePicture, style_moments
 
-LEFT_TO_RIGHT = Blend(from_="left", to="right")
+LEFT_TO_RIGHT = Flow(from_="left", to="right")
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -85,7 +85,7 @@ def test_shares_run_evenly_from_one_side_of_the_region_to_the_other() -> None:
 def test_a_flow_goes_from_where_to_where_it_was_told(
     start: str, end: str, first: tuple[int, int], last: tuple[int, int]
 ) -> None:
-    shares = shares_along(Blend(from_=start, to=end), torch.ones(9, 9), [1, 1, 1])
+    shares = shares_along(Flow(from_=start, to=end), torch.ones(9, 9), [1, 1, 1])
     assert shares[0][first] > 0.85
     assert shares[2][last] > 0.85
     assert shares[1, 4, 4] == pytest.approx(1)
@@ -225,12 +225,12 @@ def flowing(**keys: object) -> dict[str, object]:
 
 
 def test_a_flowing_region_keeps_its_name_in_the_losses(folder: Path) -> None:
-    plain, ramp = (
-        apply(flowing(**keys)) for keys in ({}, {"blend": {"from": "left", "to": "right"}})
+    plain, flow = (
+        apply(flowing(**keys)) for keys in ({}, {"flow": {"from": "left", "to": "right"}})
     )
-    assert plain.losses[-1].keys() == ramp.losses[-1].keys()
-    assert "all" in region_losses(ramp.losses[-1])
-    assert not np.array_equal(np.asarray(plain.image), np.asarray(ramp.image))
+    assert plain.losses[-1].keys() == flow.losses[-1].keys()
+    assert "all" in region_losses(flow.losses[-1])
+    assert not np.array_equal(np.asarray(plain.image), np.asarray(flow.image))
 
 
 def save_colored(name: str, color: tuple[int, int, int]) -> str:
@@ -247,7 +247,7 @@ def blue_over_red(**keys: object) -> Tensor:
 
 def test_a_flow_has_the_colors_of_its_styles_on_either_side(folder: Path) -> None:
     styles = [save_colored("red.png", (200, 60, 50)), save_colored("blue.png", (50, 70, 200))]
-    found = blue_over_red(style=styles, blend={"from": "left", "to": "right"})
+    found = blue_over_red(style=styles, flow={"from": "left", "to": "right"})
     assert found[:8].mean() < -0.2
     assert found[-8:].mean() > 0.2
     assert found[20:28].mean().abs() < 0.15
@@ -273,17 +273,17 @@ def test_a_weight_mask_of_another_shape_than_the_photo_is_refused(folder: Path) 
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
-        ("blend: {from: left, to: left}", "regions.all.blend: from and to are both left"),
-        ("blend: {from: lft, to: right}", "did you mean left?"),
-        ("blend: {from: left}", "regions.all.blend.to: is missing"),
+        ("flow: {from: left, to: left}", "regions.all.flow: from and to are both left"),
+        ("flow: {from: lft, to: right}", "did you mean left?"),
+        ("flow: {from: left}", "regions.all.flow.to: is missing"),
         (
-            "blend: {from: left, to: right}, style: dots.png",
-            "regions.all.blend: flows between styles; found 1 with a weight above 0",
+            "flow: {from: left, to: right}, style: dots.png",
+            "regions.all.flow: flows between styles; found 1 with a weight above 0",
         ),
         (
-            "blend: {from: left, to: right}, "
+            "flow: {from: left, to: right}, "
             "style: [stripes.png, {image: dots.png, weight_mask: photo.png}]",
-            "regions.all: has both blend and weight_mask, keep one",
+            "regions.all: has both flow and weight_mask, keep one",
         ),
         (
             "style: [stripes.png, {image: dots.png, weight_mask: nowhere.png}]",
