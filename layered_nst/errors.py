@@ -81,5 +81,9 @@ class BudgetError(LayeredNstError, ValueError):
     exit_code = 2
 
 
+class PluginError(LayeredNstError, ValueError):
+    """A plug-in is unknown, has a name that is taken, or cannot be imported."""
+
+
 class LayeredNstWarning(UserWarning):
     """Something the user should know that does not stop the run."""

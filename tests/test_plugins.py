@@ -1,0 +1,108 @@
+"""One registry of what may be added: all or nothing, no name twice, nothing imported too early."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from layered_nst import plugins
+from layered_nst.errors import PluginError
+from layered_nst.plugins import BUILT_IN, Registry
+
+
+def test_an_entry_is_had_by_its_kind_and_name() -> None:
+    registry = Registry({"loss": {"grain": len}})
+    registry.add({"loss": {"halo": max}, "judge": {"grain": min}})
+    assert registry.get("loss", "halo") is max
+    assert registry.get("judge", "grain") is min
+    assert registry.names("loss") == ("grain", "halo")
+    assert registry.names("flow") == ()
+
+
+def test_adding_is_all_or_nothing() -> None:
+    registry = Registry({"loss": {"grain": len}})
+    refused = [
+        {"loss": {"halo": max, "grain": min}},
+        {"loss": {"halo": max}, "looses": {"halo": max}},
+        {"loss": {"halo": max}, "judge": {"eye": "nowhere"}},
+        {"loss": {"halo": max}, "judge": {"eye": "module:"}},
+    ]
+    for entries in refused:
+        with pytest.raises(PluginError):
+            registry.add(entries)
+        assert registry.names("loss") == ("grain",)
+        assert registry.get("loss", "grain") is len
+
+
+def test_a_name_that_is_taken_is_refused() -> None:
+    with pytest.raises(PluginError, match=r"^there is already a strategy called 'joint'$"):
+        plugins.add({"strategy": {"joint": print}})
+
+
+def test_what_is_not_there_is_said_with_what_was_probably_meant() -> None:
+    registry = Registry({"loss": {"grain": len, "halo": max}})
+    with pytest.raises(PluginError) as caught:
+        registry.get("loss", "gain")
+    assert str(caught.value) == (
+        "no loss is called 'gain' (did you mean grain?); there are grain, halo"
+    )
+    with pytest.raises(PluginError, match=r"no flow is called 'x'; there are none"):
+        registry.get("flow", "x")
+    with pytest.raises(PluginError, match=r"no kind of plug-in is called 'los' \(did you mean"):
+        registry.get("los", "grain")
+
+
+def test_a_place_is_imported_when_it_is_asked_for_and_not_before() -> None:
+    registry = Registry({"loss": {"there": "math:sqrt", "gone": "math:nothing", "no": "no_such:x"}})
+    assert registry.get("loss", "there")(4) == 2
+    for name in ("gone", "no"):
+        with pytest.raises(PluginError, match=rf"^loss {name}: cannot be had from"):
+            registry.get("loss", name)
+
+
+def test_an_error_within_an_imported_module_is_not_hidden(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path_factory.mktemp("plugin")
+    (folder / "breaks_on_import.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(folder)
+    registry = Registry({"loss": {"broken": "breaks_on_import:loss"}})
+    with pytest.raises(ZeroDivisionError):
+        registry.get("loss", "broken")
+
+
+def test_threads_that_add_at_once_lose_nothing() -> None:
+    registry = Registry()
+    names = [f"n{number}" for number in range(64)]
+    ready = threading.Barrier(8)
+
+    def add(part: int) -> None:
+        ready.wait()
+        for name in names[part::8]:
+            registry.add({"loss": {name: name.upper}})
+
+    threads = [threading.Thread(target=add, args=(part,)) for part in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(registry.names("loss")) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, entries in BUILT_IN.items() for name in entries]
+)
+def test_all_that_is_built_in_is_where_the_table_says(kind: str, name: str) -> None:
+    assert plugins.get(kind, name) is not None
+
+
+def test_looking_up_names_imports_no_torch() -> None:
+    program = (
+        "import sys; from layered_nst import plugins; print(plugins.names('strategy'), "
+        "[m for m in ('torch', 'PIL', 'pydantic') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "('joint', 'product-then-style') []\n", done.stderr
