@@ -33,7 +33,7 @@ from layered_nst.strategies.costs import LevelCost, footprint, level_costs
 from layered_nst.strategies.keeper import Keeper, belonging
 from layered_nst.strategies.looks import check_looks, planned, thin_notes
 from layered_nst.strategies.problems import finished
-from layered_nst.strategies.stages import paint
+from layered_nst.strategies.run import paint
 
 
 def apply(

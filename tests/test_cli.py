@@ -28,7 +28,7 @@ from layered_nst.errors import Interrupted, OutputError
 from layered_nst.outputs import result
 from layered_nst.painting.progress import Progress
 from layered_nst.picture import read_metadata
-from layered_nst.strategies import stages as strategy
+from layered_nst.strategies import run as strategy
 
 COMMANDS = [
     ["apply"],

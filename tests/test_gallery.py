@@ -256,7 +256,9 @@ def test_the_folder_is_recipes_here_or_else_that_of_the_clone(
     folder.rename("recipes")
     assert default_folder() == Path("recipes")
     Path("recipes").rename("looks")
-    monkeypatch.setattr(gallery, "__file__", str(tmp_path / "installed/layered_nst/views/gallery.py"))
+    monkeypatch.setattr(
+        gallery, "__file__", str(tmp_path / "installed/layered_nst/views/gallery.py")
+    )
     (tmp_path / "installed/recipes").mkdir(parents=True)
     with pytest.raises(RecipeError, match=r"^recipes: no such folder here; name one: "):
         default_folder()

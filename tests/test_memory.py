@@ -89,7 +89,7 @@ def test_a_run_that_does_not_fit_says_which_size_would(
         raise MemoryError
 
     monkeypatch.setattr("layered_nst.api.obtainable_bytes", lambda _: 1.5e9)
-    monkeypatch.setattr("layered_nst.strategies.stages.optimize", fail)
+    monkeypatch.setattr("layered_nst.strategies.run.optimize", fail)
     with pytest.raises(OutOfMemoryError, match=r"at 1024×768 px: there are 1\.5 GB") as painting:
         apply("look.yaml", size=1024)
     monkeypatch.setattr("layered_nst.api.resolve", fail)

@@ -32,7 +32,7 @@ from layered_nst.painting.state import DONE, State
 from layered_nst.recipe import Optimize
 from layered_nst.scene.resolving import resolve
 from layered_nst.strategies.checkpoints import load_state, save_state
-from layered_nst.strategies.stages import paint
+from layered_nst.strategies.run import paint
 
 CHECKPOINT = Path("look.checkpoint")
 PRODUCT = """\
@@ -446,7 +446,7 @@ def test_what_a_full_disk_refused_is_written_by_resume_without_a_step(
     )
     assert load_state(CHECKPOINT, {}).stage == DONE
     monkeypatch.setattr(
-        "layered_nst.strategies.stages.optimize", lambda *_, **__: pytest.fail("a step")
+        "layered_nst.strategies.run.optimize", lambda *_, **__: pytest.fail("a step")
     )
     assert ran("--resume", "--layers", "look.ora").code == 0
     assert Path("look.png").read_bytes() == Path("whole.png").read_bytes()

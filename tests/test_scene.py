@@ -23,7 +23,7 @@ from layered_nst.scene.resolving import resolve
 from layered_nst.scene.scene import Scene
 from layered_nst.strategies.looks import thin_notes
 from layered_nst.strategies.problems import problem
-from layered_nst.strategies.stages import paint
+from layered_nst.strategies.run import paint
 from layered_nst.styles.colors import color_moments
 
 LEFT, RIGHT = {"box": [0.0, 0.0, 0.5, 1.0]}, {"box": [0.5, 0.0, 1.0, 1.0]}

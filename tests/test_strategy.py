@@ -22,10 +22,11 @@ from layered_nst.painting.progress import Progress
 from layered_nst.recipe import Optimize, load_recipe
 from layered_nst.scene.resolving import resolve
 from layered_nst.scene.scene import Scene
-from layered_nst.strategies import problems
-from layered_nst.strategies import stages as strategy
+from layered_nst.strategies import problems, product_first
+from layered_nst.strategies import run as running
 from layered_nst.strategies.problems import problem
-from layered_nst.strategies.stages import Stage, paint, stages
+from layered_nst.strategies.run import paint, stages
+from layered_nst.strategies.stages import Stage
 from layered_nst.styles.style import stroke_side
 
 RECIPE = {
@@ -130,13 +131,13 @@ def test_the_style_stage_starts_from_the_painted_product(
     scene: Callable[..., Scene], encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: dict[str, Problem] = {}
-    usual = strategy.optimize
+    usual = running.optimize
 
     def remember(encoder: Encoder, problem: Problem, plan: Plan, **keys: Any) -> Tensor:
         asked[keys["stage"]] = problem
         return usual(encoder, problem, plan, **keys)
 
-    monkeypatch.setattr(strategy, "optimize", remember)
+    monkeypatch.setattr(running, "optimize", remember)
     found = scene()
     run(found, encoder)
     before, cup = problem(found, PLAN), found.mask("cup")
@@ -165,7 +166,7 @@ def test_painting_the_product_first_costs_at_most_four_tenths_more(
     whole = (size * 3 // 4, size)
     plan = make_plan(Optimize(quality=quality), whole)
     window = (slice(0, round(whole[0] * share)), slice(0, round(whole[1] * share)))
-    own = strategy._for_product(plan, window, whole)
+    own = product_first.plan_for_window(plan, window, whole)
     cost = Stage("product", own, window).work / sum(work(plan, whole))
     assert cost <= 0.4
     # A small product is painted at every level.
@@ -183,7 +184,7 @@ def test_strokes_keep_their_size_in_the_window(
     found = scene(regions=[RECIPE["regions"][0], _box([0.4, 0.4, 0.45, 0.45])])
     plan = plan_of((200, 1), (400, 1))
     window = (slice(0, 100), slice(0, 80))
-    cut_plan = strategy._for_product(plan, window, (300, 400))
+    cut_plan = product_first.plan_for_window(plan, window, (300, 400))
     asked = problem(found, plan)
     big = replace(
         asked,
@@ -193,7 +194,7 @@ def test_strokes_keep_their_size_in_the_window(
         frozen=torch.zeros(300, 400),
         regions=[replace(r, mask=torch.ones(300, 400)) for r in asked.regions],
     )
-    cut = strategy._cut_out(big, torch.ones(300, 400), ("cup",), window)
+    cut = product_first.cut_out(big, torch.ones(300, 400), ("cup",), window)
     assert stroke_side(cut_plan.levels[0].longest, cut.regions[0].scale) == 200
 
 

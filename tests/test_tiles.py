@@ -32,7 +32,7 @@ from layered_nst.scene.resolving import resolve
 from layered_nst.strategies.checkpoints import load_state, save_state
 from layered_nst.strategies.costs import TOLERANCE, level_costs
 from layered_nst.strategies.looks import planned
-from layered_nst.strategies.stages import paint
+from layered_nst.strategies.run import paint
 from layered_nst.styles.cached import RememberedMoments
 from layered_nst.styles.style import StylePicture, picture_moments
 

@@ -19,7 +19,8 @@ from layered_nst.painting.plan import Level, Plan
 from layered_nst.painting.tiled import Place, Reading, content_bytes, keeps_content
 from layered_nst.picture import fit_within
 from layered_nst.scene.scene import Scene
-from layered_nst.strategies.stages import Stage, stages
+from layered_nst.strategies.run import stages
+from layered_nst.strategies.stages import Stage
 from layered_nst.styles.moments import columns, region_moments
 from layered_nst.styles.style import pictures_of, stroke_side
 

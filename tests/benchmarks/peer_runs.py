@@ -32,7 +32,7 @@ from layered_nst.picture import fit_within, resize
 from layered_nst.recipe import Recipe
 from layered_nst.regions import RegionMasks
 from layered_nst.scene.scene import Scene
-from layered_nst.strategies.stages import paint
+from layered_nst.strategies.run import paint
 from layered_nst.styles.style import Style
 
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")

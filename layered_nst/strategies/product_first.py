@@ -1,0 +1,123 @@
+"""The product alone first, and then all regions, from it and around it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from layered_nst.painting.levels import at_level, work
+from layered_nst.painting.plan import LIGHT, Level, Plan
+from layered_nst.painting.problem import PaintedRegion, Problem
+from layered_nst.scene.scene import Scene
+from layered_nst.strategies.run import Run, Strategy
+from layered_nst.strategies.stages import Stage
+from layered_nst.strategies.windows import Window, whole, window_around
+
+# The product alone may take this share of the joint stage's work: as many levels as fit, coarse to
+# fine. What is finer the joint stage sharpens, and the finest levels are most of the cost. Both
+# stages also see contours, which costs a tenth.
+PRODUCT_WORK = 0.27
+# What lies around the product is in sight of its edge units; 32 px is what conv3_1 sees.
+PRODUCT_MARGIN = 32
+
+
+def stages(scene: Scene, plan: Plan) -> tuple[Stage, ...]:
+    """The product on its window, unless the photo has none of it, and the whole picture."""
+    style = Stage("style", plan, whole(scene.size))
+    product = product_mask(scene)
+    if not bool((product > 0).any()):
+        return (style,)
+    window = window_around(product, PRODUCT_MARGIN)
+    return (Stage("product", plan_for_window(plan, window, scene.size), window), style)
+
+
+def paint(run: Run) -> Tensor:
+    """Optimize the product, and then everything from it."""
+    *before, style = run.stages
+    asked = run.problem
+    for stage in before:
+        cut = cut_out(asked, product_mask(run.scene), run.scene.recipe.product, stage.window)
+        product = run.once(stage, cut)
+        asked = with_product(asked, product, cut, stage.window)
+    return run.optimize(style, asked)
+
+
+def product_mask(scene: Scene) -> Tensor:
+    """The product's share of every visible pixel that is painted, shape (H, W)."""
+    painted = [name for name in scene.recipe.product if scene.styles.get(name)]
+    masks = [scene.mask(name) * scene.visible for name in painted]
+    return sum(masks, torch.zeros_like(scene.visible))
+
+
+def plan_for_window(plan: Plan, window: Window, size: tuple[int, int]) -> Plan:
+    """The coarse levels of a plan for a picture of ``size``, as large as they are on the window.
+
+    A level that is too dear is seen with the light encoder, if the plan has chosen it for others;
+    where not even the coarsest fits, it takes fewer steps.
+    """
+    height, width = (part.stop - part.start for part in window)
+    scale = max(height, width) / plan.levels[-1].longest
+    scaled = [replace(v, longest=max(1, round(v.longest * scale))) for v in plan.levels]
+    allowed = PRODUCT_WORK * sum(work(plan, size))
+    own = replace(plan, levels=())
+    for level in scaled:
+        longer = (replace(own, levels=(*own.levels, choice)) for choice in _choices(level, plan))
+        fitting = (more for more in longer if sum(work(more, (height, width))) <= allowed)
+        found = next(fitting, None)
+        if found is None:
+            break
+        own = found
+    return own if own.levels else _with_fewer_steps(plan, scaled[0], (height, width), allowed)
+
+
+def _choices(level: Level, plan: Plan) -> tuple[Level, ...]:
+    """A level as it is, and with the light encoder if the plan has it."""
+    if LIGHT not in plan.encoders:
+        return (level,)
+    # What a level is tuned for goes with its encoder.
+    return level, Level(level.longest, level.steps, LIGHT)
+
+
+def _with_fewer_steps(plan: Plan, coarsest: Level, size: tuple[int, int], allowed: float) -> Plan:
+    dear = sum(work(replace(plan, levels=(coarsest,)), size))
+    steps = max(1, math.floor(coarsest.steps * allowed / dear))
+    return replace(plan, levels=(replace(coarsest, steps=steps),))
+
+
+def cut_out(asked: Problem, product: Tensor, names: tuple[str, ...], window: Window) -> Problem:
+    """The product's own problem: its regions on its window, everything else frozen."""
+    longest, side = max(asked.start.shape[1:]), max(part.stop - part.start for part in window)
+
+    def cut(region: PaintedRegion) -> PaintedRegion:
+        # Strokes are sized by the picture's longest side, which the window's is not.
+        return replace(region, mask=region.mask[window], scale=region.scale * longest / side)
+
+    return Problem(
+        content=asked.content[:, *window],
+        photo=asked.photo[:, *window],
+        start=asked.start[:, *window],
+        regions=[cut(region) for region in asked.regions if region.name in names],
+        frozen=torch.maximum(asked.frozen, 1 - product)[window],
+        moments=asked.moments,
+    )
+
+
+def with_product(asked: Problem, painted: Tensor, cut: Problem, window: Window) -> Problem:
+    """Give the joint stage the product that was painted alone, as its start and its content."""
+    start, content = asked.start.clone(), asked.content.clone()
+    full = _enlarged(painted, cut)
+    start[:, *window] = full
+    content[:, *window] = full
+    return replace(asked, start=start, content=content)
+
+
+def _enlarged(painted: Tensor, cut: Problem) -> Tensor:
+    """A product at the result's size, with the photo's detail that its own levels cannot hold."""
+    full = at_level(painted, cut, (cut.start.shape[1], cut.start.shape[2]), detailed=True)
+    return full.lerp(cut.start, (cut.frozen >= 1).to(full))
+
+
+STRATEGY = Strategy(stages, paint)
