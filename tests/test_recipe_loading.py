@@ -462,3 +462,14 @@ def test_a_color_that_pillow_has_drawn_with_is_still_known_by_name() -> None:
         }
     )
     assert recipe.output.background == (0x66, 0x33, 0x99)
+
+
+@pytest.mark.parametrize("key", ["encoder", "segmentation"])
+def test_weights_are_found_beside_the_recipe_that_names_them(tmp_path: Path, key: str) -> None:
+    look = tmp_path / "look.yaml"
+    body = "recipe: 1\nregions: [{name: all, select: rest, protect: true}]\n"
+    look.write_text(f"{body}{key}: ours.safetensors\n")
+    with pytest.raises(RecipeError, match=rf"look\.yaml:3: {key}: no such file: .*ours\.safeten"):
+        load_recipe(look)
+    (tmp_path / "ours.safetensors").touch()
+    assert getattr(load_recipe(look), key) == str(tmp_path / "ours.safetensors")

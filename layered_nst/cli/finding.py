@@ -145,8 +145,21 @@ def new(
         note("no style yet: give a region of the recipe one, or run this again with --style")
 
 
-def schema() -> None:
+def schema(
+    handbook: Annotated[
+        Path | None,
+        typer.Option(
+            "--handbook",
+            metavar="PAGE.md",
+            help="Instead, write the tables of keys of a Markdown page anew, between its marks.",
+        ),
+    ] = None,
+) -> None:
     """Print the JSON Schema of recipes, for editors that complete and check them."""
     from layered_nst.recipe import json_schema
+    from layered_nst.recipe.handbook import fill_page
 
-    print(json.dumps(json_schema(), indent=2))
+    if handbook is None:
+        print(json.dumps(json_schema(), indent=2))
+    else:
+        fill_page(handbook)

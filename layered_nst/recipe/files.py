@@ -14,7 +14,7 @@ from layered_nst.recipe.libraries import (
 )
 from layered_nst.recipe.nodes import Node, Place, Steps, from_plain
 from layered_nst.recipe.problems import Mistake, problem_at, spell_path
-from layered_nst.recipe.schema import ENCODER_SUFFIX, Recipe
+from layered_nst.recipe.schema import WEIGHTS_SUFFIX, Recipe
 from layered_nst.words import closest
 
 
@@ -89,8 +89,8 @@ def _where_it_may_be(path: Path) -> str:
 
 def _is_path(steps: Steps, text: str) -> bool:
     """Whether the text at ``steps`` names a file: the recipe's content, a picture or weights."""
-    if steps == ("encoder",):
-        return text.endswith(ENCODER_SUFFIX)
+    if steps in (("encoder",), ("segmentation",)):
+        return text.endswith(WEIGHTS_SUFFIX)
     if steps == ("content",) or (steps[:1] == ("segmentation",) and steps[-1] == "weights"):
         return True
     if len(steps) < 3 or steps[0] != "regions":

@@ -1,4 +1,9 @@
-"""What a recipe may say: frozen models with every key, its default and its range."""
+"""What a recipe may say: frozen models with every key, its default and its range.
+
+What stands below a key is its entry in the handbook, recipes/README.md, and what editors show. A
+key that may be left open ends it with a sentence "Without it, …", which the handbook gives as the
+key's default.
+"""
 
 from __future__ import annotations
 
@@ -52,35 +57,37 @@ EncoderName = Literal["hed-vgg16", "light", "vgg16", "vgg19"]
 
 ENCODER_NAMES: tuple[str, ...] = get_args(EncoderName)
 
-ENCODER_SUFFIX = ".safetensors"
-"""An encoder that ends so is the path of a file."""
+WEIGHTS_SUFFIX = ".safetensors"
+"""An encoder or a segmenter that ends so is the path of a file."""
 
-ENCODERS_ALLOWED = f"{', '.join(ENCODER_NAMES)}, or the path of a {ENCODER_SUFFIX} file"
+ENCODERS_ALLOWED = f"{', '.join(ENCODER_NAMES)}, or the path of a {WEIGHTS_SUFFIX} file"
 
 Encoder = Annotated[
-    EncoderName | Annotated[str, StringConstraints(pattern=rf"\{ENCODER_SUFFIX}$")],
+    EncoderName | Annotated[str, StringConstraints(pattern=rf"\{WEIGHTS_SUFFIX}$")],
     Allowed(ENCODERS_ALLOWED),
 ]
 """An encoder that has a name, or the path of a file."""
 
 
 class CustomSegmenter(Section):
-    """A team's own segmentation-models-pytorch checkpoint."""
+    """A team's own checkpoint of segmentation-models-pytorch, in place of a segmenter's name."""
 
     architecture: Literal["DeepLabV3", "DeepLabV3Plus"]
     """The network."""
     encoder: Text
-    """Name of its encoder in segmentation-models-pytorch."""
+    """Its encoder, as segmentation-models-pytorch calls it, such as resnet34."""
     weights: FilePath
-    """Path of the checkpoint (safetensors or a state dict)."""
+    """The checkpoint: safetensors, or a state dict without code."""
     classes: SomeTexts
-    """Class names, in the order of the network's outputs."""
+    """Names of the classes, in the order of the network's outputs."""
     mean: PerChannel | None = None
-    """Mean subtracted from the picture, per channel; without it, the encoder's own."""
+    """Subtracted from the picture, whose values are 0 to 1: one number, or one for red, green and
+    blue. Without it, what the encoder was trained with."""
     std: PerChannel | None = None
-    """Standard deviation it is divided by, per channel; without it, the encoder's own."""
+    """What the picture is divided by then, above 0. Without it, what the encoder was trained
+    with."""
     decoder_channels: Annotated[int, Whole(1, 4096)] = 256
-    """Width of the decoder."""
+    """Channels of the decoder."""
 
     @model_validator(mode="after")
     def _std_is_positive(self) -> Self:
@@ -90,24 +97,26 @@ class CustomSegmenter(Section):
 
 
 class StyleSource(Section):
-    """One style of a region: a picture, or an entry of a style library."""
+    """One style of a region: a picture or a look, so it has `image` or `library`."""
 
     model_config = ConfigDict(
         json_schema_extra={"oneOf": [{"required": ["image"]}, {"required": ["library"]}]}
     )
 
     image: FilePath | None = None
-    """Path of the style picture."""
+    """The style picture."""
     library: Text | None = None
-    """A look of a style library: LIBRARY/LOOK, where LIBRARY is a path or the name of a file
-    beside the recipe or in the user's data directory."""
+    """A look of a style library, LIBRARY/LOOK. LIBRARY is a path, or the name of a file beside the
+    recipe or in the user's data directory; a library of one look needs no LOOK."""
     weight: Weight = 1.0
-    """Share in the blend; the weights of a region are normalized."""
+    """Share in the mixture; only the proportions of a region's weights count."""
     weight_mask: FilePath | None = None
-    """Path of a picture with the photo's aspect ratio, by which the weight varies over the photo:
-    white has all of it, black nothing. Styles without one share what the masks leave."""
+    """A picture with the photo's aspect ratio that says where the style counts: white all of its
+    weight, black nothing. Styles without one share what the masks leave. Without it, the weight is
+    the same all over the region."""
     mask: FilePath | None = None
-    """Path of a mask on the style picture: white is used."""
+    """A picture with the style picture's aspect ratio: what is white in it is style. Without it,
+    all of the picture is. For pictures only: a look keeps the masks that it was built with."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -126,7 +135,10 @@ Side = Literal[
 
 
 class Flow(Section):
-    """How the styles of a region flow into one another, from the first to the last."""
+    """How the styles of a region flow into one another, in their order, at equal distances.
+
+    Where two of them meet, they count by their weights.
+    """
 
     from_: Annotated[Side, Field(alias="from")]
     """Side or corner of the region's bounding box where the first style is alone."""
@@ -149,42 +161,49 @@ def _spell_out_styles(value: Any) -> Any:
 
 
 class Region(Section):
-    """A part of the photo and what happens to it."""
+    """A part of the photo and what happens to it. It has a `style`, or `protect: true`."""
 
     name: Name
-    """Name, unique in the recipe."""
+    """What messages, masks, layers and `--set` call it; unique in the recipe. Letters, digits,
+    single spaces, - and _, 60 at most."""
     select: Selector
     """Which part of the photo it is."""
     style: Annotated[
         tuple[StyleSource, ...],
         BeforeValidator(
             _spell_out_styles,
-            json_schema_input_type=str | StyleSource | list[str | StyleSource] | None,
+            json_schema_input_type=FilePath | StyleSource | list[FilePath | StyleSource] | None,
         ),
     ] = ()
-    """The style or blend of styles: a path, a mapping, or a list of them."""
+    """What the region is painted with: the path of a picture, a mapping, or a list of them, which
+    is a mixture by weight. Without it, `protect: true`."""
     flow: Flow | None = None
-    """Lets the styles flow into one another across the region, instead of one mixture all over."""
+    """Lets the styles flow into one another across the region. Without it, their mixture is the
+    same all over."""
     strength: Annotated[float, Number(0, 100)] = 1.0
-    """How strong the style is; 1 is the tuned default at any size and area."""
+    """How strong the style is against the photo. 1 is the tuned default and means the same at any
+    size of picture and region; 0.1 is a touch, 3 leaves little of the photo."""
     scale: Annotated[float, Number(0.1, 10)] = 1.0
-    """Size of the style's strokes relative to the result."""
+    """Size of the strokes. At 1 the style picture is seen as large as the result is, longest side
+    by longest side; at 2 its strokes are twice as large."""
     color: Literal["style", "content", "luminance"] = "style"
-    """Colors of the style, colors of the photo, or only the style's luminance."""
+    """Whose colors it has: those of the style; the photo's, with the style's texture in them
+    (`content`); or the photo's hues with the light and dark of the style (`luminance`)."""
     grow: Annotated[float, Number(-MAX_SIZE, MAX_SIZE)] = 0.0
-    """Pixels of the result by which the region grows; negative shrinks."""
+    """How far the region reaches beyond what its selector finds, px of the result; negative
+    shrinks it."""
     feather: Annotated[float, Number(0, MAX_SIZE)] = 4.0
-    """Width of the soft border, px of the result."""
+    """Width of the soft border to the regions below, px of the result."""
     content: Weight = 1.0
-    """Factor on the content weight inside the region."""
+    """How firmly the photo's forms are held, as a factor: at 4 they stay, at 0.2 they dissolve."""
     contour: Weight | None = None
-    """How firmly the photo's drawing is kept; without it, 1 for a product that is painted first
-    and 0 for all others."""
+    """How firmly the photo's drawing is held, the lines that `layered-nst contours` shows. Without
+    it, 1 for a product that is painted first and 0 for all other regions."""
     refine: Flag | None = None
-    """Fit the border to the photo's edges nearby; without it, products that are painted first are,
-    unless they come from a mask or from the photo's alpha."""
+    """Fits the border to the photo's edges nearby. Without it, `true` for a product that is painted
+    first, unless it comes from a mask or from the photo's alpha; `false` for all other regions."""
     protect: Flag = False
-    """Keep the pixels of the photo as they are."""
+    """Keeps the photo's pixels exactly, in place of a style."""
 
     @model_validator(mode="after")
     def _style_or_protect(self) -> Self:
@@ -208,53 +227,62 @@ class Region(Section):
 
 
 class Optimize(Section):
-    """How the picture is computed. A key left out takes the tuned default of its quality."""
+    """How the picture is computed. Most recipes need no more of it than `quality`."""
 
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
-    """The optimizer."""
+    """What takes the steps: L-BFGS, or Adam, which needs more of them."""
     quality: Literal["draft", "standard", "fine"] = "standard"
-    """The preset that sets everything left out below."""
+    """How long to work on it: sets encoder, levels and steps where they are left open."""
     seed: Annotated[int, Whole(0, 2**63 - 1)] = 0
-    """Seed of the random numbers."""
+    """Seed of the random numbers. The same seed gives the same picture on the same machine."""
     style: Weight | None = None
-    """Weight of the style loss."""
+    """Weight of the style losses of all regions. Without it, 30."""
     content: Weight | None = None
-    """Weight of the content loss."""
+    """Weight of the content loss. Without it, 1."""
     contour: Weight | None = None
-    """Weight of the contour loss, where a region has one."""
+    """Weight of the contour loss, where a region has one. Without it, 20."""
     total_variation: Weight | None = None
-    """Weight of the total variation, which is relative to the style's own."""
+    """Weight of smoothness; each region is smoothed as much as its style itself is smooth. Without
+    it, 0.05."""
     layers: Annotated[dict[LayerName, Weight], Field(min_length=1)] | None = None
-    """Style layers and their weights."""
+    """The encoder's layers that styles are compared at, with weights, of which only the proportions
+    count. Without it,
+    `{conv1_1: 256, conv2_1: 64, conv3_1: 16, conv4_1: 4, conv5_1: 1}`."""
     content_layers: Annotated[dict[LayerName, Weight], Field(min_length=1)] | None = None
-    """Content layers and their weights."""
+    """The layers that the photo's forms are held at, with weights. Without it, `{conv4_2: 1}`."""
     pooling: Literal["max", "average"] | None = None
-    """Pooling of the encoder."""
+    """How the encoder halves its maps. Without it, `max`."""
     start: Literal["color", "content", "noise"] = "color"
-    """Start from the photo with its colors moved to the styles', from the photo, or from noise."""
+    """What the coarsest level starts from: the photo with its colors moved to those of the styles
+    (`color`), the photo (`content`), or `noise`."""
     levels: (
         Annotated[tuple[Annotated[int, Whole(1, MAX_SIZE)], ...], Field(min_length=1)] | None
     ) = None
-    """Longest side of the picture at each level of the pyramid, rising, px."""
+    """Longest sides of the picture as it is worked on, from coarse to fine, px; the last is
+    always the result's own. Without it, the quality's."""
     steps: Annotated[
         Annotated[int, Whole(0)]
         | Annotated[tuple[Annotated[int, Whole(0)], ...], Field(min_length=1)]
         | None,
         Allowed("a whole number of at least 0, or a list with one for each level"),
     ] = None
-    """Optimizer steps, at every level alike or one number for each."""
+    """Steps, at every level alike, or a list with one number for each level. Without it, the
+    quality's."""
     learning_rate: Annotated[float, Number(0, above=True)] | None = None
-    """Learning rate."""
+    """How far a step goes. Without it, 1 for `lbfgs` and 0.02 for `adam`."""
     area_exponent: Annotated[float, Number(0, 4)] = 1.0
-    """Exponent of a region's area in its style loss: 1 pulls every pixel alike."""
+    """How a region's pull grows with its share of the picture: at 1 every pixel is pulled alike,
+    below that small regions are pulled harder."""
     precision: Literal["float32", "bfloat16"] | None = None
-    """How the encoder multiplies; by default in bfloat16 where the device does so natively."""
+    """How the encoder multiplies: bfloat16 is faster, float32 alike on all machines. Without it,
+    `bfloat16` where the device has it natively."""
     history: Annotated[int, Whole(1, 1000)] = 10
-    """Past steps that L-BFGS remembers."""
+    """How many past steps L-BFGS remembers."""
     tolerance: Weight | None = None
-    """Relative improvement of the loss below which a level ends early."""
+    """A level ends early when ten steps have lowered its loss by less than this share of it.
+    Without it, 0.001."""
     checkpoint: Weight = 60.0
-    """Seconds between checkpoints; 0 writes none."""
+    """Seconds from one checkpoint to the next; 0 writes none."""
 
     @model_validator(mode="after")
     def _levels_fit(self) -> Self:
@@ -280,17 +308,20 @@ class Output(Section):
     """The file that is written."""
 
     dpi: Annotated[float, Number(0, above=True)] | None = None
-    """Pixels per inch, noted in the file; without it, those of the photo."""
+    """Pixels per inch, noted in the file; changes no pixel. Without it, those of the photo."""
     format: Literal["png", "jpeg", "tiff", "webp"] | None = None
-    """File format; without it, the one of the file name, which must not say otherwise."""
+    """File format. Without it, that of the file's name, which must not say otherwise."""
     quality: Annotated[int, Whole(1, 100)] = 95
-    """Quality of JPEG and WebP; 100 makes WebP lossless."""
+    """Quality of JPEG and WebP; at 100 WebP is lossless."""
     depth: Literal[8, 16] | None = None
-    """Bits per channel; without it, those of the photo as far as the format holds them."""
+    """Bits per channel; PNG and TIFF hold 16. Without it, those of the photo as far as the format
+    holds them."""
     profile: Literal["sRGB", "keep"] = "sRGB"
-    """Color profile of the file: sRGB, or that of the photo."""
+    """Color profile of the file: sRGB, or the photo's own RGB profile (`keep`), in which protected
+    pixels come back as they were."""
     background: Color | None = None
-    """Color that the picture is laid on, instead of being transparent; JPEG takes white."""
+    """What a transparent picture is laid on: `"#rrggbb"`, a name such as white, or
+    `[red, green, blue]` from 0 to 255. Without it, it stays transparent; JPEG takes white."""
 
     @model_validator(mode="after")
     def _depth_fits_format(self) -> Self:
@@ -316,28 +347,30 @@ Segmentation = Annotated[
 class Recipe(Section):
     """Which regions a photo has, which styles they get, and how the picture is computed.
 
-    Paths are absolute once a recipe has been loaded.
+    Relative paths start at the folder of the file that states them.
     """
 
     recipe: Literal[1]
     """Version of the recipe format."""
     name: Annotated[str, Allowed("a text (numbers need quotes)")] = ""
-    """Name of the recipe, for people."""
+    """Name of the recipe, for people; layers and reports show it."""
     content: FilePath | None = None
-    """Path of the photo; --content overrides it."""
+    """The photo, unless `--content` names another. Without it, `--content` must name one."""
     size: Annotated[int, Whole(1, MAX_SIZE)] = 1024
     """Longest side of the result, px."""
     encoder: Encoder | None = None
-    """The network whose features make up content and style: a name, or the path of a file that
-    `layered-nst encoder distill` wrote; by default the quality chooses."""
+    """The network that sees content and style, at all levels: a name, or the path of a file that
+    `layered-nst encoder distill` wrote. Without it, the quality chooses one for each level."""
     segmentation: Segmentation = "scenes"
-    """Name of a segmenter, or a team's own checkpoint."""
+    """What finds classes in the photo: a name that `layered-nst models` lists, the path of a file
+    that `layered-nst segmenter train` wrote, or a mapping for a team's own checkpoint."""
     strategy: Literal["joint", "product-then-style"] = "joint"
-    """All regions at once, or the product first and the styles around it."""
+    """All regions at once, or the product first and then all, starting from it."""
     product: Texts = ()
-    """Names of the regions kept recognizable, painted first."""
+    """Names of the regions that must stay recognizable; `product-then-style` paints them first."""
     regions: Annotated[tuple[Region, ...], Field(min_length=1)]
-    """The regions, bottom to top: an upper one is cut out of the lower ones."""
+    """The regions, bottom to top: an upper one is cut out of the lower ones. What none of them
+    takes stays the photo."""
     optimize: Optimize = Optimize()
     """How the picture is computed."""
     output: Output = Output()

@@ -52,64 +52,71 @@ class _SelectorModel(Section):
 
 
 class ClassSelector(_SelectorModel):
-    """What the segmenter takes for one of these classes."""
+    """What the segmenter takes for these classes."""
 
     class_: Annotated[SomeTexts, Field(alias="class")]
-    """One or several class names of the segmenter."""
+    """One or several. Words for them will do, in any case and in the plural: `tree` is `plant`,
+    `product` is `object`."""
     largest: Annotated[int, Whole(1)] | None = None
-    """Keep only this many of the largest connected components."""
+    """Keeps only this many of the largest connected pieces. Without it, all of them."""
     threshold: Annotated[float, Number(0, 1)] | None = None
-    """Take every pixel whose probability is at least this."""
+    """Takes every pixel that is one of the classes with at least this probability. Without it,
+    every pixel that they are likelier for than any other class."""
 
 
 class MaskSelector(_SelectorModel):
-    """A picture with the photo's aspect ratio: white is in, black is out."""
+    """What is drawn in a picture."""
 
     mask: FilePath
-    """Path of the mask."""
+    """A picture with the photo's aspect ratio, of any size: white is in, black is out, gray in
+    part."""
 
 
 class BoxSelector(_SelectorModel):
     """A rectangle."""
 
     box: Bounds
-    """Left, top, right, bottom."""
+    """`[left, top, right, bottom]`."""
     unit: _Unit = None
-    """What the numbers are; without it, fractions if all are at most 1, else px."""
+    """What the numbers are: fractions of the photo's width and height, or px of the photo. Without
+    it, fractions if all are at most 1, else px."""
 
 
 class EllipseSelector(_SelectorModel):
-    """The ellipse that fills a bounding box."""
+    """An ellipse."""
 
     ellipse: Bounds
-    """Left, top, right, bottom of its bounding box."""
+    """`[left, top, right, bottom]` of the box that it fills."""
     unit: _Unit = None
-    """What the numbers are; without it, fractions if all are at most 1, else px."""
+    """What the numbers are: fractions of the photo's width and height, or px of the photo. Without
+    it, fractions if all are at most 1, else px."""
 
 
 class PolygonSelector(_SelectorModel):
-    """A closed polygon."""
+    """What a closed line surrounds."""
 
     polygon: Corners
-    """Its corners, each [x, y]."""
+    """Its corners in order, each `[x, y]`, at least three."""
     unit: _Unit = None
-    """What the numbers are; without it, fractions if all are at most 1, else px."""
+    """What the numbers are: fractions of the photo's width and height, or px of the photo. Without
+    it, fractions if all are at most 1, else px."""
 
 
 class ColorSelector(_SelectorModel):
-    """The pixels near a color, by distance in CIE Lab."""
+    """The pixels near a color."""
 
     color: Color
-    """The color: "#rrggbb", a CSS name, or [red, green, blue]."""
+    """The color: `"#rrggbb"`, a CSS name such as orange, or `[red, green, blue]` from 0 to 255."""
     tolerance: Annotated[float, Number(0)] = 12.0
-    """Largest distance, in ΔE (CIE 1976)."""
+    """How far a color may be from it, in ΔE of CIE Lab (1976): 2 is hardly seen, 12 is another
+    shade, 40 another color."""
 
 
 class AlphaSelector(_SelectorModel):
     """The opaque part of a photo with transparency."""
 
     alpha: Annotated[Literal[True], Allowed("true")]
-    """Always true."""
+    """Always true. A photo without transparency is opaque everywhere."""
 
 
 class RestSelector(_SelectorModel):
@@ -134,24 +141,24 @@ class RestSelector(_SelectorModel):
 
 
 class AnySelector(_SelectorModel):
-    """The union of selectors."""
+    """What at least one of several selectors takes."""
 
     any: Annotated[tuple[Selector, ...], Field(min_length=1)]
-    """Selectors of which one is enough."""
+    """Such as `{any: [{class: sky}, {class: water}]}`."""
 
 
 class AllSelector(_SelectorModel):
-    """The intersection of selectors."""
+    """What several selectors take in common."""
 
     all: Annotated[tuple[Selector, ...], Field(min_length=1)]
-    """Selectors that must all agree."""
+    """Such as `{all: [{class: person}, {box: [0, 0, 0.5, 1]}]}`."""
 
 
 class NotSelector(_SelectorModel):
-    """Everything outside a selector."""
+    """What a selector does not take."""
 
     not_: Annotated[Selector, Field(alias="not")]
-    """The selector to turn round."""
+    """Such as `{not: {class: sky}}`."""
 
 
 def _tag(value: Any) -> str | None:
