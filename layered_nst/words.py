@@ -1,19 +1,58 @@
-"""The "did you mean" part of a message."""
+"""Numbers and near misses in words: one way to say each, for all messages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
-def closest(word: str, options: Iterable[str]) -> str | None:
-    """Return the option most like ``word`` whatever its case, or None if none is near."""
-    by_lower = {option.lower(): option for option in options}
-    matches = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+def closest(word: str, options: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the option most like ``word`` whatever its case, or None if none is near.
+
+    Args:
+        cutoff: how alike they must be, 0 to 1.
+    """
+    by_lower = {option.casefold(): option for option in options}
+    matches = get_close_matches(word.casefold(), by_lower, n=1, cutoff=cutoff)
     return by_lower[matches[0]] if matches else None
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:
     """Return ``" (did you mean sky?)"``, or the empty string if no option is near ``word``."""
-    match = closest(word, options)
+    return _hint(closest(word, options))
+
+
+def _hint(match: str | None) -> str:
     return f" (did you mean {match}?)" if match else ""
+
+
+def duration(seconds: float) -> str:
+    """A time to wait, as ``7 s``, ``2 min 5 s`` or ``1 h 4 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def fine_duration(seconds: float) -> str:
+    """A time that something took, as ``0.42 s``, ``7.3 s``, then as ``duration`` says it."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s" if seconds >= 0.95 else f"{seconds:.2f} s"
+    return duration(seconds)
+
+
+def pixels(size: Sequence[int]) -> str:
+    """Height and width as designers read them, width first: ``640×480 px``."""
+    height, width = size
+    return f"{width}×{height} px"
+
+
+def storage(amount: float) -> str:
+    """Bytes on disk as ``0.4 MB``, ``29.4 MB`` or ``1.8 GB``; units are powers of 1000."""
+    # What would round to 1000.0 MB is a gigabyte.
+    return f"{amount / 1e6:.1f} MB" if amount < 999.95e6 else f"{amount / 1e9:.1f} GB"
+
+
+def gigabytes(amount: float) -> str:
+    """Bytes of memory, always in gigabytes, since that is how machines are known: ``0.9 GB``."""
+    return f"{amount / 1e9:.1f} GB"

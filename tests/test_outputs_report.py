@@ -25,7 +25,7 @@ from workbench import RECIPE, lay_out, photo, run
 from layered_nst import Result, api, apply, load_recipe
 from layered_nst.cli import display as display_module
 from layered_nst.errors import Interrupted, OutputError
-from layered_nst.outputs.report.page import check_report_folder, duration, write_report
+from layered_nst.outputs.report.page import check_report_folder, write_report
 from layered_nst.outputs.report.recorder import Recorder
 from layered_nst.recipe import dump_recipe
 
@@ -423,14 +423,6 @@ def test_a_run_stopped_before_its_first_step_has_no_report(monkeypatch: pytest.M
     ran = run("apply", "look.yaml", "--report", "report")
     assert (ran.code, ran.error) == (130, "interrupted before the first step; nothing was written")
     assert not Path("report").exists()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.42, "0.42 s"), (7.25, "7.2 s"), (9.96, "10 s"), (59.6, "1 min 0 s"), (125, "2 min 5 s")],
-)
-def test_durations_are_as_fine_as_they_matter(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
 
 
 def test_a_busy_picture_has_a_report_too() -> None:

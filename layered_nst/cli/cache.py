@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from layered_nst.words import storage
+
 app = typer.Typer(
     help="Show or clear what was computed before, for styles and photos.", no_args_is_help=True
 )
@@ -17,7 +19,7 @@ def info() -> None:
     found = own_cache().info()
     print(f"folder    {found.folder}  ({FOLDER_VARIABLE})")
     print(f"entries   {found.entries}")
-    print(f"size      {found.bytes / 1e6:.1f} of {found.limit / 1e6:.0f} MB  ({SIZE_VARIABLE})")
+    print(f"size      {storage(found.bytes)} of {storage(found.limit)}  ({SIZE_VARIABLE})")
 
 
 @app.command("clear")
@@ -26,4 +28,4 @@ def clear() -> None:
     from layered_nst.machine.cache import own_cache
 
     before = own_cache().clear()
-    print(f"{before.entries} entries, {before.bytes / 1e6:.1f} MB removed from {before.folder}")
+    print(f"{before.entries} entries, {storage(before.bytes)} removed from {before.folder}")

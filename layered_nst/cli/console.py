@@ -45,10 +45,3 @@ def print_json(value: dict[str, Any]) -> None:
     # A loss may be infinite, which JSON has no word for.
     finite = json.loads(json.dumps(value), parse_constant=lambda _: None)
     print(json.dumps(finite, ensure_ascii=False))
-
-
-def duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -11,8 +11,9 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.table import Column, Table
 from rich.text import Text
 
-from layered_nst.cli.console import duration, err, note
+from layered_nst.cli.console import err, note
 from layered_nst.errors import OutputError
+from layered_nst.words import duration, pixels
 
 if TYPE_CHECKING:
     from layered_nst.painting.plan import Plan
@@ -76,8 +77,7 @@ class Display:
     def step(self, step: Step) -> None:
         from layered_nst.painting.progress import region_losses
 
-        height, width = step.size
-        where = f"{step.stage} {step.level}/{step.levels}  {width}×{height} px"
+        where = f"{step.stage} {step.level}/{step.levels}  {pixels(step.size)}"
         losses = "  ".join(f"{k} {v:.3f}" for k, v in region_losses(step.losses).items())
         self.bar.update(
             self.task,
@@ -108,10 +108,9 @@ class Display:
 
 
 def print_scene(scene: Scene) -> None:
-    height, width = scene.size
     device = scene.picture.rgb.device.type
     name = escape(scene.recipe.name or "recipe")
-    err.print(f"[bold]{name}[/]  {width}×{height} px on {device}", highlight=False)
+    err.print(f"[bold]{name}[/]  {pixels(scene.size)} on {device}", highlight=False)
     err.print(region_table(scene))
     for sentence in scene.notes:
         note(sentence)

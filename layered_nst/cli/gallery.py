@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from layered_nst.cli.console import duration, err, note, print_json, printed_notes
+from layered_nst.cli.console import err, note, print_json, printed_notes
 from layered_nst.cli.display import Display
 from layered_nst.cli.options import (
     ContentOption,
@@ -25,6 +25,7 @@ from layered_nst.cli.options import (
 )
 from layered_nst.cli.signals import undisturbed
 from layered_nst.errors import Interrupted
+from layered_nst.words import duration, pixels
 
 if TYPE_CHECKING:
     from layered_nst.views.gallery import Cell
@@ -123,7 +124,7 @@ def _report(tiles: list[Cell], output: Path, size: tuple[int, int], as_json: boo
         return
     rest = f", {failed} of them failed" if failed else ""
     err.print(
-        f"[bold]{escape(str(output))}[/]  {size[0]}×{size[1]} px  {len(tiles)} recipes{rest}",
+        f"[bold]{escape(str(output))}[/]  {pixels(size[::-1])}  {len(tiles)} recipes{rest}",
         highlight=False,
     )
 

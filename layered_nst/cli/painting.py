@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from layered_nst.cli.console import duration, err, note, out, print_json, printed_notes
+from layered_nst.cli.console import err, note, out, print_json, printed_notes
 from layered_nst.cli.display import Display, region_table
 from layered_nst.cli.options import (
     ContentOption,
@@ -33,6 +33,7 @@ from layered_nst.cli.options import (
 )
 from layered_nst.cli.signals import undisturbed
 from layered_nst.errors import Interrupted, OutputError
+from layered_nst.words import duration, gigabytes, pixels
 
 if TYPE_CHECKING:
     from layered_nst.outputs.report.recorder import Recorder
@@ -202,10 +203,8 @@ def _report(
 ) -> None:
     width, height = result.image.size
     if not as_json:
-        err.print(
-            f"[bold]{escape(str(target))}[/]  {width}×{height} px  {duration(result.seconds)}",
-            highlight=False,
-        )
+        size, took = pixels(result.scene.size), duration(result.seconds)
+        err.print(f"[bold]{escape(str(target))}[/]  {size}  {took}", highlight=False)
         for path in (layers, page):
             if path is not None:
                 err.print(f"[bold]{escape(str(path))}[/]", highlight=False)
@@ -290,12 +289,12 @@ def check(
             }
         )
         return
-    name, (height, width) = escape(loaded.name or str(recipe)), scene.size
-    out.print(f"[bold]{name}[/]  {width}×{height} px on {chosen}", highlight=False)
+    name = escape(loaded.name or str(recipe))
+    out.print(f"[bold]{name}[/]  {pixels(scene.size)} on {chosen}", highlight=False)
     out.print(region_table(scene))
     levels = ", ".join(f"{level.longest} px × {level.steps}" for level in plan.levels)
     out.print(f"levels    {levels}", highlight=False)
     out.print(f"time      about {duration(preparation + cost.seconds)}", highlight=False)
-    out.print(f"memory    about {cost.memory / 1e9:.1f} GB", highlight=False)
+    out.print(f"memory    about {gigabytes(cost.memory)}", highlight=False)
     for sentence in notes:
         note(sentence)

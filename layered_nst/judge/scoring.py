@@ -34,6 +34,7 @@ from layered_nst.scene.resolving import FEWEST_PIXELS, resolve
 from layered_nst.scene.scene import Scene
 from layered_nst.styles.moments import Moments
 from layered_nst.styles.style import pictures_of, stroke_side
+from layered_nst.words import pixels
 
 CONTOURS = "hed-vgg16"
 """The encoder whose contours are compared, whichever one painted."""
@@ -205,11 +206,10 @@ def score_file(
 
 def _fitted(found: Picture, scene: Scene) -> Tensor:
     """A result's visible colors at the scene's size, which may differ by the rounding of a side."""
-    (height, width), (wanted_height, wanted_width) = found.size, scene.size
-    if max(abs(height - wanted_height), abs(width - wanted_width)) > 2:
+    if max(abs(found.size[axis] - scene.size[axis]) for axis in (0, 1)) > 2:
         raise PictureError(
-            f"{found.source}: {width}×{height} px does not have the shape of the photo "
-            f"{scene.photo.source}, which would be {wanted_width}×{wanted_height} px"
+            f"{found.source}: {pixels(found.size)} does not have the shape of the photo "
+            f"{scene.photo.source}, which would be {pixels(scene.size)}"
         )
     return resize(bleed_under_alpha(found.rgb, found.alpha), scene.size)
 

@@ -8,7 +8,6 @@ renamed; one that is damaged counts as missing. Whatever goes wrong, a run only 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -26,7 +25,7 @@ from torch import Tensor
 
 import layered_nst
 from layered_nst.errors import LayeredNstWarning, OutputError
-from layered_nst.files.hashes import digest
+from layered_nst.files.hashes import digest, text_hash
 from layered_nst.files.tensors import read_metadata, read_tensors, write_tensors
 
 FORMAT = 1
@@ -125,7 +124,7 @@ class Cache:
             "torch": torch.__version__,
             **key,
         }
-        name = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+        name = text_hash(json.dumps(whole, sort_keys=True))
         return self.folder / f"{kind}-{name}.safetensors"
 
     def _make_room(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import re
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Literal
 import torch
 
 from layered_nst.errors import ModelError
+from layered_nst.words import did_you_mean
 
 BUNDLE = Path(__file__).parent / "weights"
 DOWNLOADS = "https://download.pytorch.org/models"
@@ -150,9 +150,8 @@ def find_model(name: str, *, kind: Literal["encoder", "segmenter", "judge"] | No
     names = [m.name for m in CATALOGUE.values() if kind in (None, m.kind)]
     if name in names:
         return CATALOGUE[name]
-    close = difflib.get_close_matches(name, names, 1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
-    raise ModelError(f"no {kind or 'model'} is called {name!r}{hint}; there are {', '.join(names)}")
+    hint, there = did_you_mean(name, names), ", ".join(names)
+    raise ModelError(f"no {kind or 'model'} is called {name!r}{hint}; there are {there}")
 
 
 def weights_path(name: str, *, weights_dir: Path | None = None) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import tifffile
 from PIL import Image
 
 from layered_nst.errors import LayeredNstError, PictureError
+from layered_nst.files.names import did_you_mean_file
 
 # Without a handler, Python prints what tifffile logs about every odd tag to standard error.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -30,19 +30,7 @@ def existing_file(path: Path) -> Path:
         raise PictureError(f"{path} is a folder, not a picture")
     if not path.parent.is_dir():
         raise PictureError(f"no such picture: {path} (there is no folder {path.parent})")
-    near = nearest_name(path)
-    hint = f" (did you mean {near}?)" if near else ""
-    raise PictureError(f"no such picture: {path}{hint}")
-
-
-def nearest_name(path: Path) -> str | None:
-    """The name in the same folder that is most like the missing one; None if none is near."""
-    try:
-        names = {entry.name.lower(): entry.name for entry in path.parent.iterdir()}
-    except OSError:
-        return None
-    matches = difflib.get_close_matches(path.name.lower(), names, n=1, cutoff=0.6)
-    return names[matches[0]] if matches else None
+    raise PictureError(f"no such picture: {path}{did_you_mean_file(path)}")
 
 
 def sniff(path: Path) -> str:

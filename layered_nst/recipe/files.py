@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from layered_nst.files.names import did_you_mean_file
 from layered_nst.recipe.libraries import (
     find_look,
     near_library,
@@ -15,7 +16,6 @@ from layered_nst.recipe.libraries import (
 from layered_nst.recipe.nodes import Node, Place, Steps, from_plain
 from layered_nst.recipe.problems import Mistake, problem_at, spell_path
 from layered_nst.recipe.schema import WEIGHTS_SUFFIX, Recipe
-from layered_nst.words import closest
 
 
 def shown(path: Path) -> str:
@@ -76,15 +76,7 @@ def _no_library(path: Path) -> str:
 def _where_it_may_be(path: Path) -> str:
     if not os.path.isdir(path.parent):
         return f" (there is no folder {shown(path.parent)})"
-    try:
-        names = os.listdir(path.parent)
-    except OSError:
-        return ""
-    # By stem, since a suffix in common makes any two short names look alike.
-    names.sort(key=lambda name: name.endswith(path.suffix))
-    by_stem = {Path(name).stem: name for name in names}
-    match = closest(path.stem, by_stem)
-    return f" (did you mean {by_stem[match]}?)" if match else ""
+    return did_you_mean_file(path)
 
 
 def _is_path(steps: Steps, text: str) -> bool:

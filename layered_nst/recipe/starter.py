@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import os
 import shlex
@@ -13,6 +12,7 @@ import yaml
 
 from layered_nst.errors import OutputError, PictureError
 from layered_nst.files.atomic import replacing
+from layered_nst.files.names import did_you_mean_file
 
 # Regions smaller than this are left to the rest: a starter should be short.
 SMALLEST_SHARE = 0.02
@@ -90,7 +90,7 @@ def write_starter(
         raise OutputError(f"{path}: is there already; --force replaces it")
     for style in styles:
         if not style.is_file():
-            raise PictureError(f"{style}: no such file{_near(style)}")
+            raise PictureError(f"{style}: no such file{did_you_mean_file(style)}")
     text = starter(path, photo, coverage, styles)
     with replacing(path) as file:
         file.write(text.encode())
@@ -121,15 +121,6 @@ def _look(path: Path, styles: Sequence[Path], number: int) -> str:
     if not styles:
         return _PROTECTED
     return _STYLED.format(style=_scalar(_relative(styles[number % len(styles)], path)))
-
-
-def _near(path: Path) -> str:
-    try:
-        names = [entry.name for entry in path.parent.iterdir()]
-    except OSError:
-        return ""
-    close = difflib.get_close_matches(path.name, names, 1)
-    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _relative(file: Path, recipe: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from layered_nst.errors import ModelError
-from layered_nst.files.hashes import digest
+from layered_nst.errors import ModelError, PictureError
+from layered_nst.files.hashes import digest, file_hash
 from layered_nst.machine.cache import Cache
 from layered_nst.networks.catalogue import weights_path
 from layered_nst.networks.segmenters import METHOD, Segmentation
@@ -59,9 +58,8 @@ def _segmenter_key(spec: str | CustomSegmenter, weights_dir: Path | None) -> lis
     """What a segmenter's answers depend on; None if its weights cannot be had."""
     stated = spec if isinstance(spec, str) else spec.model_dump(mode="json")
     try:
-        with _weights(spec, weights_dir).open("rb") as file:
-            return [stated, hashlib.file_digest(file, "sha256").hexdigest()]
-    except (OSError, ModelError):
+        return [stated, file_hash(_weights(spec, weights_dir))]
+    except (PictureError, ModelError):
         # Whoever loads them says better what is wrong.
         return None
 

@@ -37,6 +37,7 @@ from layered_nst.recipe.selectors import (
 from layered_nst.regions.components import keep_largest
 from layered_nst.regions.edges import antialias
 from layered_nst.regions.shapes import Bounds, box_coverage, ellipse_coverage, polygon_coverage
+from layered_nst.words import pixels
 
 # Scanned and JPEG masks are rarely quite black and white; what they miss would be a haze.
 MASK_NOISE = 0.02
@@ -165,13 +166,9 @@ def _check_shape(drawn: Picture, photo_size: tuple[int, int]) -> None:
     gaps = [abs(side - other * scale) for side, other in zip(drawn.size, photo_size, strict=True)]
     if max(gaps) / max(scale, 1) > 1:
         raise RegionError(
-            f"{drawn.source}: the mask is {_wide_high(drawn.size)} and the photo "
-            f"{_wide_high(photo_size)}, their shapes differ by more than a pixel"
+            f"{drawn.source}: the mask is {pixels(drawn.size)} and the photo "
+            f"{pixels(photo_size)}, their shapes differ by more than a pixel"
         )
-
-
-def _wide_high(size: tuple[int, int]) -> str:
-    return f"{size[1]}×{size[0]} px"
 
 
 def _bounds(bounds: Bounds, unit: str | None, view: View) -> Bounds:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from layered_nst.files.hashes import file_hash
+from layered_nst.files.hashes import bytes_hash, file_hash, text_hash
 from layered_nst.networks.catalogue import weights_path
 from layered_nst.networks.encoders.encoder import encoder_path
 from layered_nst.picture import Picture
@@ -95,11 +94,9 @@ def _model(name: str, path: Path) -> dict[str, str]:
 
 def pixel_hash(picture: Picture) -> str:
     """SHA-256 of a picture's size and its sRGB and alpha as float32, in hex."""
-    digest = hashlib.sha256(repr(picture.size).encode())
-    for planes in (picture.rgb, picture.alpha):
-        if planes is not None:
-            digest.update(planes.detach().cpu().float().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    shown = [planes for planes in (picture.rgb, picture.alpha) if planes is not None]
+    values = (planes.detach().cpu().float().contiguous().numpy().tobytes() for planes in shown)
+    return bytes_hash([repr(picture.size).encode(), *values])
 
 
 def recipe_hash(recipe: Recipe, hashes: Mapping[Path, str]) -> str:
@@ -114,7 +111,7 @@ def recipe_hash(recipe: Recipe, hashes: Mapping[Path, str]) -> str:
     """
     stated = recipe.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"content"})
     canonical = json.dumps(_by_content(stated, hashes), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return text_hash(canonical)
 
 
 def _by_content(value: Any, hashes: Mapping[Path, str]) -> Any:

@@ -10,6 +10,7 @@ from layered_nst.errors import OutOfMemoryError
 from layered_nst.painting.state import State
 from layered_nst.painting.tiled import STYLE_TILE, Place, Reading
 from layered_nst.strategies.costs import TOLERANCE, Footprint, LevelCost
+from layered_nst.words import gigabytes, pixels
 
 SMALLEST = 64
 """A size below this, in px, is no advice: the pictures that are read are what is too large."""
@@ -185,7 +186,7 @@ def _too_little(size: tuple[int, int], need: Footprint, least: float, memory: fl
     fitting = _fitting_size(size, need, memory / TOLERANCE)
     or_size = f" or --size {fitting}" if fitting >= SMALLEST else ""
     return (
-        f"out of memory at {size[1]}×{size[0]} px: --memory {_named(memory)} is too little, even "
+        f"out of memory at {pixels(size)}: --memory {_named(memory)} is too little, even "
         f"in tiles of {SMALLEST_TILE} px; --memory {_named(_up(least))}{or_size} would do"
     )
 
@@ -218,8 +219,8 @@ def advice(
         costs: of all its levels, if tiles may be advised.
         tried: bytes that it was to stay within; None if it was seen whole.
     """
-    (height, width), gigabytes = size, f"{obtainable / 1e9:.1f} GB"
-    failed = f"out of memory at {width}×{height} px: there are {gigabytes} for it"
+    height, width = size
+    failed = f"out of memory at {pixels(size)}: there are {gigabytes(obtainable)} for it"
     # Where the model is too hopeful, what did not fit is known to take more than there was.
     failing = need.bytes(height * width) if tried is None else tried
     budget = min(obtainable, failing) / TOLERANCE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 import warnings
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 
 from layered_nst.errors import LayeredNstWarning, OutputError
+from layered_nst.files.hashes import text_hash
 from layered_nst.painting.plan import Plan
 from layered_nst.painting.state import State
 from layered_nst.recipe import Recipe
@@ -48,7 +48,7 @@ def _recipe(recipe: Recipe, plan: Plan, inputs: Inputs) -> str:
     optimize = recipe.optimize.model_copy(update={"checkpoint": 0.0})
     neutral: dict[str, Any] = {"name": "", "output": type(recipe.output)(), "optimize": optimize}
     stated = recipe_hash(recipe.model_copy(update=neutral), dict(inputs.files.values()))
-    return hashlib.sha256(f"{stated} {plan}".encode()).hexdigest()
+    return text_hash(f"{stated} {plan}")
 
 
 class Keeper:

@@ -10,6 +10,7 @@ from torch import Tensor
 from layered_nst.errors import PictureError
 from layered_nst.picture import MAX_PIXELS, Picture, bleed_under_alpha, read_picture, resize
 from layered_nst.styles.style import StylePicture
+from layered_nst.words import pixels
 
 
 def read_style_picture(
@@ -43,8 +44,8 @@ def _read_mask(path: Path, style: Picture, max_pixels: int) -> Tensor:
     (height, width), (wanted_height, wanted_width) = mask.size, style.size
     if abs(height * wanted_width / width - wanted_height) > 1 + wanted_width / width:
         raise PictureError(
-            f"{path}: {width}×{height} px does not have the shape of its style, "
-            f"{wanted_width}×{wanted_height} px"
+            f"{path}: {pixels(mask.size)} does not have the shape of its style, "
+            f"{pixels(style.size)}"
         )
     gray = mask.rgb.mean(0) if mask.alpha is None else mask.rgb.mean(0) * mask.alpha
     return resize(gray, style.size)

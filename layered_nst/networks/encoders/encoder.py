@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import pickle
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from layered_nst.errors import ModelError
+from layered_nst.files.hashes import bytes_hash
 from layered_nst.networks.catalogue import weights_path
 from layered_nst.networks.encoders.encoder_files import read_encoder_file
 from layered_nst.networks.encoders.rectified import convolve, convolve_and_pool, max_pool
@@ -181,13 +181,14 @@ class Encoder(nn.Module):
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the weights, in hex: what was computed by others does not fit this encoder."""
-        digest = hashlib.sha256()
+        return bytes_hash(self._dense())
+
+    def _dense(self) -> Iterator[bytes]:
         for name, value in sorted(self.named_buffers()):
-            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            yield f"{name} {value.dtype} {tuple(value.shape)}".encode()
             # In the order in which they lie in memory nothing has to be copied.
             dense = value.movedim(1, -1) if value.dim() == 4 else value
-            digest.update(dense.contiguous().cpu().numpy().tobytes())
-        return digest.hexdigest()
+            yield dense.contiguous().cpu().numpy().tobytes()
 
     def weights(self) -> Iterator[Tensor]:
         """All tensors that it computes with."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 
 from layered_nst.errors import RegionError
+from layered_nst.words import closest
 
 SCENES = (
     "person",
@@ -220,9 +220,9 @@ def _above(word: str) -> Iterator[str]:
 def _cannot(name: str, classes: Sequence[str]) -> str:
     known = [canonical(c) for c in classes]
     words = [w for w in sorted(_WORDS | set(SAME)) if _find(canonical(w), known)]
-    close = difflib.get_close_matches(name.casefold(), [*classes, *words], 1, 0.7)
-    if close:
-        hint = f"; did you mean {close[0]}?"
+    near = closest(name, [*words, *classes], cutoff=0.7)
+    if near:
+        hint = f"; did you mean {near}?"
     elif tuple(classes) != SCENES and _find(canonical(name), SCENES):
         hint = "; the bundled segmenter scenes knows it"
     else:

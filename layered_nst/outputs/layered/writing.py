@@ -9,6 +9,7 @@ from layered_nst.errors import OutputError
 from layered_nst.files.atomic import replacing
 from layered_nst.outputs.layered import openraster
 from layered_nst.outputs.layered.layers import LayeredPicture
+from layered_nst.words import pixels
 
 LAYERED_FORMATS = (".ora", ".psd")
 
@@ -37,8 +38,8 @@ def _psd(path: Path, picture: LayeredPicture) -> bytes:
     # Every run that writes a picture asks for the names of formats, few for this one's library.
     from layered_nst.outputs.layered import photoshop
 
-    height, width = picture.size
-    if max(height, width) > photoshop.LONGEST:
-        most = photoshop.LONGEST
-        raise OutputError(f"{path}: PSD holds {most} px a side, not {width}×{height}; use .ora")
+    most = photoshop.LONGEST
+    if max(picture.size) > most:
+        size = pixels(picture.size)
+        raise OutputError(f"{path}: PSD holds {most} px a side, not {size}; use .ora")
     return photoshop.encode(picture)

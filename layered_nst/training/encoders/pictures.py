@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from layered_nst.errors import DataError, LayeredNstWarning, PictureError
+from layered_nst.files.hashes import bytes_hash
 from layered_nst.picture import (
     FORMATS,
     MAX_PIXELS,
@@ -23,6 +24,7 @@ from layered_nst.picture import (
     resize_picture,
 )
 from layered_nst.picture.opening import existing_file, sniff
+from layered_nst.words import pixels
 
 LONGEST = 900
 """Larger pictures are shrunk to so many px on their longer side."""
@@ -121,19 +123,19 @@ def _as_bytes(picture: Picture, path: Path) -> Tensor:
     if max(picture.size) > LONGEST:
         picture = resize_picture(picture, fit_within(picture.size, LONGEST))
     if min(picture.size) < SMALLEST:
-        height, width = picture.size
-        raise PictureError(f"{path}: {width}×{height} px, less than {SMALLEST} px on a side")
+        raise PictureError(f"{path}: {pixels(picture.size)}, less than {SMALLEST} px on a side")
     rgb = bleed_under_alpha(picture.rgb, picture.alpha)
     return (rgb * 255).round().to(torch.uint8)
 
 
 def pictures_digest(pictures: Sequence[Tensor]) -> str:
     """SHA-256 of the sizes and pixels of pictures in their order, in hex."""
-    total = hashlib.sha256()
-    for picture in pictures:
-        total.update(f"{tuple(picture.shape)};".encode())
-        total.update(picture.contiguous().numpy().data)
-    return total.hexdigest()
+    parts = ((_shape(picture), picture.contiguous().numpy().data) for picture in pictures)
+    return bytes_hash(chain.from_iterable(parts))
+
+
+def _shape(picture: Tensor) -> bytes:
+    return f"{tuple(picture.shape)};".encode()
 
 
 def split(pictures: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:

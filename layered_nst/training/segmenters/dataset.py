@@ -17,6 +17,7 @@ from torchvision.transforms import v2
 
 from layered_nst.errors import DataError
 from layered_nst.training.segmenters.teaching import read_soft_label, soft_path
+from layered_nst.words import pixels
 
 IGNORED = 255
 """Label of pixels that count in no loss and no score."""
@@ -88,8 +89,8 @@ class LabelledPhotos:
         label = self.label(name)
         if image.shape[1:] != label.shape:
             raise DataError(
-                f"{self.folder / 'labels' / name}.png: {label.shape[1]}x{label.shape[0]} px, "
-                f"but its photo has {image.shape[2]}x{image.shape[1]} px"
+                f"{self.folder / 'labels' / name}.png: {pixels(label.shape)}, "
+                f"but its photo has {pixels(image.shape[1:])}"
             )
         return image, label
 
