@@ -316,6 +316,22 @@ def test_styles_of_no_weight_are_not_read(look: Path, tmp_path: Path) -> None:
     assert [style.weight for style in scene.styles["r0"]] == [2]
 
 
+@pytest.mark.parametrize("place", ["mask", "weight_mask", "style's mask"])
+def test_the_limit_of_pixels_holds_for_every_picture_that_is_read(
+    look: Path, tmp_path: Path, place: str
+) -> None:
+    large = tmp_path / "large.png"
+    Image.fromarray(np.full((240, 320), 255, np.uint8)).save(large)
+    style = {"image": str(look), "weight_mask": str(large)}
+    region = {
+        "mask": {"select": {"any": [{"mask": str(large)}]}, "style": str(look)},
+        "weight_mask": {"select": "rest", "style": [style, str(look)]},
+        "style's mask": {"select": "rest", "style": {"image": str(look), "mask": str(large)}},
+    }[place]
+    with pytest.raises(PictureError, match=r"large\.png has 0\.0768 megapixels"):
+        scene_of(noise(24, 32), region, max_pixels=10_000)
+
+
 def test_a_recipe_without_a_photo_says_how_to_give_one(look: Path) -> None:
     recipe = load_recipe(
         {"recipe": 1, "regions": [{"name": "all", "select": "rest", "style": str(look)}]}

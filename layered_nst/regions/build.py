@@ -13,7 +13,7 @@ from torch import Tensor
 
 from layered_nst.errors import RegionError
 from layered_nst.networks.segmenters import Segmentation
-from layered_nst.picture import Picture
+from layered_nst.picture import MAX_PIXELS, Picture
 from layered_nst.recipe import Region
 from layered_nst.recipe.selectors import ClassSelector, RestSelector
 from layered_nst.regions.edges import grow
@@ -60,6 +60,7 @@ def build_masks(
     strict: bool = False,
     photo_size: tuple[int, int] | None = None,
     refined: Collection[str] = (),
+    max_pixels: int = MAX_PIXELS,
 ) -> RegionMasks:
     """Find the regions of a recipe in a photo.
 
@@ -74,6 +75,7 @@ def build_masks(
         strict: an empty region is an error instead of a note.
         photo_size: height and width of the photo as it was read, if that differs.
         refined: names of regions whose borders are fitted to the photo's edges nearby.
+        max_pixels: largest mask that is read.
 
     Raises:
         RegionError: no region has a pixel; a class the segmenter doesn't have; a mask of another
@@ -81,7 +83,7 @@ def build_masks(
         PictureError: a mask cannot be read.
     """
     once = cache(segment)
-    found = _find(regions, picture, once, photo_size or picture.size, refined)
+    found = _find(regions, picture, once, photo_size or picture.size, refined, max_pixels)
     layers = [Coat.of(f.grown, r.feather) for f, r in zip(found, regions, strict=True)]
     shares = stack(layers)
     _give_rest_the_remains(regions, shares)
@@ -115,6 +117,7 @@ def _find(
     segment: Callable[[], Segmentation],
     photo_size: tuple[int, int],
     refined: Collection[str],
+    max_pixels: int,
 ) -> list[_Found]:
     """Regions that speak of the rest come last, as they must know all others."""
     found: dict[int, _Found] = {}
@@ -124,7 +127,12 @@ def _find(
         rest = torch.from_numpy(free).to(picture.rgb.device)
         try:
             mask = select(
-                region.select, picture=picture, segment=segment, photo_size=photo_size, rest=rest
+                region.select,
+                picture=picture,
+                segment=segment,
+                photo_size=photo_size,
+                rest=rest,
+                max_pixels=max_pixels,
             )
         except RegionError as error:
             raise RegionError(f"region {region.name!r}: {error}") from error

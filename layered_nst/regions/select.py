@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from layered_nst.errors import RegionError
 from layered_nst.networks.segmenters import Segmentation, resolve_class
-from layered_nst.picture import Picture, read_picture
+from layered_nst.picture import MAX_PIXELS, Picture, read_picture
 from layered_nst.picture.lab import rgb_to_lab
 from layered_nst.recipe.selectors import (
     AllSelector,
@@ -55,12 +55,14 @@ class View:
         segment: gives its segmentation; called only if a selector needs it.
         photo_size: height and width of the photo as it was read, the px of shapes.
         rest: what the word ``rest`` stands for, shape (H, W).
+        max_pixels: largest mask that is read.
     """
 
     picture: Picture
     segment: Callable[[], Segmentation]
     photo_size: tuple[int, int]
     rest: Tensor
+    max_pixels: int = MAX_PIXELS
 
     def in_px(self, points: Tensor, unit: str | None) -> Tensor:
         """Scale points (x, y) of shape (N, 2) to px of the result."""
@@ -82,6 +84,7 @@ def select(
     segment: Callable[[], Segmentation],
     photo_size: tuple[int, int] | None = None,
     rest: Tensor | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Tensor:
     """Make the mask of what a selector selects.
 
@@ -91,6 +94,7 @@ def select(
         photo_size: height and width of the photo as it was read; shapes in px are measured in
             these. The picture's own size if not given.
         rest: what ``rest`` stands for, shape (H, W); everything if not given.
+        max_pixels: largest mask that is read.
 
     Returns:
         Shape (H, W), float32, in [0, 1], on the picture's device.
@@ -101,7 +105,8 @@ def select(
     """
     if rest is None:
         rest = picture.rgb.new_ones(picture.size)
-    return _select(selector, View(picture, segment, photo_size or picture.size, rest))
+    view = View(picture, segment, photo_size or picture.size, rest, max_pixels)
+    return _select(selector, view)
 
 
 def _select(selector: Selector, view: View) -> Tensor:
@@ -148,7 +153,7 @@ def _largest(probabilities: Tensor, classes: list[int]) -> Tensor:
 
 
 def _select_mask(selector: MaskSelector, view: View) -> Tensor:
-    drawn = read_picture(selector.mask)
+    drawn = read_picture(selector.mask, max_pixels=view.max_pixels)
     _check_shape(drawn, view.photo_size)
     weights = drawn.rgb.new_tensor(LUMINANCE)
     mask = torch.einsum("c,chw->hw", weights, drawn.rgb)

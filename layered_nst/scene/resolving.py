@@ -79,6 +79,7 @@ def resolve(
         strict=strict,
         photo_size=photo.size,
         refined=[region.name for region in recipe.regions if _is_refined(region, recipe)],
+        max_pixels=max_pixels,
     )
     shelf = _Shelf(device, max_pixels)
     styles = {r.name: _styles(r, picture, masks, shelf) for r in recipe.regions}
@@ -94,7 +95,7 @@ def resolve(
         styles=styles,
         notes=masks.notes,
         segmentation=_in_small(seen.segmentation),
-        flows=_flows(recipe, picture, masks, photo.size),
+        flows=_flows(recipe, picture, masks, photo.size, max_pixels),
         moments=RememberedMoments(cache),
     )
 
@@ -197,7 +198,11 @@ def _used(region: Region) -> list[StyleSource]:
 
 
 def _flows(
-    recipe: Recipe, picture: Picture, masks: RegionMasks, photo_size: tuple[int, int]
+    recipe: Recipe,
+    picture: Picture,
+    masks: RegionMasks,
+    photo_size: tuple[int, int],
+    max_pixels: int,
 ) -> dict[str, Tensor]:
     """The shares of styles, for the regions where they differ from place to place."""
     found = {}
@@ -208,13 +213,13 @@ def _flows(
             mask = masks.masks[masks.names.index(region.name)]
             found[region.name] = flows.shares_along(region.flow, mask, weights)
         elif any(source.weight_mask for source in sources):
-            drawn = [_weight_mask(source, picture, photo_size) for source in sources]
+            drawn = [_weight_mask(s, picture, photo_size, max_pixels) for s in sources]
             found[region.name] = flows.shares_by_masks(drawn, weights)
     return found
 
 
 def _weight_mask(
-    source: StyleSource, picture: Picture, photo_size: tuple[int, int]
+    source: StyleSource, picture: Picture, photo_size: tuple[int, int], max_pixels: int
 ) -> Tensor | None:
     if source.weight_mask is None:
         return None
@@ -223,6 +228,7 @@ def _weight_mask(
         picture=picture,
         segment=_no_segmentation,
         photo_size=photo_size,
+        max_pixels=max_pixels,
     )
 
 
