@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from layered_nst.strategies.looks import planned
 from layered_nst.styles.layers import STYLE_LAYERS
 from layered_nst.styles.library import build_look, read_records, read_style, store_look
 from layered_nst.styles.library.look import USUAL_VARIATION
+from layered_nst.styles.library.records import read_look
 from layered_nst.styles.moments import Moments
 from layered_nst.styles.reading import read_style_picture
 from layered_nst.styles.style import picture_moments, style_moments
@@ -281,6 +284,45 @@ def test_merging_keeps_all_looks_and_refuses_two_of_one_name() -> None:
     assert "b.safetensors: look 'dusk' is in another of these libraries" in ran.error
 
 
+def test_merging_loses_no_look_of_the_library_that_it_replaces() -> None:
+    build("dusk", "stripes.png", output="a.safetensors")
+    build("dawn", "dots.png", output="b.safetensors")
+    build("dusk", "dots.png", output="c.safetensors")
+    before = Path("b.safetensors").read_bytes()
+    ran = run("styles", "merge", "a", "-o", "b.safetensors")
+    assert (ran.code, ran.error) == (
+        1,
+        "b.safetensors: is there, and its look 'dawn' would be lost; name another file, or this "
+        "library among those to merge",
+    )
+    assert "its look 'dusk' would be lost" in run("styles", "merge", "a", "-o", "c.safetensors").err
+    assert Path("b.safetensors").read_bytes() == before
+    assert run("styles", "merge", "a", "b", "-o", "b.safetensors").code == 0
+
+
+def test_looks_that_processes_store_at_once_are_all_kept() -> None:
+    build("dusk", "stripes.png")
+    look = read_look(Path("team.safetensors"), "dusk")
+    names = [f"look {number}" for number in range(8)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: store_look(Path("team.safetensors"), name, look), names))
+    assert set(read_records(Path("team.safetensors"))) == {"dusk", *names}
+    assert not list(Path().glob(".*"))
+
+
+def test_no_flipped_byte_of_what_a_library_says_is_believed() -> None:
+    build("dusk", "stripes.png")
+    path, said = Path("team.safetensors"), read_records(Path("team.safetensors"))
+    whole = path.read_bytes()
+    start = whole.index(b'"looks"')
+    for place in range(start, start + 1200, 7):
+        spoiled = bytearray(whole)
+        spoiled[place] ^= 1
+        path.write_bytes(spoiled)
+        with suppress(LibraryError):
+            assert read_records(path) == said
+
+
 def test_a_sheet_shows_every_look() -> None:
     build("dusk", "stripes.png", "--mask", "left.png")
     one = sheet()
@@ -380,6 +422,7 @@ def with_metadata(**texts: str) -> None:
     with safe_open("team.safetensors", framework="pt") as file:
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         metadata = file.metadata() | texts
+    del metadata["seal"]
     save_file(tensors, "team.safetensors", metadata=metadata)
 
 

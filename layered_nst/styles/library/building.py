@@ -15,6 +15,7 @@ from torch import Tensor
 import layered_nst
 from layered_nst.errors import LibraryError, OutputError
 from layered_nst.files.hashes import digest, file_hash
+from layered_nst.files.locks import locked
 from layered_nst.networks.encoders import Encoder
 from layered_nst.picture import fit_within, resize, to_image
 from layered_nst.recipe.libraries import SUFFIX
@@ -118,13 +119,16 @@ def build_look(
 def store_look(path: Path, name: str, look: StoredLook) -> None:
     """Put a look into a library, which is made if need be; a look of that name is replaced.
 
+    Looks that other processes put into it meanwhile stay.
+
     Raises:
         LibraryError: a name or suffix that recipes cannot use, or a library that cannot be read.
         OutputError: the file cannot be written.
     """
     check_names(path, name)
-    looks = read_looks(path) if path.exists() else {}
-    write_library(path, {**looks, name: look})
+    with locked(path):
+        looks = read_looks(path) if path.exists() else {}
+        write_library(path, {**looks, name: look})
 
 
 def check_names(path: Path, name: str = "look") -> None:
@@ -145,7 +149,8 @@ def merge_libraries(sources: Sequence[Path], path: Path) -> list[str]:
     """Put the looks of several libraries into one and return their names.
 
     Raises:
-        LibraryError: a library cannot be read, or two have different looks of one name.
+        LibraryError: a library cannot be read, two have different looks of one name, or one that
+            is at ``path`` has a look that none of them has, which would be lost.
         OutputError: the file cannot be written.
     """
     check_names(path)
@@ -158,8 +163,20 @@ def merge_libraries(sources: Sequence[Path], path: Path) -> list[str]:
                     "build one of them under another name"
                 )
             looks[name] = look
-    write_library(path, looks)
+    with locked(path):
+        _check_none_is_lost(path, looks)
+        write_library(path, looks)
     return list(looks)
+
+
+def _check_none_is_lost(path: Path, looks: Mapping[str, StoredLook]) -> None:
+    there = read_records(path) if path.exists() else {}
+    for name, record in there.items():
+        if name not in looks or looks[name].record.digest != record.digest:
+            raise LibraryError(
+                f"{path}: is there, and its look {name!r} would be lost; name another file, or "
+                "this library among those to merge"
+            )
 
 
 def _check_numbers(
