@@ -85,7 +85,7 @@ def test_a_damaged_file_is_named(tmp_path: Path):
     first = write(tmp_path / "first.safetensors", seed=1)
     broken = tmp_path / "broken.safetensors"
     with safe_open(first, framework="pt") as file:
-        metadata = file.metadata()
+        metadata = {k: v for k, v in file.metadata().items() if k not in ("seal", "digest")}
     tensors = load_file(first)
     dropped = next(name for name in tensors if name.startswith("decoder"))
     save_file({k: v for k, v in tensors.items() if k != dropped}, broken, metadata=metadata)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import secrets
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from layered_nst.errors import OutputError
+
+LONGEST_NAME = 200
+"""Bytes of a file's name that its part can carry: most disks hold 255."""
 
 
 @contextlib.contextmanager
@@ -53,7 +57,11 @@ def unfinished(path: str | Path) -> list[Path]:
 
 
 def _stem(target: Path) -> str:
-    return f".{target.name[:40]}."
+    """What the names of parts begin with; those of two files never begin alike."""
+    name = target.name
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        name = f"{name[:40]}~{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
+    return f".{name}."
 
 
 def _refuse_impossible(target: Path, name: str) -> None:

@@ -1,7 +1,7 @@
 """Safetensors files that know their own content, so that damage anywhere in them is noticed.
 
-Safetensors checks the sizes of what it stores but not the bytes; a digest of them, in the metadata,
-does the rest.
+Safetensors checks the sizes of what it stores but not the bytes. A seal among the metadata is the
+digest of all other texts, and who writes tensors puts a digest of them into those texts.
 """
 
 from __future__ import annotations
@@ -10,22 +10,34 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from layered_nst.files.atomic import replacing
+from layered_nst.files.hashes import text_hash
+
+SEAL = "seal"
+"""Key of the digest of all other metadata; files of before it was written have none."""
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file, whole or not at all, the same bytes for the same content.
 
+    Args:
+        metadata: texts to go with them; a seal is added.
+
     Raises:
         OutputError: missing folder, no permission, full disk.
     """
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    sealed = {**metadata, SEAL: _seal(metadata)}
     with replacing(path) as file:
-        file.write(_with_sorted_texts(save(plain, dict(metadata))))
+        file.write(_with_sorted_texts(save(plain, sealed)))
+
+
+def _seal(texts: Mapping[str, str]) -> str:
+    return text_hash(json.dumps(dict(texts), sort_keys=True))
 
 
 def _with_sorted_texts(data: bytes) -> bytes:
@@ -39,13 +51,18 @@ def _with_sorted_texts(data: bytes) -> bytes:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The texts that a safetensors file carries.
+    """The texts that a safetensors file carries, without the seal.
 
     Raises:
-        OSError, SafetensorError: it cannot be read, or is no safetensors file or cut short.
+        OSError, SafetensorError: it cannot be read, or is no safetensors file or cut short, or
+            its texts are not those that were sealed.
     """
     with safe_open(path, framework="pt") as file:
-        return file.metadata() or {}
+        texts = file.metadata() or {}
+    seal = texts.pop(SEAL, None)
+    if seal is not None and seal != _seal(texts):
+        raise SafetensorError("its header is damaged")
+    return texts
 
 
 def read_tensors(path: Path, *, prefix: str = "") -> dict[str, Tensor]:

@@ -3,6 +3,8 @@
 An entry is a safetensors file named by the hash of everything that its content depends on, so a
 changed input is another entry and nothing is ever out of date. Entries are written beside and
 renamed; one that is damaged counts as missing. Whatever goes wrong, a run only computes again.
+The folder may be shared with other files: only those that are named like entries are counted and
+removed.
 """
 
 from __future__ import annotations
@@ -40,6 +42,12 @@ KEPT_SHARE = 0.9
 # What a killed process left half-written is nobody's after this many seconds.
 ABANDONED_AFTER = 3600.0
 
+KINDS = ("segmentation", "style")
+"""What entries hold. Only files that are named by one of these words belong to the cache."""
+_NAMED = rf"({'|'.join(KINDS)})-[0-9a-f]"
+_ENTRY = re.compile(rf"{_NAMED}{{64}}\.safetensors")
+# Older versions cut the name of an entry that they were writing.
+_UNFINISHED = re.compile(rf"\.{_NAMED}{{27,64}}(\.safetensors)?\.[0-9a-f]{{8}}\.part")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
@@ -69,13 +77,14 @@ class Cache:
         """Tensors and text of an entry, None if it is not there or damaged.
 
         Args:
-            kind: what it holds, in a word.
+            kind: what it holds, one of ``KINDS``.
             key: everything that its content depends on, as JSON can hold it.
         """
         path = self._path(kind, key)
         try:
             metadata, tensors = read_metadata(path), read_tensors(path)
-            if metadata["digest"] != digest(tensors):
+            # Entries of before they named themselves had texts that nothing vouched for.
+            if metadata["entry"] != path.stem or metadata["digest"] != digest(tensors):
                 return None
             with contextlib.suppress(OSError):
                 os.utime(path)
@@ -89,15 +98,16 @@ class Cache:
         """Store an entry, if there is room and permission."""
         if sum(t.nbytes for t in tensors.values()) > LARGEST_SHARE * self.limit:
             return
-        metadata = {"digest": digest(tensors), "text": text}
+        path = self._path(kind, key)
+        metadata = {"digest": digest(tensors), "text": text, "entry": path.stem}
         with contextlib.suppress(OSError, OutputError, SafetensorError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_tensors(self._path(kind, key), tensors, metadata)
+            write_tensors(path, tensors, metadata)
             self._make_room()
 
     def info(self) -> CacheInfo:
         """What is there now."""
-        sizes = [entry.stat.st_size for entry in _files(self.folder, "*.safetensors")]
+        sizes = [entry.stat.st_size for entry in self._entries()]
         return CacheInfo(self.folder, len(sizes), sum(sizes), self.limit)
 
     def clear(self) -> CacheInfo:
@@ -107,14 +117,22 @@ class Cache:
             OutputError: an entry cannot be removed.
         """
         before = self.info()
-        for pattern in ("*.safetensors", ".*.part"):
-            for entry in _files(self.folder, pattern):
-                try:
-                    entry.path.unlink(missing_ok=True)
-                except OSError as error:
-                    reason = f"{entry.path}: cannot be removed ({error.strerror})"
-                    raise OutputError(reason) from error
+        for entry in [*self._entries(), *self._unfinished()]:
+            try:
+                entry.path.unlink(missing_ok=True)
+            except OSError as error:
+                reason = f"{entry.path}: cannot be removed ({error.strerror})"
+                raise OutputError(reason) from error
         return before
+
+    def _entries(self) -> list[_File]:
+        found = _files(self.folder, "*.safetensors")
+        return [file for file in found if _ENTRY.fullmatch(file.path.name)]
+
+    def _unfinished(self) -> list[_File]:
+        """What processes are writing, or were when they were killed."""
+        found = _files(self.folder, ".*.part")
+        return [file for file in found if _UNFINISHED.fullmatch(file.path.name)]
 
     def _path(self, kind: str, key: Mapping[str, Any]) -> Path:
         whole = {
@@ -128,10 +146,10 @@ class Cache:
         return self.folder / f"{kind}-{name}.safetensors"
 
     def _make_room(self) -> None:
-        for entry in _files(self.folder, ".*.part"):
+        for entry in self._unfinished():
             if time.time() - entry.stat.st_mtime > ABANDONED_AFTER:
                 entry.path.unlink(missing_ok=True)
-        entries = sorted(_files(self.folder, "*.safetensors"), key=lambda e: e.stat.st_mtime)
+        entries = sorted(self._entries(), key=lambda entry: entry.stat.st_mtime)
         total = sum(entry.stat.st_size for entry in entries)
         if total <= self.limit:
             return

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from layered_nst.errors import ModelError
+from layered_nst.files import tensors as stored
+from layered_nst.files.hashes import digest
+from layered_nst.files.tensors import read_metadata, write_tensors
 
 # Files of version 1 have the statistics of normalizations beside their weights.
 FORMATS = ("layered-nst segmenter 1", "layered-nst segmenter 2")
@@ -51,6 +52,9 @@ def save_segmenter(network: nn.Module, path: Path, described: Description) -> No
     biases, which makes the file smaller and changes no result.
 
     The file is written beside ``path`` and renamed, so a reader never sees half of it.
+
+    Raises:
+        OutputError: missing folder, no permission, full disk.
     """
     tensors = {name: _stored(value) for name, value in folded(network).items()}
     metadata = {
@@ -62,19 +66,21 @@ def save_segmenter(network: nn.Module, path: Path, described: Description) -> No
         "mean": str(described.mean),
         "std": str(described.std),
         "notes": json.dumps(dict(described.notes)),
+        "digest": digest(tensors),
     }
-    write_beside(path, lambda part: save_file(tensors, part, metadata=metadata))
-    # safetensors makes its files readable by their owner alone.
-    path.chmod(0o644)
+    write_tensors(path, tensors, metadata)
 
 
-def write_beside(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` make a file beside ``path``, put it on disk, then rename it to ``path``."""
-    part = path.with_suffix(path.suffix + ".part")
-    write(part)
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
-    part.replace(path)
+def is_segmenter(path: Path) -> bool:
+    """Whether a file is a segmenter that this project wrote, in whatever version."""
+    try:
+        return _is_ours(read_metadata(path))
+    except (OSError, SafetensorError):
+        return False
+
+
+def _is_ours(metadata: Mapping[str, str]) -> bool:
+    return metadata.get("format", "").startswith("layered-nst segmenter")
 
 
 def folded(network: nn.Module) -> dict[str, Tensor]:
@@ -124,7 +130,7 @@ def read_description(path: Path) -> Description | None:
     if path.suffix != ".safetensors":
         return None
     metadata = _read_safetensors(path)[1]
-    if not metadata.get("format", "").startswith("layered-nst segmenter"):
+    if not _is_ours(metadata):
         return None
     if metadata["format"] not in FORMATS:
         raise ModelError(
@@ -244,10 +250,14 @@ def _state_dict(saved: object, path: Path) -> dict[str, Tensor]:
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     _must_exist(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        metadata = read_metadata(path)
+        tensors = stored.read_tensors(path)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path}: broken, or no safetensors file: {error}") from error
+    # Files of before the digest was stored have none, and those of others another one.
+    if _is_ours(metadata) and metadata.get("digest", "") not in ("", digest(tensors)):
+        raise ModelError(f"{path}: is damaged; its data is not what was stored")
+    return tensors, metadata
 
 
 def _must_exist(path: Path) -> None:

@@ -13,13 +13,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional as F
 
 from layered_nst.errors import DataError, ModelError
-from layered_nst.networks.segmenters.checkpoints import write_beside
+from layered_nst.files.tensors import read_metadata, read_tensors, write_tensors
 from layered_nst.networks.segmenters.segmenter import Segmenter
 
 FOLDER = "soft"
@@ -40,8 +39,7 @@ def write_soft_label(path: Path, probabilities: Tensor, classes: Sequence[str]) 
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     stored = (probabilities * 255).round().to(torch.uint8).cpu().contiguous()
-    metadata = {"classes": json.dumps(list(classes))}
-    write_beside(path, lambda part: save_file({"probabilities": stored}, part, metadata=metadata))
+    write_tensors(path, {"probabilities": stored}, {"classes": json.dumps(list(classes))})
 
 
 def read_soft_label(path: Path, classes: Sequence[str], size: tuple[int, int]) -> Tensor:
@@ -55,9 +53,8 @@ def read_soft_label(path: Path, classes: Sequence[str], size: tuple[int, int]) -
         DataError: broken file, or one of other classes.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            stored: Tensor = file.get_tensor("probabilities")
-            named = tuple(json.loads((file.metadata() or {})["classes"]))
+        stored = read_tensors(path)["probabilities"]
+        named = tuple(json.loads(read_metadata(path)["classes"]))
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise DataError(f"{path}: not a soft label, or a broken one") from error
     if named != tuple(classes) or stored.dim() != 3 or len(stored) != len(named):

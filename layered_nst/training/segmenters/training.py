@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from layered_nst.errors import DataError, ModelError
+from layered_nst.files.atomic import replacing
 from layered_nst.files.targets import check_weights_output
 from layered_nst.networks.segmenters.checkpoints import (
     Description,
@@ -24,7 +26,6 @@ from layered_nst.networks.segmenters.checkpoints import (
     read_described,
     read_tensors,
     save_segmenter,
-    write_beside,
 )
 from layered_nst.networks.segmenters.network import (
     LITE0,
@@ -449,7 +450,11 @@ def _save(
         "classes": list(classes),
         "generator": torch.get_rng_state(),
     }
-    write_beside(checkpoint, lambda part: torch.save(contents, part))
+    # By way of memory: torch hides what goes wrong with a file.
+    buffer = io.BytesIO()
+    torch.save(contents, buffer)
+    with replacing(checkpoint) as file:
+        file.write(buffer.getbuffer())
 
 
 def _restore(
