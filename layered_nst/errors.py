@@ -8,7 +8,9 @@ from typing import Any
 class LayeredNstError(Exception):
     """Root of all errors that this package raises on purpose.
 
-    ``str(error)`` is one sentence for the user: the file, the key and the number at fault.
+    ``str(error)`` is one sentence for the user: the file, the key and the number at fault. It
+    names an argument of this package as Python spells it, in backticks: `` `max_pixels` ``,
+    `` `size=512` ``. The command line spells the same as its option.
     """
 
     exit_code = 1

@@ -63,7 +63,7 @@ def test_a_recipe_whose_photo_is_missing_says_where() -> None:
 
 def test_a_recipe_without_a_photo_asks_for_one() -> None:
     assert refused_recipe(RECIPE.replace("content: photo.png\n", "")) == (
-        "content: the recipe names no photo; add content: or pass --content"
+        "content: the recipe names no photo; add content: or give --content"
     )
 
 

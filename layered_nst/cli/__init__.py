@@ -23,7 +23,7 @@ from layered_nst.cli import (
     segmenter,
     styles,
 )
-from layered_nst.cli.console import err
+from layered_nst.cli.console import err, spelled
 from layered_nst.cli.signals import Stop
 from layered_nst.errors import LayeredNstError
 from layered_nst.machine.allocator import reuse_memory
@@ -120,5 +120,5 @@ def _failed(error: BaseException, code: int, debug: bool, sentence: str | None =
     if debug:
         traceback.print_exception(error)
     label = "" if code == 130 else "[red]error:[/] "
-    err.print(label + escape(sentence or str(error)), highlight=False)
+    err.print(label + escape(spelled(sentence or str(error))), highlight=False)
     return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +19,43 @@ out = Console(soft_wrap=True, emoji=False)
 err = Console(stderr=True, soft_wrap=True, emoji=False)
 
 
+_OPTIONS = {
+    name: f"--{name.replace('_', '-')}"
+    for name in (
+        "content",
+        "device",
+        "encoder",
+        "force",
+        "max_pixels",
+        "memory",
+        "output",
+        "pooling",
+        "quality",
+        "recipe",
+        "resume",
+        "seed",
+        "size",
+        "steps",
+        "strict",
+    )
+} | {"layers": "--layer", "overrides": "--set", "sides": "--scale", "weights_dir": "--weights"}
+_ARGUMENT = re.compile(r"`(\w+)(?:=([^`]+))?`")
+
+
+def spelled(sentence: str) -> str:
+    """A sentence of the package with its arguments as options: `` `size=64` `` is ``--size 64``."""
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found[1], found[2]
+        if name not in _OPTIONS:
+            return found[0]
+        return _OPTIONS[name] if value in (None, "True") else f"{_OPTIONS[name]} {value}"
+
+    return _ARGUMENT.sub(option, sentence)
+
+
 def note(sentence: str) -> None:
-    err.print(f"[yellow]note:[/] {escape(sentence)}", highlight=False)
+    err.print(f"[yellow]note:[/] {escape(spelled(sentence))}", highlight=False)
 
 
 @contextmanager
@@ -32,7 +68,7 @@ def printed_notes() -> Iterator[list[str]]:
 
         def show(message: Any, category: type[Warning], *rest: Any, **more: Any) -> None:
             if issubclass(category, LayeredNstWarning):
-                kept.append(str(message))
+                kept.append(spelled(str(message)))
                 note(str(message))
             else:
                 usual(message, category, *rest, **more)

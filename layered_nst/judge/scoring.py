@@ -190,7 +190,7 @@ def score_file(
         ModelError: the judge's weights are missing.
     """
     if recipe is None and not holds_recipe(picture):
-        raise RecipeError(f"{picture}: carries no recipe; name the one to score it by (--recipe)")
+        raise RecipeError(f"{picture}: carries no recipe; name the one to score it by (`recipe`)")
     judge = load_judge(weights_dir=weights_dir)
     found = read_picture(picture, max_pixels=max_pixels)
     loaded = api.load(

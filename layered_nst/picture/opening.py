@@ -81,7 +81,7 @@ def check_pixels(width: int, height: int, *, max_pixels: int, source: str) -> No
     if width * height > max_pixels:
         raise PictureError(
             f"{source} has {width * height / 1e6:.4g} megapixels ({width} x {height}), more than "
-            f"the limit of {max_pixels / 1e6:.4g} (raise it with --max-pixels)"
+            f"the limit of {max_pixels / 1e6:.4g} (raise it with `max_pixels`)"
         )
 
 

@@ -14,7 +14,8 @@ from layered_nst.recipe.spellings import with_usual_keys
 from layered_nst.recipe.yaml_positions import parse_yaml
 from layered_nst.words import did_you_mean
 
-FLAG = "--set"
+FLAG = "`overrides`"
+"""What messages call the source of an override; see ``LayeredNstError``."""
 
 
 def override(root: Node, overrides: Sequence[str] | Mapping[str, Any]) -> Node:

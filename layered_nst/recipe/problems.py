@@ -72,7 +72,7 @@ class Mistake:
 
     def __str__(self) -> str:
         path = f"{self.key_path}: " if self.key_path else ""
-        if self.place.source.startswith("--"):
+        if self.place.source.startswith("`"):
             return f"{self.place.source} {path}{self.sentence}"
         line = f":{self.place.line}" if self.place.line else ""
         source = f"{self.place.source}{line}: " if self.place.source else ""

@@ -87,7 +87,7 @@ def write_starter(
         PictureError: a style picture is not there.
     """
     if path.exists() and not force:
-        raise OutputError(f"{path}: is there already; --force replaces it")
+        raise OutputError(f"{path}: is there already; `force` replaces it")
     for style in styles:
         if not style.is_file():
             raise PictureError(f"{style}: no such file{did_you_mean_file(style)}")

@@ -117,7 +117,7 @@ def _is_refined(region: Region, recipe: Recipe) -> bool:
 def _read_content(recipe: Recipe, content: Any, max_pixels: int) -> Picture:
     source = recipe.content if content is None else content
     if source is None:
-        raise RecipeError("content: the recipe names no photo; add content: or pass --content")
+        raise RecipeError("content: the recipe names no photo; add content: or give `content`")
     return read_picture(source, max_pixels=max_pixels)
 
 

@@ -91,23 +91,23 @@ class LibraryStyle:
             names = " and ".join(record.encoders)
             raise self._refused(
                 f"was built with {other}the encoder {names}, this recipe uses "
-                f"{encoder.name}; build it again with --encoder {encoder.source}"
+                f"{encoder.name}; build it again with `encoder={encoder.source}`"
             )
         if record.pooling != pooling:
             raise self._refused(
                 f"was built with {record.pooling} pooling, this recipe uses {pooling}; "
-                f"build it again with --pooling {pooling}"
+                f"build it again with `pooling={pooling}`"
             )
         if missing := [layer for layer in layers if layer not in record.layers]:
             raise self._refused(
                 f"has no moments of {missing[0]}, only of {', '.join(record.layers)}; "
-                "build it again with --layer"
+                "build it again with `layers`"
             )
         low, high = record.sides[0] / (1 + SLACK), record.sides[-1] * (1 + SLACK)
         if not self._shows(longest) and not low <= longest <= high:
             raise self._refused(
                 f"knows strokes for {record.sides[0]} to {record.sides[-1]} px, and {longest} px "
-                "are asked for; build it again with --scale, or change size or scale"
+                "are asked for; build it again with `sides`, or change size or scale"
             )
 
     def notes(self, sides: Iterable[int]) -> tuple[str, ...]:
@@ -118,7 +118,7 @@ class LibraryStyle:
         listed = ",".join(map(str, between))
         return (
             f"{self.source}: strokes for {listed} px are interpolated between the sizes that this "
-            f"look was built with; build it again with --scale {listed} for exact ones",
+            f"look was built with; build it again with `sides={listed}` for exact ones",
         )
 
     def variation(self, longest: int) -> float:
@@ -144,7 +144,7 @@ class LibraryStyle:
         if self.record.kept == "thumbnails":
             raise self._refused(
                 "was built without its pictures, so it can only be used with color: style; "
-                "build it again without --no-pictures"
+                "build it again with its pictures"
             )
         return self._pictures.repainted(wanted, kept)
 
