@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -60,7 +61,8 @@ def apply(
     Args:
         recipe: a path, a mapping or a loaded recipe; or a picture made before, or its OUT.json,
             to run it again.
-        content: a path, a Pillow picture or an array (H, W, 3), in place of the recipe's photo.
+        content: the photo, in place of the recipe's: a path, bytes, a binary file, a Pillow
+            picture, an array (H, W, 3) or a tensor (3, H, W); see ``read_picture``.
         size: longest side of the result in px, in place of the recipe's.
         overrides: ``["regions.sky.strength=0.5"]`` or ``{"optimize.seed": 3}``.
         device: ``cpu``, ``cuda``, ``mps``; by default the fastest there is.
@@ -144,7 +146,7 @@ def load(
     record = read_record(Path(recipe)) if isinstance(recipe, str | Path) else None
     source: Any = recipe if record is None else record.recipe
     called = "" if record is None else str(record.source)
-    if content is None or isinstance(content, str | Path):
+    if content is None or isinstance(content, str | os.PathLike):
         loaded = load_recipe(source, overrides=overrides, content=content, called=called)
     else:
         loaded = load_recipe(source, overrides=_without_photo(overrides), called=called)

@@ -481,14 +481,26 @@ def test_a_mistake_in_a_base_names_the_base() -> None:
             "regions.sky.strenght=1",
             "`overrides` regions.sky.strenght: unknown key (did you mean strength?)",
         ),
-        ("regions.sko.strength=1", "`overrides` regions.sko.strength: no region sko (did you mean sky?)"),
-        ("regions.zz.scale=1", "`overrides` regions.zz.scale: no region zz; the regions are ground, sky"),
-        ("regions[2].scale=1", "`overrides` regions[2].scale: no region 2; the regions are ground, sky"),
+        (
+            "regions.sko.strength=1",
+            "`overrides` regions.sko.strength: no region sko (did you mean sky?)",
+        ),
+        (
+            "regions.zz.scale=1",
+            "`overrides` regions.zz.scale: no region zz; the regions are ground, sky",
+        ),
+        (
+            "regions[2].scale=1",
+            "`overrides` regions[2].scale: no region 2; the regions are ground, sky",
+        ),
         (
             "regions.sky.style[4].weight=1",
             "`overrides` regions.sky.style[4].weight: found 4, allowed: positions 0 to 0",
         ),
-        ("regions.sky.scale.x=1", "`overrides` regions.sky.scale: found a mapping, allowed: a number"),
+        (
+            "regions.sky.scale.x=1",
+            "`overrides` regions.sky.scale: found a mapping, allowed: a number",
+        ),
         ("size=[1", "`overrides` size: not valid YAML: "),
         ("size=!x 1", "`overrides` size: the tag !x is not allowed in a recipe"),
         (

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from fractions import Fraction
 from typing import Any
 
 import imagecodecs
@@ -81,16 +81,17 @@ def decode_array(array: NDArray[Any], *, source: str = "picture") -> Samples:
 
 def _unit_floats(pixels: NDArray[Any], source: str) -> NDArray[np.float32]:
     low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 0.0)
-    if not (low >= 0.0 and high <= 1.0):
+    # What arithmetic has rounded is as good as 0 and 1.
+    if not (low >= -1e-4 and high <= 1.0 + 1e-4):
         raise PictureError(f"{source}: float samples must lie in [0, 1], not {low:g} to {high:g}")
-    return pixels.astype(np.float32)
+    return pixels.clip(0.0, 1.0).astype(np.float32)
 
 
 def decode_image(image: Image.Image, *, source: str) -> Samples:
     """Decode a Pillow picture of any mode; animations give their first frame."""
     frames = getattr(image, "n_frames", 1)
     # MPO is how phones store a photo with its preview; nobody thinks of that as an animation.
-    if frames > 1 and image.format != "MPO":
+    if frames > 1 and image.format != "MPO" and image.tell() == 0:
         _warn(f"{source} has {frames} frames; only the first is used")
     image.load()
     pixels, space, alpha = _pixels_of(image, source)
@@ -102,9 +103,11 @@ def decode_image(image: Image.Image, *, source: str) -> Samples:
 def _pixels_of(image: Image.Image, source: str) -> tuple[NDArray[Any], color.Space, bool]:
     mode = image.mode
     if mode.startswith("I;16"):
-        return np.asarray(image).astype(np.uint16)[..., None], "gray", False
+        pixels = full_range(np.asarray(image).astype(np.uint16), _bits_of(image))
+        return pixels[..., None], "gray", False
     if mode in ("I", "F"):
-        return _open_range(np.asarray(image), source)[..., None], "gray", False
+        bring = _whole_range if mode == "I" else _unit_range
+        return bring(np.asarray(image), source)[..., None], "gray", False
     if mode == "CMYK":
         return np.asarray(image), "cmyk", False
     if image.has_transparency_data:
@@ -118,44 +121,77 @@ def _pixels_of(image: Image.Image, source: str) -> tuple[NDArray[Any], color.Spa
         raise PictureError(f"{source} is stored as {mode}, which cannot be read") from error
 
 
-def _open_range(values: NDArray[Any], source: str) -> NDArray[np.float32]:
-    """Bring numbers that state no range into [0, 1]: by 1, 255, 65535 or 2³²-1, the first that
-    covers them. Whole numbers are never read as 0 to 1."""
-    largest = float(np.nan_to_num(values, posinf=0.0).max()) if values.size else 0.0
-    ranges = [255.0, 65535.0, 4294967295.0]
-    ranges = [1.0, *ranges] if values.dtype.kind == "f" else ranges
-    top = next((limit for limit in ranges if largest <= limit), max(largest, 1.0))
-    if top > 1.0:
-        _warn(f"{source} does not state its range; {top:g} is taken as white")
-    scaled = np.nan_to_num(values.astype(np.float64) / top)
-    return scaled.clip(0.0, 1.0).astype(np.float32)
+_WHITES = (255.0, 65535.0, 4294967295.0)
+# More than a filter adds to white where it overshoots, less than any step from one range to the
+# next.
+_OVERSHOOT = 1.25
+_BRIGHTEST_LIGHT = 32.0
+"""Of linear light, what but a sun is brighter."""
 
 
-def decode_deep_png(path: Path, header: Image.Image) -> Samples:
+def _bits_of(image: Image.Image) -> int:
+    """Bits per sample of a gray picture that may be a TIFF of 12, whose numbers Pillow keeps."""
+    bits = getattr(image, "tag_v2", {}).get(258)
+    return bits[0] if isinstance(bits, tuple) and len(bits) == 1 else 16
+
+
+def _whole_range(values: NDArray[Any], source: str) -> NDArray[np.float32]:
+    """Bring whole numbers that state no range into [0, 1]: by 255, 65535 or 2³²-1, the first that
+    covers them."""
+    largest = float(values.max()) if values.size else 0.0
+    return _by_white(values, next(white for white in _WHITES if largest <= white), source)
+
+
+def _unit_range(values: NDArray[Any], source: str) -> NDArray[np.float32]:
+    """Bring floats into [0, 1], which is their range unless most of them lie far above.
+
+    Highlights and overshoots are no sign of another range: half of what is not black must be above
+    1, and either far above or whole. Which range it is, all but the highest hundredth decide.
+    """
+    lit = values[np.isfinite(values) & (values > 0)].astype(np.float64)
+    if not lit.size or float(np.median(lit)) <= _OVERSHOOT:
+        return _by_white(values, 1.0, source)
+    high = float(np.quantile(lit, 0.99))
+    if high < _BRIGHTEST_LIGHT and bool((lit % 1 > 0).any()):
+        return _by_white(values, 1.0, source)
+    white = next((w for w in _WHITES if high <= w * _OVERSHOOT), float(lit.max()))
+    return _by_white(values, white, source)
+
+
+def _by_white(values: NDArray[Any], white: float, source: str) -> NDArray[np.float32]:
+    if white > 1.0:
+        _warn(f"{source} does not state its range; {white:g} is taken as white")
+    unit = np.nan_to_num(values.astype(np.float64) / white, posinf=1.0)
+    above = int((unit > 1.0 + 1e-4).sum())
+    if above:
+        _warn(f"{source}: {above} samples above white, which is {white:g}, are clipped")
+    return unit.clip(0.0, 1.0).astype(np.float32)
+
+
+def decode_deep_png(source: str, data: bytes, header: Image.Image) -> Samples:
     """Decode a PNG of 16 bits per channel, which Pillow would cut down to 8."""
-    pixels = imagecodecs.png_decode(path.read_bytes())
+    pixels = imagecodecs.png_decode(data)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     samples = Samples(
         pixels=pixels,
-        source=str(path),
+        source=source,
         space="gray" if pixels.shape[2] < 3 else "rgb",
         alpha=pixels.shape[2] in (2, 4),
         depth=16,
     )
     # Asking Pillow for an EXIF chunk that is not in the header would decode the whole picture.
-    exif = _exif_of(header, str(path)) if "exif" in header.info else Image.Exif()
+    exif = _exif_of(header, source) if "exif" in header.info else Image.Exif()
     return _described(samples, header, exif)
 
 
-def decode_tiff(path: Path, file: tifffile.TiffFile) -> Samples:
-    """Decode the first page of a TIFF that is grey, RGB or CMYK, at its own depth."""
-    page = file.pages.first
+def decode_tiff(source: str, file: tifffile.TiffFile, page: Any) -> Samples:
+    """Decode a page of a TIFF that is gray, RGB or CMYK, at its own depth."""
     space = _TIFF_SPACES.get(int(page.photometric))
     if space is None:
-        raise PictureError(f"{path} is stored as {page.photometric!s}, which cannot be read")
-    if len(file.pages) > 1:
-        _warn(f"{path} has {len(file.pages)} pages; only the first is used")
-    pixels = _tiff_pixels(path, file, page)
+        raise PictureError(f"{source} is stored as {page.photometric!s}, which cannot be read")
+    if len(file.pages) > 1 and page.index == 0:
+        _warn(f"{source} has {len(file.pages)} pages; only the first is used")
+    pixels = _tiff_pixels(source, file, page)
     if int(page.photometric) == _MINISWHITE:
         pixels = pixels.copy()
         top = np.float32(1) if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
@@ -166,20 +202,21 @@ def decode_tiff(path: Path, file: tifffile.TiffFile) -> Samples:
         raise EOFError(f"{pixels.shape[2]} channels do not make {space.upper()}")
     tags = page.tags
     profile = tags.valueof(34675)
+    profile = profile if isinstance(profile, bytes) and profile else None
     return Samples(
         pixels=pixels[..., : _COLORS[space] + alpha],
-        source=str(path),
+        source=source,
         space=space,
         alpha=alpha,
         premultiplied=alpha and extra[0] == 1,
         depth=8 if pixels.dtype == np.uint8 else 16,
         dpi=_tiff_dpi(tags.valueof(282), tags.valueof(283), tags.valueof(296)),
-        profile=bytes(profile) if profile else None,
+        profile=profile,
         orientation=_orientation(tags.valueof(274)),
     )
 
 
-def _tiff_pixels(path: Path, file: tifffile.TiffFile, page: Any) -> NDArray[Any]:
+def _tiff_pixels(source: str, file: tifffile.TiffFile, page: Any) -> NDArray[Any]:
     ends = [
         start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)
     ]
@@ -190,12 +227,27 @@ def _tiff_pixels(path: Path, file: tifffile.TiffFile, page: Any) -> NDArray[Any]
         pixels = np.moveaxis(pixels, 0, -1)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     if pixels.ndim != 3 or pixels.dtype.kind not in "uf":
-        raise PictureError(f"{path} holds {page.dtype} samples as {page.axes}, not a picture")
-    if pixels.dtype in (np.dtype(np.uint8), np.dtype(np.uint16)):
+        raise PictureError(f"{source} holds {page.dtype} samples as {page.axes}, not a picture")
+    if pixels.dtype.kind == "f":
+        return _unit_range(pixels, source)
+    return full_range(pixels, page.bitspersample)
+
+
+def full_range(pixels: NDArray[Any], bits: object) -> NDArray[Any]:
+    """Samples of so many bits, held in whole bytes, over the whole of their type's range.
+
+    Returns:
+        uint8 or uint16; float32 in [0, 1] if they have more than 16 bits.
+    """
+    size = pixels.dtype.itemsize * 8
+    bits = bits if isinstance(bits, int) and 0 < bits <= size else size
+    if size > 16:
+        return (pixels / np.float64(2**bits - 1)).astype(np.float32)
+    if bits == size:
         return pixels
-    if pixels.dtype == np.uint32:
-        return (pixels / np.float64(4294967295)).astype(np.float32)
-    return _open_range(pixels, str(path))
+    top, full = 2**bits - 1, 2**size - 1
+    scaled = (np.minimum(pixels, top).astype(np.uint32) * full + top // 2) // top
+    return np.asarray(scaled.astype(pixels.dtype))
 
 
 def _exif_of(image: Image.Image, source: str) -> Image.Exif:
@@ -216,9 +268,14 @@ def _described(samples: Samples, image: Image.Image, exif: Image.Exif) -> Sample
     # Pillow reports 72 dpi for a JPEG with EXIF that states none; only JFIF's unit is a statement.
     jpeg = image.format in ("JPEG", "MPO")
     stated = not jpeg or image.info.get("jfif_unit") in (1, 2)
+    dpi = (_dpi(image.info.get("dpi")) if stated else None) or _exif_dpi(exif)
+    if image.format == "TIFF":
+        # Here Pillow reports 1 dpi if none is stated.
+        tags = getattr(image, "tag_v2", {})
+        dpi = _exif_dpi(tags) if 296 in tags else None
     return replace(
         samples,
-        dpi=(_dpi(image.info.get("dpi")) if stated else None) or _exif_dpi(exif),
+        dpi=dpi,
         profile=_profile_of(image, exif),
         orientation=_orientation(exif.get(ExifTags.Base.Orientation)),
     )
@@ -256,26 +313,29 @@ def _whole_if_near(value: float) -> float:
     )
 
 
-def _exif_dpi(exif: Image.Exif) -> tuple[float, float] | None:
+def _exif_dpi(exif: Mapping[int, Any] | Image.Exif) -> tuple[float, float] | None:
     x, y = (exif.get(tag) for tag in (ExifTags.Base.XResolution, ExifTags.Base.YResolution))
     if x is None or y is None:
         return None
     return _in_inches((x, y), exif.get(ExifTags.Base.ResolutionUnit, 2))
 
 
-def _tiff_dpi(x: object, y: object, unit: object) -> tuple[float, float] | None:
-    if not (isinstance(x, tuple) and isinstance(y, tuple)) or not (x[1] and y[1]):
+def _tiff_dpi(x: Any, y: Any, unit: object) -> tuple[float, float] | None:
+    try:
+        across, down = (Fraction(*pair) for pair in (x, y))
+        return _in_inches((across, down), unit)
+    except (TypeError, ValueError, ZeroDivisionError):
         return None
-    return _in_inches((x[0] / x[1], y[0] / y[1]), 2 if unit is None else unit)
 
 
-def _in_inches(pair: tuple[Any, Any], unit: Any) -> tuple[float, float] | None:
-    factor = {2: 1.0, 3: 2.54}.get(int(unit))
-    if factor is None:
+def _in_inches(pair: tuple[Any, Any], unit: object) -> tuple[float, float] | None:
+    # Whatever stands there in place of a number: it is no reason to refuse a photo.
+    if not isinstance(unit, int) or unit not in (2, 3):
         return None
+    factor = 1.0 if unit == 2 else 2.54
     try:
         return _dpi((float(pair[0]) * factor, float(pair[1]) * factor))
-    except (TypeError, ValueError, ZeroDivisionError):
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
         return None
 
 

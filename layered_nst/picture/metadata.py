@@ -13,8 +13,8 @@ from xml.sax.saxutils import escape
 
 from layered_nst.errors import PictureError
 from layered_nst.picture.opening import (
-    existing_file,
     named_if_broken,
+    on_disk,
     open_header,
     open_tiff,
     sniff,
@@ -68,16 +68,16 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     PNG: all texts before the pixels but XMP, from whatever program.
     Raises PictureError as reading does.
     """
-    file = existing_file(Path(path))
+    file = on_disk(Path(path))
     kind = sniff(file)
-    with named_if_broken(file):
+    with named_if_broken(file.name):
         if kind == "TIFF":
             with open_tiff(file) as tiff:
-                return _parsed(file, tiff.pages.first.tags.valueof(_XMP_TAG))
+                return _parsed(file.name, tiff.pages.first.tags.valueof(_XMP_TAG))
         with open_header(file, kind) as header:
             if kind == "PNG":
                 return _texts(header.info)
-            return _parsed(file, header.info.get("xmp"))
+            return _parsed(file.name, header.info.get("xmp"))
 
 
 def _texts(info: Mapping[Any, Any]) -> dict[str, str]:
@@ -87,7 +87,7 @@ def _texts(info: Mapping[Any, Any]) -> dict[str, str]:
     return texts
 
 
-def _parsed(path: Path, packet: object) -> dict[str, str]:
+def _parsed(name: str, packet: object) -> dict[str, str]:
     if not isinstance(packet, (bytes, str)):
         return {}
     text = packet.decode("utf-8", "replace") if isinstance(packet, bytes) else packet
@@ -100,4 +100,4 @@ def _parsed(path: Path, packet: object) -> dict[str, str]:
         strings = json.loads(found or "{}")
         return {str(key): str(value) for key, value in strings.items()}
     except (ElementTree.ParseError, ValueError, AttributeError) as error:
-        raise PictureError(f"{path}: the metadata is broken: {error}") from error
+        raise PictureError(f"{name}: the metadata is broken: {error}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,75 +16,89 @@ from layered_nst.errors import LayeredNstWarning, PictureError
 from layered_nst.picture import color, decoding
 from layered_nst.picture.decoding import Samples
 from layered_nst.picture.opening import (
+    Encoded,
     check_pixels,
-    existing_file,
     named_if_broken,
     open_header,
     open_tiff,
     sniff,
+    tell_left_out,
 )
+from layered_nst.picture.png import is_deep, png_size
+from layered_nst.picture.sources import as_array, encoded
+from layered_nst.picture.tiff import main_page, refuse_camera_raw
 from layered_nst.picture.value import MAX_PIXELS, Picture
 
 
-def read_picture(
-    source: str | Path | Image.Image | NDArray[Any], *, max_pixels: int = MAX_PIXELS
-) -> Picture:
-    """Read a file, a Pillow picture or an array (H, W[, C]) into a Picture.
+def read_picture(source: Any, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read a picture from wherever it is into a Picture.
 
     EXIF orientation is applied, colors are converted to sRGB by the embedded profile (relative
     colorimetric with black point compensation), 16 bits stay 16 bits, and an alpha channel that
     is opaque everywhere becomes None. Of an animation the first frame is taken, with a
     LayeredNstWarning; so are profiles that cannot be used, and CMYK without one.
 
-    Raises PictureError: no such file (naming a near one), not a picture, broken or cut short, or
-    more than ``max_pixels`` by its header, before anything is decoded.
+    Args:
+        source: a path; the bytes of a file; a file opened in binary mode, read from where it
+            stands; a Pillow picture; an array (H, W) or (H, W, 1 to 4), uint8, uint16, bool or
+            float in [0, 1]; a tensor like an array, or (1 to 4, H, W), as torch has it.
+        max_pixels: more by the header are refused, before anything is decoded.
+
+    Raises:
+        PictureError: no such file (naming a near one), not a picture, broken or cut short, too
+            many pixels, or nothing that could be a picture.
     """
-    if isinstance(source, np.ndarray):
-        samples = decoding.decode_array(source)
-        height, width = samples.pixels.shape[:2]
-        check_pixels(width, height, max_pixels=max_pixels, source=samples.source)
-        return _finished(samples)
     if isinstance(source, Image.Image):
         name = str(getattr(source, "filename", "") or "picture")
         check_pixels(*source.size, max_pixels=max_pixels, source=name)
         with named_if_broken(name):
             return _finished(decoding.decode_image(source, source=name))
-    path = existing_file(Path(source))
-    with named_if_broken(path):
-        return _finished(_decoded_file(path, max_pixels))
+    if isinstance(source, np.ndarray | Tensor):
+        samples = decoding.decode_array(as_array(source))
+        height, width = samples.pixels.shape[:2]
+        check_pixels(width, height, max_pixels=max_pixels, source=samples.source)
+        return _finished(samples)
+    file = encoded(source)
+    with named_if_broken(file.name):
+        return _finished(_decoded_file(file, max_pixels))
 
 
-def _decoded_file(path: Path, max_pixels: int) -> Samples:
-    kind = sniff(path)
+def _decoded_file(file: Encoded, max_pixels: int) -> Samples:
+    kind = sniff(file)
     if kind == "TIFF":
-        return _decoded_tiff(path, max_pixels)
-    with open_header(path, kind) as header:
-        check_pixels(*header.size, max_pixels=max_pixels, source=str(path))
-        if kind == "PNG" and _is_deep_png(path):
-            return decoding.decode_deep_png(path, header)
-        return decoding.decode_image(header, source=str(path))
+        return _decoded_tiff(file, max_pixels)
+    start = file.read(25)
+    if kind == "PNG" and (size := png_size(start)):
+        check_pixels(*size, max_pixels=max_pixels, source=file.name)
+    with open_header(file, kind) as header:
+        check_pixels(*header.size, max_pixels=max_pixels, source=file.name)
+        if kind != "PNG":
+            return decoding.decode_image(header, source=file.name)
+        if is_deep(start):
+            samples = decoding.decode_deep_png(file.name, file.png.data, header)
+        else:
+            samples = decoding.decode_image(header, source=file.name)
+    tell_left_out(file)
+    return replace(samples, profile=file.png.profile or samples.profile)
 
 
-def _is_deep_png(path: Path) -> bool:
-    with path.open("rb") as file:
-        start = file.read(25)
-    return start[12:16] == b"IHDR" and start[24] == 16
-
-
-def _decoded_tiff(path: Path, max_pixels: int) -> Samples:
-    with open_tiff(path) as file:
-        page = file.pages.first
-        check_pixels(page.imagewidth, page.imagelength, max_pixels=max_pixels, source=str(path))
+def _decoded_tiff(file: Encoded, max_pixels: int) -> Samples:
+    with open_tiff(file) as tiff:
+        refuse_camera_raw(file.name, tiff)
+        number = main_page(tiff)
+        page: Any = tiff.pages[number]
+        check_pixels(page.imagewidth, page.imagelength, max_pixels=max_pixels, source=file.name)
         # Pillow knows more color models and compressions, but only 8 bits of each.
         bits = page.bitspersample if isinstance(page.bitspersample, int) else 16
         if bits > 8:
-            return decoding.decode_tiff(path, file)
+            return decoding.decode_tiff(file.name, tiff, page)
         try:
-            header = open_header(path, "TIFF")
+            header = open_header(file, "TIFF")
         except PictureError:
-            return decoding.decode_tiff(path, file)
+            return decoding.decode_tiff(file.name, tiff, page)
         with header:
-            return decoding.decode_image(header, source=str(path))
+            header.seek(number)
+            return decoding.decode_image(header, source=file.name)
 
 
 def _finished(samples: Samples) -> Picture:

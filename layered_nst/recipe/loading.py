@@ -33,7 +33,7 @@ def load_recipe(
     source: str | Path | Mapping[str, Any] | Recipe,
     *,
     overrides: Sequence[str] | Mapping[str, Any] = (),
-    content: Path | str | None = None,
+    content: os.PathLike[str] | str | None = None,
     check_files: bool = True,
     called: str = "",
 ) -> Recipe:
@@ -79,7 +79,7 @@ def _read(source: str | Path | Mapping[str, Any] | Recipe, called: str) -> Node:
     return _read_file(path, chain=())
 
 
-def _with_content(root: Node, content: Path | str | None) -> Node:
+def _with_content(root: Node, content: os.PathLike[str] | str | None) -> Node:
     if content is None:
         return root
     place = Place("", None, Path.cwd())

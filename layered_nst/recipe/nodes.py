@@ -31,9 +31,9 @@ Steps = tuple[str | int, ...]
 class Place:
     """Where a value was written.
 
-    ``source`` is what a message calls it: a file name, ``overrides``, or empty for data from Python.
-    Lines count from 1; ``None`` means that no line can be named. Relative paths start at
-    ``folder``. ``key`` is how the value's key was written, if not as usual.
+    ``source`` is what a message calls it: a file name, `` `overrides` ``, or empty for data
+    from Python. Lines count from 1; ``None`` means that no line can be named. Relative paths
+    start at ``folder``. ``key`` is how the value's key was written, if not as usual.
     """
 
     source: str

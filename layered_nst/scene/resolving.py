@@ -57,7 +57,7 @@ def resolve(
 
     Args:
         recipe: loaded.
-        content: a path, a Pillow picture or an array, in place of the recipe's photo.
+        content: whatever ``read_picture`` takes, in place of the recipe's photo.
         strict: an empty region is an error, not a note.
         max_pixels: largest picture that is read.
         cache: where moments of styles and the segmentation are kept for the next time.
