@@ -27,7 +27,7 @@ from layered_nst.scene.resolving import resolve
 from layered_nst.strategies.looks import planned
 from layered_nst.styles.layers import STYLE_LAYERS
 from layered_nst.styles.library import build_look, read_records, read_style, store_look
-from layered_nst.styles.library.look import USUAL_VARIATION
+from layered_nst.styles.library.look import USUAL_VARIATION, LibraryStyle
 from layered_nst.styles.library.records import read_look
 from layered_nst.styles.moments import Moments
 from layered_nst.styles.reading import read_style_picture
@@ -197,6 +197,23 @@ def test_looks_blend_with_pictures_by_weight() -> None:
     for layer in STYLE_LAYERS:
         assert apart(found[layer], wanted[layer]) < 1e-5
         assert torch.allclose(found[layer].mean, wanted[layer].mean, rtol=1e-5)
+
+
+def test_a_product_asks_a_look_for_no_other_sides_than_the_whole_picture(folder: Path) -> None:
+    """What ``check`` has accepted is not refused, or interpolated, once the product is cut out."""
+    build("dusk", "stripes.png", "--no-pictures", scale="24,34,160")
+    product = {"name": "cup", "select": {"box": [0.3, 0.3, 0.4375, 0.45]}}
+    table = {"name": "table", "select": "rest", "style": "dots.png"}
+    asked = {**recipe("dots.png"), "strategy": "product-then-style", "product": ["cup"]}
+    asked["regions"] = [table, {**product, "style": {"library": "team/dusk"}}]
+    asked["optimize"]["steps"], seen = 1, []
+    usual = LibraryStyle._around
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LibraryStyle, "_around", lambda *a: seen.append(found := usual(*a)) or found)
+        result = apply(asked, size=160, overrides={"optimize.levels": [24, 34, 160]})
+    assert not any("interpolated" in note for note in result.notes)
+    assert seen
+    assert all(len(parts) == 1 for parts in seen), seen
 
 
 def test_a_look_may_flow_into_a_picture() -> None:

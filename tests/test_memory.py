@@ -371,8 +371,8 @@ def test_a_container_leaves_what_its_group_may_have(
     for name, text in zip(files, ("3000000", "1000000", ""), strict=True):
         (place / name).write_text(text)
     (place / "memory.stat").write_text(f"anon 5\n{files[2]} 500000\n")
-    monkeypatch.setattr(memory, "GROUPS", tmp_path / "groups")
-    monkeypatch.setattr(memory, "MOUNT", tmp_path)
+    monkeypatch.setattr("layered_nst.machine.memory.GROUPS", tmp_path / "groups")
+    monkeypatch.setattr("layered_nst.machine.memory.MOUNT", tmp_path)
     assert list(machine_memory._left_in_groups()) == [2500000]
     (place / files[0]).write_text("max\n")
     assert list(machine_memory._left_in_groups()) == []

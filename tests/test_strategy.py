@@ -25,9 +25,9 @@ from layered_nst.scene.scene import Scene
 from layered_nst.strategies import problems, product_first
 from layered_nst.strategies import run as running
 from layered_nst.strategies.problems import problem
-from layered_nst.strategies.run import paint, stages
+from layered_nst.strategies.run import Run, paint, stages
 from layered_nst.strategies.stages import Stage
-from layered_nst.styles.style import stroke_side
+from layered_nst.styles.style import picture_moments
 
 RECIPE = {
     "recipe": 1,
@@ -177,25 +177,27 @@ def _box(corners: list[float]) -> dict[str, Any]:
     return {"name": "cup", "select": {"box": corners}, "style": "dots.png"}
 
 
+@pytest.mark.parametrize("box", [[0.4, 0.3, 0.6, 0.6], [0.1, 0.3, 0.4, 0.5], [0, 0, 1, 0.9]])
 def test_strokes_keep_their_size_in_the_window(
-    scene: Callable[..., Scene], encoder: Encoder
+    scene: Callable[..., Scene], encoder: Encoder, box: list[float]
 ) -> None:
-    """The styles of the product's stage are seen as large as the whole picture's levels say."""
-    found = scene(regions=[RECIPE["regions"][0], _box([0.4, 0.4, 0.45, 0.45])])
-    plan = plan_of((200, 1), (400, 1))
-    window = (slice(0, 100), slice(0, 80))
-    cut_plan = product_first.plan_for_window(plan, window, (300, 400))
-    asked = problem(found, plan)
-    big = replace(
-        asked,
-        start=torch.rand(3, 300, 400),
-        content=torch.rand(3, 300, 400),
-        photo=torch.rand(3, 300, 400),
-        frozen=torch.zeros(300, 400),
-        regions=[replace(r, mask=torch.ones(300, 400)) for r in asked.regions],
-    )
-    cut = product_first.cut_out(big, torch.ones(300, 400), ("cup",), window)
-    assert stroke_side(cut_plan.levels[0].longest, cut.regions[0].scale) == 200
+    """The product's stage asks for styles at the very sides of the whole picture's levels."""
+    asked: dict[str, set[int]] = {"product": set(), "style": set()}
+    now: list[str] = []
+
+    def record(*arguments: Any, longest: int, **keys: Any) -> Any:
+        asked[now[-1]].add(longest)
+        return picture_moments(*arguments, longest=longest, **keys)
+
+    sides = (23, 31, 45, 160)
+    plan, cup = plan_of(*((side, 1) for side in sides)), {**_box(box), "scale": 1.3}
+    found = replace(scene(regions=[RECIPE["regions"][0], cup], size=160), moments=record)
+    run_ = Run(found, encoder, plan, lambda _: None, lambda _: None, {}, None)
+    usual = run_.optimize
+    run_.optimize = lambda stage, part: now.append(stage.name) or usual(stage, part)
+    product_first.paint(run_)
+    assert asked["product"]
+    assert asked["product"] <= {round(side * 1.3) for side in sides}
 
 
 def test_a_product_keeps_its_drawing_unless_the_recipe_says_otherwise(

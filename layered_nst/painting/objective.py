@@ -131,7 +131,7 @@ class Objective:
         Against what a style itself varies: one weight for all would blur the dots of a pointillist
         and leave noise in a clear sky.
         """
-        longest = max(self.size)
+        longest = self.plan.strokes or max(self.size)
         firmness = [
             1 / (style_variation(r.styles, stroke_side(longest, r.scale)) + FLAT)
             for r in self.regions
@@ -144,7 +144,7 @@ class Objective:
                 self.exact,
                 region.styles,
                 self.layers,
-                longest=stroke_side(max(self.size), region.scale),
+                longest=stroke_side(self.plan.strokes or max(self.size), region.scale),
                 pooling=self.plan.pooling,
                 of=of,
             )

@@ -71,6 +71,8 @@ class Level:
         encoder: the one that it sees with.
         style: factor on the plan's weights of style and of contours, which are held against it.
         total_variation: factor on the plan's.
+        strokes: longest side in px of the whole picture where the level sees a window of it: that
+            is what strokes are sized by. None where it sees the whole.
     """
 
     longest: int
@@ -78,6 +80,12 @@ class Level:
     encoder: str = HEAVY
     style: float = 1.0
     total_variation: float = 1.0
+    strokes: int | None = None
+
+    @property
+    def strokes_for(self) -> int:
+        """Longest side in px of the picture that strokes are sized by."""
+        return self.longest if self.strokes is None else self.strokes
 
     @property
     def cost(self) -> float:
@@ -100,6 +108,7 @@ class Plan:
         precision: ``float32`` or ``bfloat16``, in which the encoder multiplies.
         tolerance: a level ends when its loss falls by less than this share in ten steps.
         seed: of the noise.
+        strokes: of a level, see ``Level``.
     """
 
     levels: tuple[Level, ...]
@@ -118,6 +127,7 @@ class Plan:
     precision: str
     tolerance: float
     seed: int
+    strokes: int | None = None
 
     @property
     def encoders(self) -> tuple[str, ...]:
@@ -131,6 +141,7 @@ class Plan:
             style=self.style * level.style,
             contour=self.contour * level.style,
             total_variation=self.total_variation * level.total_variation,
+            strokes=level.strokes,
         )
 
 

@@ -306,7 +306,7 @@ def level_costs(scene: Scene, plan: Plan, encoders: Mapping[str, Encoder]) -> li
             level=level,
             size=fit_within(stage.size, level.longest),
             of_result=_area(scene.size),
-            styles=_style_sizes(scene, stage, level),
+            styles=_style_sizes(scene, level),
             encoder=encoders[level.encoder],
             layers=_wanted(encoders[level.encoder], plan),
             need=needs[level.encoder],
@@ -321,12 +321,11 @@ def _wanted(encoder: Encoder, plan: Plan) -> set[str]:
     return {*plan.layers, *plan.content_layers, *contours}
 
 
-def _style_sizes(scene: Scene, stage: Stage, level: Level) -> tuple[tuple[int, int], ...]:
+def _style_sizes(scene: Scene, level: Level) -> tuple[tuple[int, int], ...]:
     """Height and width of all style pictures at a level, as large as its strokes are."""
-    longest = level.longest * max(scene.size) / max(stage.size)
     return tuple(
         fit_within(
-            (style.rgb.shape[1], style.rgb.shape[2]), stroke_side(round(longest), region.scale)
+            (style.rgb.shape[1], style.rgb.shape[2]), stroke_side(level.strokes_for, region.scale)
         )
         for region in scene.recipe.regions
         for style in pictures_of(scene.styles[region.name])

@@ -10,10 +10,9 @@ from layered_nst.networks.encoders import ENCODERS, Encoder
 from layered_nst.painting.plan import HEAVY, Plan, make_plan
 from layered_nst.regions import thin_layers
 from layered_nst.scene.scene import Scene
+from layered_nst.strategies.run import stages
 from layered_nst.styles.library import LibraryStyle, check_styles
-from layered_nst.styles.style import (
-    stroke_side,
-)
+from layered_nst.styles.style import stroke_side
 
 
 def planned(scene: Scene) -> Plan:
@@ -36,7 +35,7 @@ def planned(scene: Scene) -> Plan:
 
 
 def check_looks(scene: Scene, encoders: Mapping[str, Encoder], plan: Plan) -> tuple[str, ...]:
-    """See, before the work, whether the looks of libraries can be had as the plan needs them.
+    """See, before the work, whether the looks of libraries can be had as all stages need them.
 
     Args:
         encoders: by the names that the plan's levels use.
@@ -48,10 +47,11 @@ def check_looks(scene: Scene, encoders: Mapping[str, Encoder], plan: Plan) -> tu
         LibraryError: a look was made with another encoder or pooling, or lacks a layer or size.
     """
     notes: dict[str, None] = {}
+    levels = [level for stage in stages(scene, plan) for level in stage.plan.levels]
     for region in scene.recipe.regions:
-        sides = [stroke_side(level.longest, region.scale) for level in plan.levels]
         looks = [s for s in scene.styles[region.name] if isinstance(s, LibraryStyle)]
-        for level, side in zip(plan.levels, sides, strict=True):
+        sides = [stroke_side(level.strokes_for, region.scale) for level in levels]
+        for level, side in zip(levels, sides, strict=True):
             seen = encoders[level.encoder]
             check_styles(looks, seen, plan.layers, sides=[side], pooling=plan.pooling)
         notes |= dict.fromkeys(n for look in looks for n in look.notes(sides))

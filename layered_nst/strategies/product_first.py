@@ -10,7 +10,7 @@ from torch import Tensor
 
 from layered_nst.painting.levels import at_level, work
 from layered_nst.painting.plan import LIGHT, Level, Plan
-from layered_nst.painting.problem import PaintedRegion, Problem
+from layered_nst.painting.problem import Problem
 from layered_nst.scene.scene import Scene
 from layered_nst.strategies.run import Run, Strategy
 from layered_nst.strategies.stages import Stage
@@ -60,7 +60,10 @@ def plan_for_window(plan: Plan, window: Window, size: tuple[int, int]) -> Plan:
     """
     height, width = (part.stop - part.start for part in window)
     scale = max(height, width) / plan.levels[-1].longest
-    scaled = [replace(v, longest=max(1, round(v.longest * scale))) for v in plan.levels]
+    # Strokes are sized by the whole picture, which is why its side goes along.
+    scaled = [
+        replace(v, longest=max(1, round(v.longest * scale)), strokes=v.longest) for v in plan.levels
+    ]
     allowed = PRODUCT_WORK * sum(work(plan, size))
     own = replace(plan, levels=())
     for level in scaled:
@@ -78,7 +81,7 @@ def _choices(level: Level, plan: Plan) -> tuple[Level, ...]:
     if LIGHT not in plan.encoders:
         return (level,)
     # What a level is tuned for goes with its encoder.
-    return level, Level(level.longest, level.steps, LIGHT)
+    return level, Level(level.longest, level.steps, LIGHT, strokes=level.strokes)
 
 
 def _with_fewer_steps(plan: Plan, coarsest: Level, size: tuple[int, int], allowed: float) -> Plan:
@@ -89,17 +92,12 @@ def _with_fewer_steps(plan: Plan, coarsest: Level, size: tuple[int, int], allowe
 
 def cut_out(asked: Problem, product: Tensor, names: tuple[str, ...], window: Window) -> Problem:
     """The product's own problem: its regions on its window, everything else frozen."""
-    longest, side = max(asked.start.shape[1:]), max(part.stop - part.start for part in window)
-
-    def cut(region: PaintedRegion) -> PaintedRegion:
-        # Strokes are sized by the picture's longest side, which the window's is not.
-        return replace(region, mask=region.mask[window], scale=region.scale * longest / side)
-
+    own = [region for region in asked.regions if region.name in names]
     return Problem(
         content=asked.content[:, *window],
         photo=asked.photo[:, *window],
         start=asked.start[:, *window],
-        regions=[cut(region) for region in asked.regions if region.name in names],
+        regions=[replace(region, mask=region.mask[window]) for region in own],
         frozen=torch.maximum(asked.frozen, 1 - product)[window],
         moments=asked.moments,
     )
