@@ -196,6 +196,18 @@ def test_losses_are_summed_by_region() -> None:
     assert region_losses(losses) == wanted
 
 
+def test_regions_that_are_called_like_a_loss_keep_their_own() -> None:
+    names = ("total", "content", "contour", "range", "total variation")
+    losses = {f"style.{name}.conv1_1": 2.0**power for power, name in enumerate(names)}
+    held = {"content.conv4_2": 0.1, "contour.sides": 0.2, "total_variation": 0.3, "range": 0.4}
+    sums = region_losses({**losses, **held, "total": 99.0})
+    assert sum(sums.values()) == pytest.approx(sum(losses.values()) + 1.0)
+    assert sums["total"] == 1.0
+    assert (sums["style of content"], sums["content"]) == (2.0, 0.1)
+    assert (sums["style of range"], sums["range"]) == (8.0, 0.4)
+    assert (sums["style of total variation"], sums["total variation"]) == (16.0, 0.3)
+
+
 def test_a_level_ends_when_nothing_improves(encoder: Encoder) -> None:
     _, told, _ = run(encoder, problem_of(), plan_of((16, 40), (32, 40), tolerance=0.9))
     assert [p.step for p in told if p.level == 1][-1] < 40

@@ -77,6 +77,17 @@ def read_back(svg: Element, name: str) -> dict[int, float]:
     }
 
 
+def test_regions_that_are_called_like_a_loss_have_their_curves() -> None:
+    names = ("total", "content", "contour", "range")
+    style = {f"style.{name}.conv1_1": 2.0**power for power, name in enumerate(names)}
+    step = {**style, "content.conv4_2": 0.1, "range": 0.4, "grain.fine": 0.5, "total": 99.0}
+    whole, *regions, held = panels([step, step])
+    first = {curve.name: curve.values[0] for curve in whole.curves}
+    assert first == {"total": 99, "style of total": 1, "content": 2, "contour": 4, "range": 8}
+    assert [panel.title for panel in regions] == [f"{name}: style by layer" for name in names]
+    assert [curve.values[0] for curve in held.curves] == [0.1, 0.4, 0.5]
+
+
 def test_losses_are_grouped_by_the_whole_each_region_and_what_is_held() -> None:
     whole, sky, town, held = panels(LOSSES)
     assert [curve.name for curve in whole.curves] == ["total", "sky", "old town"]

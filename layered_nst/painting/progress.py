@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
+
+TOTAL = "total"
+"""Name of the sum of all terms."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,18 @@ OnProgress = Callable[[Progress], None]
 
 def region_losses(losses: Mapping[str, float]) -> dict[str, float]:
     """Sum the terms of a step by region: ``style.sky.conv3_1`` and the like to ``sky``; the rest
-    by the first part of their name, ``total`` left out."""
+    by the first part of their name, ``total`` left out. A region that is called like one of these
+    parts is ``style of content``."""
+    terms = [(name.split("."), value) for name, value in losses.items() if name != TOTAL]
+    held = {parts[0].replace("_", " ") for parts, _ in terms if parts[0] != "style"}
     sums: dict[str, float] = {}
-    for name, value in losses.items():
-        parts = name.split(".")
-        key = parts[1] if parts[0] == "style" else parts[0].replace("_", " ")
-        if key != "total":
-            sums[key] = sums.get(key, 0.0) + value
+    for parts, value in terms:
+        key = _in_words(parts, held)
+        sums[key] = sums.get(key, 0.0) + value
     return sums
+
+
+def _in_words(parts: Sequence[str], held: Collection[str]) -> str:
+    if parts[0] != "style":
+        return parts[0].replace("_", " ")
+    return f"style of {parts[1]}" if parts[1] in held else parts[1]

@@ -14,6 +14,8 @@ from itertools import pairwise
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from layered_nst.painting.progress import TOTAL
+
 WIDTH, HEIGHT = 640, 300
 LEFT, RIGHT, TOP, FLOOR = 46, 508, 40, 272
 """Where the curves are drawn, px; axis, names of levels and names of curves stand around it."""
@@ -21,7 +23,6 @@ COLORS = 8
 LABEL_GAP = 15.0
 MOST_DECADES = 6
 """A loss this many decades below the largest is as good as none and would flatten the others."""
-REST = ("content", "contour", "total_variation", "range")
 
 
 @dataclass(frozen=True)
@@ -62,15 +63,25 @@ def panels(losses: Sequence[Mapping[str, float]]) -> list[Panel]:
             region, layer = name.removeprefix("style.").rsplit(".", 1)
             by_region.setdefault(region, []).append(_curve(losses, layer, [name]))
     sums = [
-        _curve(losses, region, [n for n in names if n.startswith(f"style.{region}.")])
+        _curve(losses, _called(region), [n for n in names if n.startswith(f"style.{region}.")])
         for region in by_region
     ]
-    held = [_curve(losses, _plain(n), [n]) for n in names if n.split(".")[0] in REST]
-    total = [_curve(losses, "total", ["total"])] if "total" in names else []
+    held = [n for n in names if n != TOTAL and not n.startswith("style.")]
+    total = [_curve(losses, TOTAL, [TOTAL])] if TOTAL in names else []
     found = [Panel("The whole and the style of each region", [*total, *sums])]
     found += [Panel(f"{region}: style by layer", curves) for region, curves in by_region.items()]
-    found.append(Panel("What is held: content, contour, smoothness", held))
+    found.append(
+        Panel(
+            "What is held: content, contour, smoothness",
+            [_curve(losses, _plain(name), [name]) for name in held],
+        )
+    )
     return [panel for panel in found if panel.curves]
+
+
+def _called(region: str) -> str:
+    """The name of a region's curve, told from that of the whole."""
+    return f"style of {region}" if region == TOTAL else region
 
 
 def _plain(name: str) -> str:
