@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -51,6 +53,23 @@ def storage(amount: float) -> str:
     """Bytes on disk as ``0.4 MB``, ``29.4 MB`` or ``1.8 GB``; units are powers of 1000."""
     # What would round to 1000.0 MB is a gigabyte.
     return f"{amount / 1e6:.1f} MB" if amount < 999.95e6 else f"{amount / 1e9:.1f} GB"
+
+
+_AMOUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([kmgt]?)(?:(i)?b)?", re.IGNORECASE)
+_UNITS = ("", "k", "m", "g", "t")
+
+
+def amount(text: str) -> float | None:
+    """Bytes from ``6G``, ``6 GB``, ``4000M`` or ``500``, None if that is no amount.
+
+    Units are powers of 1000; ``GiB`` and the like are powers of 1024.
+    """
+    match = _AMOUNT.fullmatch(text.strip())
+    if match is None:
+        return None
+    number, unit, binary = match.groups()
+    found = float(number) * (1024 if binary else 1000) ** _UNITS.index(unit.lower())
+    return found if math.isfinite(found) else None
 
 
 def gigabytes(amount: float) -> str:

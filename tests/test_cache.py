@@ -231,7 +231,13 @@ def test_the_environment_says_where_and_how_much(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LAYERED_NST_CACHE_DIR", str(tmp_path / "here"))
-    for text, size in (("500MB", 5 * 10**8), ("1.5 g", 15 * 10**8), ("2000", 2000), ("0", 0)):
+    for text, size in (
+        ("500MB", 5 * 10**8),
+        ("1.5 g", 15 * 10**8),
+        ("2000", 2000),
+        ("1GiB", 2**30),
+        ("0", 0),
+    ):
         monkeypatch.setenv("LAYERED_NST_CACHE_SIZE", text)
         assert own_cache() == Cache(tmp_path / "here", size)
     assert open_cache(False) is None

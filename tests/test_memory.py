@@ -32,7 +32,7 @@ NEED = Footprint(at_rest=1e9, result=100, seen=3100, style=800, kept=32, history
 
 
 def advised(sentence: str) -> int:
-    (size,) = re.findall(r"and --size (\d+) would do", sentence)
+    (size,) = re.findall(r"and `size=(\d+)` would do", sentence)
     return int(size)
 
 
@@ -49,7 +49,7 @@ def test_the_size_that_is_advised_fits_and_the_next_one_does_not(
 
 def test_a_size_that_has_failed_is_never_advised() -> None:
     sentence = advice((768, 1024), NEED, 50e9)
-    assert sentence.startswith("out of memory at 1024×768 px: there are 50.0 GB for it, and --size")
+    assert sentence.startswith("out of memory at 1024×768 px: there are 50.0 GB for it, and `size=")
     assert advised(sentence) < 1000
 
 
@@ -184,7 +184,7 @@ def test_where_tiles_would_be_small_fewer_steps_are_remembered(costs: list[Level
     one_more = Reading(memory.GOOD_TILE, reading.style_tile, reading.history + 1)
     assert costs[-1].memory(one_more) * TOLERANCE > 2.4e9
     assert found.notes[-1] == (
-        f"to stay within --memory 2.4G, L-BFGS remembers {reading.history} steps there, not 10"
+        f"to stay within `memory=2.4G`, L-BFGS remembers {reading.history} steps there, not 10"
     )
 
 
@@ -194,8 +194,8 @@ def test_what_is_too_little_even_for_tiles_is_refused_with_what_would_do(
     with pytest.raises(OutOfMemoryError) as refused:
         room(costs, 1.5e9)
     found = re.fullmatch(
-        r"out of memory at 2048×1536 px: --memory 1\.5G is too little, even in tiles of 128 px; "
-        r"--memory (\d(?:\.\d)?)G or --size (\d+) would do",
+        r"out of memory at 2048×1536 px: `memory=1\.5G` is too little, even in tiles of 128 px; "
+        r"`memory=(\d(?:\.\d)?)G` or `size=(\d+)` would do",
         str(refused.value),
     )
     assert found is not None
@@ -227,9 +227,9 @@ def test_without_a_word_a_run_is_seen_whole_if_that_fits_and_is_given_a_round_am
     # Where the round amount is not enough, whatever there is.
     assert automatic_memory(costs, 2.21e9) == pytest.approx(0.9 * 2.21e9)
     told = make_room(costs, asked=None, resumed=None, obtainable=7.5e9)
-    assert told.notes[0].startswith("to stay within --memory 6G, levels are painted in tiles: 2048")
+    assert told.notes[0].startswith("to stay within `memory=6G`, levels are painted in tiles: 2048")
     with pytest.raises(
-        OutOfMemoryError, match=r"there are 1\.5 GB for it, and --size \d+ would do"
+        OutOfMemoryError, match=r"there are 1\.5 GB for it, and `size=\d+` would do"
     ):
         make_room(costs, asked=None, resumed=None, obtainable=1.5e9)
 
@@ -244,7 +244,7 @@ def test_a_resumed_run_keeps_its_memory_unless_another_is_asked_for(
     other = make_room(costs, asked=6e9, resumed=begun, obtainable=0.0)
     assert other.readings == room(costs, 6e9).readings
     assert other.notes[-1].startswith(
-        "the work was begun with --memory 4G and goes on with --memory 6G, so the last digits"
+        "the work was begun with `memory=4G` and goes on with `memory=6G`, so the last digits"
     )
 
 
@@ -254,11 +254,11 @@ def test_running_out_advises_tiles_that_are_smaller_than_those_that_failed(
     need = costs[-1].need
     for tried, there in ((None, 4e9), (4e9, 50e9)):
         sentence = advice((1536, 2048), need, there, costs=costs, tried=tried)
-        found = re.search(r"and --memory (\S+) or --size (\d+) would do with them", sentence)
+        found = re.search(r"and `memory=(\S+?)` or `size=(\d+)` would do with them", sentence)
         assert found is not None
         assert room(costs, parse_memory(found[1])).readings
         assert parse_memory(found[1]) * TOLERANCE <= 4e9
-    assert "--memory" not in advice((1536, 2048), need, 1.5e9, costs=costs)
+    assert "`memory=" not in advice((1536, 2048), need, 1.5e9, costs=costs)
 
 
 def test_the_command_line_takes_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -413,7 +413,7 @@ def test_a_run_within_less_memory_paints_the_same_picture_and_says_how() -> None
     whole, memory = painted(), memory_for(96)
     tiled = painted(memory=memory)
     assert whole.notes == tiled.notes[:-1]
-    said = r"to stay within --memory \d+M, levels are painted in tiles: 320 px by \d+ px"
+    said = r"to stay within `memory=\d+M`, levels are painted in tiles: 320 px by \d+ px"
     assert re.fullmatch(said, tiled.notes[-1])
     assert tiled.manifest["notes"] == list(tiled.notes)
     assert not torch.equal(tiled.rgb, whole.rgb)
@@ -457,7 +457,7 @@ def test_a_run_may_go_on_with_less_memory_and_says_so() -> None:
     assert load_state(Path("look.checkpoint"), belongs()).memory is None
     with pytest.warns(LayeredNstWarning, match="goes on from there"):
         found = painted(checkpoint="look.checkpoint", resume=True, memory=memory_for(96))
-    assert found.notes[-1].startswith("the work was begun with no tiles and goes on with --memory")
+    assert found.notes[-1].startswith("the work was begun with no tiles and goes on with `memory=")
     assert (found.rgb - wanted.rgb).abs().mean() < 1e-3
 
 

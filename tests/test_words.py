@@ -15,7 +15,10 @@ import layered_nst
 from layered_nst.errors import PictureError
 from layered_nst.files.hashes import bytes_hash, digest, file_hash, text_hash
 from layered_nst.files.names import did_you_mean_file, nearest_name
+from layered_nst.machine import cache
+from layered_nst.machine.memory import parse_memory
 from layered_nst.words import (
+    amount,
     closest,
     did_you_mean,
     duration,
@@ -110,3 +113,22 @@ def test_hashes_are_sha256_of_what_they_are_said_to_be_of(tmp_path: Path) -> Non
     assert digest({"a": torch.from_numpy(values)}) == sha256(stated).hexdigest()
     with pytest.raises(PictureError, match=r"missing cannot be read: no such file or directory"):
         file_hash(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("text", ["1G", "1GB", "1GiB", "1.5 gib", "500MB", "2000000", "3 TiB"])
+def test_an_amount_means_the_same_of_memory_and_of_the_cache(text: str) -> None:
+    assert amount(text) == parse_memory(text) == cache._limit(text)
+
+
+def test_binary_units_are_powers_of_1024() -> None:
+    assert [amount(f"2{unit}") for unit in ("KiB", "MiB", "GiB", "TiB")] == [
+        2 * 1024**power for power in (1, 2, 3, 4)
+    ]
+    assert [amount(f"2{unit}") for unit in ("", "k", "MB", "g", "tb")] == [
+        2 * 1000**power for power in range(5)
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1G", "1e9", "inf", "1,5G", "1XB", "9" * 400])
+def test_what_is_no_amount_is_none(text: str) -> None:
+    assert amount(text) is None

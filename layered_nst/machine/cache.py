@@ -29,6 +29,7 @@ import layered_nst
 from layered_nst.errors import LayeredNstWarning, OutputError
 from layered_nst.files.hashes import digest, text_hash
 from layered_nst.files.tensors import read_metadata, read_tensors, write_tensors
+from layered_nst.words import amount
 
 FORMAT = 1
 """Version of the entries; a change of what is computed under the same key needs another."""
@@ -48,7 +49,6 @@ _NAMED = rf"({'|'.join(KINDS)})-[0-9a-f]"
 _ENTRY = re.compile(rf"{_NAMED}{{64}}\.safetensors")
 # Older versions cut the name of an entry that they were writing.
 _UNFINISHED = re.compile(rf"\.{_NAMED}{{27,64}}(\.safetensors)?\.[0-9a-f]{{8}}\.part")
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 @dataclass(frozen=True)
@@ -201,9 +201,9 @@ def own_cache() -> Cache:
 def _limit(text: str) -> int:
     if not text.strip():
         return DEFAULT_SIZE
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", text.lower())
-    if match is None:
+    found = amount(text)
+    if found is None:
         sentence = f"{SIZE_VARIABLE}: found {text!r}, allowed: a size such as 500MB or 2GB"
         warnings.warn(sentence, LayeredNstWarning, stacklevel=4)
         return DEFAULT_SIZE
-    return round(float(match[1]) * _UNITS[match[2]])
+    return round(found)

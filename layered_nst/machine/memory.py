@@ -11,9 +11,7 @@ import psutil
 import torch
 
 from layered_nst.errors import BudgetError, OutOfMemoryError
-
-AMOUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([kmgt]?)(?:(i)?b)?", re.IGNORECASE)
-UNITS = ("", "k", "m", "g", "t")
+from layered_nst.words import amount
 
 # What torch says on the CPU; of oneDNN's convolutions it only knows that they could not begin.
 SHORTAGE = ("not enough memory", "DefaultCPUAllocator", "could not create a primitive")
@@ -42,21 +40,19 @@ def _is_shortage(error: Exception) -> bool:
 
 
 def parse_memory(value: float | str) -> float:
-    """Bytes from a number of them, or from what ``--memory`` takes: ``6G``, ``6GB``, ``4000M``.
-
-    Units are powers of 1000; ``GiB`` and the like are powers of 1024.
+    """Bytes from a number of them, or from ``6G``, ``6GB``, ``4000M``; see ``words.amount``.
 
     Raises:
         BudgetError: no amount of memory, or less than a megabyte.
     """
-    match = AMOUNT.fullmatch(str(value).strip())
-    if match is None:
+    found = amount(str(value))
+    if found is None:
         raise BudgetError(f"memory {value}: allowed: an amount such as 6G, 2.5GB or 4000M")
-    number, unit, binary = match.groups()
-    amount = float(number) * (1024 if binary else 1000) ** UNITS.index(unit.lower())
-    if amount < 1e6:
-        raise BudgetError(f"memory {value}: is less than a megabyte; did you mean {number}G?")
-    return float(amount)
+    if found < 1e6:
+        number = re.match(r"[\d.]+", str(value).strip())
+        hint = f"; did you mean {number[0]}G?" if number else ""
+        raise BudgetError(f"memory {value}: is less than a megabyte{hint}")
+    return found
 
 
 def obtainable_bytes(device: torch.device) -> float:

@@ -121,7 +121,7 @@ def _tile_notes(costs: Sequence[LevelCost], memory: float) -> tuple[str, ...]:
     if not tiled:
         return ()
     sides = [f"{cost.level.longest} px by {reading.tile} px" for cost, reading in tiled]
-    given = f"to stay within --memory {_named(memory)}"
+    given = f"to stay within `memory={_named(memory)}`"
     notes = [f"{given}, levels are painted in tiles: {', '.join(dict.fromkeys(sides))}"]
     histories = {reading.history for _, reading in tiled}
     usual = tiled[0][0].need.history
@@ -131,9 +131,9 @@ def _tile_notes(costs: Sequence[LevelCost], memory: float) -> tuple[str, ...]:
 
 
 def _changed(before: float | None, now: float) -> str:
-    begun = "no tiles" if before is None else f"--memory {_named(before)}"
+    begun = "no tiles" if before is None else f"`memory={_named(before)}`"
     return (
-        f"the work was begun with {begun} and goes on with --memory {_named(now)}, so the last "
+        f"the work was begun with {begun} and goes on with `memory={_named(now)}`, so the last "
         "digits of the picture are not those of an unbroken run"
     )
 
@@ -184,10 +184,10 @@ def _smallest(cost: LevelCost) -> tuple[Reading, Reading]:
 
 def _too_little(size: tuple[int, int], need: Footprint, least: float, memory: float) -> str:
     fitting = _fitting_size(size, need, memory / TOLERANCE)
-    or_size = f" or --size {fitting}" if fitting >= SMALLEST else ""
+    or_size = f" or `size={fitting}`" if fitting >= SMALLEST else ""
     return (
-        f"out of memory at {pixels(size)}: --memory {_named(memory)} is too little, even "
-        f"in tiles of {SMALLEST_TILE} px; --memory {_named(_up(least))}{or_size} would do"
+        f"out of memory at {pixels(size)}: `memory={_named(memory)}` is too little, even "
+        f"in tiles of {SMALLEST_TILE} px; `memory={_named(_up(least))}`{or_size} would do"
     )
 
 
@@ -197,7 +197,7 @@ def _up(amount: float) -> float:
 
 
 def _named(amount: float) -> str:
-    """An amount as ``--memory`` takes it, to the megabyte."""
+    """An amount as ``memory`` takes it, to the megabyte."""
     tenths = amount >= 1e9 and amount % 1e8 == 0
     return f"{amount / 1e9:.10g}G" if tenths else f"{round(amount / 1e6)}M"
 
@@ -210,7 +210,7 @@ def advice(
     costs: Sequence[LevelCost] = (),
     tried: float | None = None,
 ) -> str:
-    """Say in one sentence which ``--size``, or ``--memory``, would have fitted.
+    """Say in one sentence which ``size``, or ``memory``, would have fitted.
 
     Args:
         size: height and width in px that did not fit.
@@ -227,8 +227,8 @@ def advice(
     tenths = math.floor(budget / 1e8) * 1e8
     in_tiles = bool(costs) and _least(costs) <= tenths
     fitting = _fitting_size(size, need, budget)
-    ways = [f"--memory {_named(tenths)}"] if in_tiles else []
-    ways += [f"--size {fitting}"] if fitting >= SMALLEST else []
+    ways = [f"`memory={_named(tenths)}`"] if in_tiles else []
+    ways += [f"`size={fitting}`"] if fitting >= SMALLEST else []
     if not ways:
         return f"{failed}, too little for any size; close other programs or read smaller pictures"
     return f"{failed}, and {' or '.join(ways)} would do with them"

@@ -65,7 +65,7 @@ def load_state(
     for name, value in belongs.items():
         if found["belongs"].get(name) != value:
             raise CheckpointError(
-                f"{path}: belongs to another {name}; without --resume the work starts afresh"
+                f"{path}: belongs to another {name}; without `resume` the work starts afresh"
             )
     try:
         return State(**found["state"])

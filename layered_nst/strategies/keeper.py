@@ -90,7 +90,7 @@ class Keeper:
             return self._resumed(self.path, device)
         if self.every:
             check_replaceable(self.path)
-        _warn(f"{self.path}: left by a run that did not end; only --resume would go on from it")
+        _warn(f"{self.path}: left by a run that did not end; only `resume` would go on from it")
         return None
 
     def _resumed(self, path: Path, device: torch.device | str) -> State:
