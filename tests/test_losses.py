@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -13,16 +14,19 @@ from scipy import ndimage
 from torch import Tensor
 
 from layered_nst.networks.encoders import Encoder, contour_logits, load_encoder
-from layered_nst.painting.losses import (
-    content_loss,
-    contour_loss,
+from layered_nst.painting.losses.content import ContentLoss, content_energy, content_error
+from layered_nst.painting.losses.contours import ContourLoss, contour_energy, contour_error
+from layered_nst.painting.losses.loss import FeatureLoss
+from layered_nst.painting.losses.pixels import (
+    FLAT,
+    firmness,
     laplacian,
     laplacian_loss,
     out_of_range,
-    style_losses,
     total_variation,
 )
-from layered_nst.painting.objective import FLAT, Objective
+from layered_nst.painting.losses.style import StyleLoss, style_losses
+from layered_nst.painting.objective import Objective
 from layered_nst.painting.plan import Plan, make_plan
 from layered_nst.painting.problem import PaintedRegion, Problem
 from layered_nst.picture.variation import variation
@@ -81,10 +85,10 @@ def test_the_content_loss_is_that_of_explicit_loops() -> None:
             for c in range(3):
                 error += float(weight[i, j] * (features - target)[0, c, i, j] ** 2)
                 energy += float(target[0, c, i, j] ** 2) if weight[i, j] > 0 else 0.0
-    found = content_loss(features, target, weight)
-    assert found.item() == pytest.approx(error / energy, rel=1e-10)
-    assert content_loss(features, target, torch.zeros(4, 5).double()) == 0
-    assert content_loss(target, target, weight) == 0
+    assert content_error(features, target, weight).item() == pytest.approx(error, rel=1e-10)
+    assert content_energy(target, weight).item() == pytest.approx(energy, rel=1e-10)
+    assert content_error(features, target, torch.zeros(4, 5).double()) == 0
+    assert content_error(target, target, weight) == 0
 
 
 def test_total_variation_is_that_of_explicit_loops() -> None:
@@ -156,21 +160,17 @@ def test_the_laplacian_loss_takes_any_size(size: tuple[int, int]) -> None:
 
 
 def test_the_contour_loss_is_that_of_explicit_loops() -> None:
-    logits = [random(1, 1, 4, 5, seed=1) - 0.5, random(1, 1, 2, 3, seed=2) - 0.5]
-    targets = [random(1, 1, 4, 5, seed=3), random(1, 1, 2, 3, seed=4)]
-    weights = [(2 * random(4, 5, seed=5) - 1).clamp(min=0), random(2, 3, seed=6)]
-    ratios = []
-    for logit, target, weight in zip(logits, targets, weights, strict=True):
-        error = energy = 0.0
-        for i in range(weight.shape[0]):
-            for j in range(weight.shape[1]):
-                seen = 1 / (1 + np.exp(-float(logit[0, 0, i, j])))
-                error += float(weight[i, j]) * (seen - float(target[0, 0, i, j])) ** 2
-                energy += float(weight[i, j] > 0) * float(target[0, 0, i, j]) ** 2
-        ratios.append(error / energy)
-    assert contour_loss(logits, targets, weights).item() == pytest.approx(np.mean(ratios))
-    exact = [target.logit() for target in targets]
-    assert contour_loss(exact, targets, weights).item() == pytest.approx(0, abs=1e-20)
+    logits, target = random(1, 1, 4, 5, seed=1) - 0.5, random(1, 1, 4, 5, seed=3)
+    weight = (2 * random(4, 5, seed=5) - 1).clamp(min=0)
+    error = energy = 0.0
+    for i in range(4):
+        for j in range(5):
+            seen = 1 / (1 + np.exp(-float(logits[0, 0, i, j])))
+            error += float(weight[i, j]) * (seen - float(target[0, 0, i, j])) ** 2
+            energy += float(weight[i, j] > 0) * float(target[0, 0, i, j]) ** 2
+    assert contour_error(logits, target, weight).item() == pytest.approx(error, rel=1e-10)
+    assert contour_energy(target, weight).item() == pytest.approx(energy, rel=1e-10)
+    assert contour_error(target.logit(), target, weight).item() == pytest.approx(0, abs=1e-20)
 
 
 def plan_of(**keys: object) -> Plan:
@@ -200,6 +200,14 @@ def problem_of(height: int, width: int, *, contour: float = 0.7, side: int = 16)
     return Problem(photo, photo, photo, regions, torch.zeros(height, width).double())
 
 
+Loss = TypeVar("Loss", bound=FeatureLoss)
+
+
+def loss_of(objective: Objective, kind: type[Loss]) -> Loss:
+    (found,) = (loss for loss in objective.losses if isinstance(loss, kind))
+    return found
+
+
 def total(objective: Objective) -> Callable[[Tensor], Tensor]:
     return lambda picture: torch.stack(list(objective(picture).values())).sum()
 
@@ -211,13 +219,7 @@ def test_each_region_is_smoothed_against_its_own_style() -> None:
     grainy = StylePicture(random(3, 16, 16), torch.ones(16, 16).double(), 1, "")
     left, *others = problem.regions
     smoothness = [
-        Objective(
-            narrow_encoder(),
-            replace(problem, regions=[replace(left, styles=[style]), *others]),
-            plan_of(),
-            (16, 16),
-        ).smoothness
-        for style in (flat, grainy)
+        firmness([replace(left, styles=[style]), *others], (16, 16), 16) for style in (flat, grainy)
     ]
     whole = left.mask >= 1
     assert whole.any()
@@ -302,19 +304,20 @@ def test_contours_pull_alike_on_every_pixel_of_a_region_of_any_size() -> None:
         photo = random(3, 16, 16, seed=5)
         problem = Problem(photo, photo, photo, regions, torch.zeros(16, 16).double())
         objective = Objective(narrow_encoder(), problem, plan_of(contour=3.0), (16, 16))
-        sides.append(objective.contour_pull)
+        sides.append(loss_of(objective, ContourLoss).pull)
     assert sides == pytest.approx([0.75, 1.5])
 
 
 def test_style_terms_are_weights_times_the_loss_of_each_region() -> None:
     plan, problem, encoder = plan_of(style=7.0), problem_of(16, 20), narrow_encoder()
     objective = Objective(encoder, problem, plan, (16, 20))
+    own, (tile,) = loss_of(objective, StyleLoss), objective.tiles
     picture = random(1, 3, 16, 20)
     terms, features = objective(picture), encoder(picture, ["conv1_1", "conv3_1"])
     for number, region in enumerate(problem.regions):
         for layer in features:
-            mean, second = region_moments(features[layer], objective.columns[layer])
-            loss = style_losses(mean, second, *objective.targets[layer])[number]
+            mean, second = region_moments(features[layer], own.columns(tile)[layer])
+            loss = style_losses(mean, second, *own.targets[layer])[number]
             share = region.mask.mean()
             wanted = 7 * plan.layers[layer] * region.strength * share * loss
             found = terms[f"style.{region.name}.{layer}"]
@@ -324,21 +327,31 @@ def test_style_terms_are_weights_times_the_loss_of_each_region() -> None:
 @pytest.mark.parametrize("name", ["hed-vgg16", "light"])
 def test_all_terms_are_those_of_features_in_the_encoders_measure(name: str) -> None:
     """Whatever the objective spares itself for encoders that compare through a map."""
-    encoder = load_encoder(name, dtype=torch.float64)
-    objective = Objective(encoder, problem_of(32, 40), plan_of(), (32, 40))
+    encoder, problem = load_encoder(name, dtype=torch.float64), problem_of(32, 40)
+    objective = Objective(encoder, problem, plan_of(), (32, 40))
     picture, plan = random(1, 3, 32, 40), objective.plan
-    terms, features = objective(picture), encoder(picture, objective.wanted)
+    terms, features = objective(picture), encoder(picture, objective.layers)
+    style, (tile,) = loss_of(objective, StyleLoss), objective.tiles
     for layer in plan.layers:
-        moments = region_moments(features[layer], objective.columns[layer])
-        losses = objective.pull[layer] * style_losses(*moments, *objective.targets[layer])
-        found = [terms[f"style.{region.name}.{layer}"].item() for region in objective.regions]
+        moments = region_moments(features[layer], style.columns(tile)[layer])
+        losses = style.pull[layer] * style_losses(*moments, *style.targets[layer])
+        found = [terms[f"style.{region.name}.{layer}"].item() for region in problem.regions]
         assert found == pytest.approx(losses.tolist(), rel=1e-8)
-    content, weight = objective.content["conv4_2"], objective.content_weight["conv4_2"]
-    loss = plan.content * content_loss(features["conv4_2"], content, weight)
-    assert terms["content.conv4_2"].item() == pytest.approx(loss.item(), rel=1e-8)
-    sides = contour_logits(encoder, {layer: features[layer] for layer in objective.contour_layers})
-    loss = contour_loss(sides, objective.contours, objective.contour_weight)
-    wanted = objective.contour_pull * loss.item()
+    content = loss_of(objective, ContentLoss)
+    held, weight = content.held(tile)["conv4_2"], content.weight["conv4_2"]
+    error = content_error(features["conv4_2"], held, weight)
+    wanted = plan.content * (error / content_energy(held, weight)).item()
+    assert terms["content.conv4_2"].item() == pytest.approx(wanted, rel=1e-8)
+    contours = loss_of(objective, ContourLoss)
+    ratios = [
+        contour_error(side, contours.kept[layer], contours.weight[layer]) / contours.energy[layer]
+        for layer, side in zip(
+            contours.layers,
+            contour_logits(encoder, {layer: features[layer] for layer in contours.layers}),
+            strict=True,
+        )
+    ]
+    wanted = contours.pull * float(sum(ratios)) / len(ratios)
     assert terms["contour.sides"].item() == pytest.approx(wanted, rel=1e-8)
 
 
@@ -350,7 +363,8 @@ def test_the_area_exponent_sets_the_pull_of_small_regions(exponent: float, ratio
     photo = random(3, 20, 20)
     problem = Problem(photo, photo, photo, regions, torch.zeros(20, 20).double())
     plan = plan_of(area_exponent=exponent)
-    small, large = Objective(narrow_encoder(), problem, plan, (20, 20)).pull["conv1_1"]
+    objective = Objective(narrow_encoder(), problem, plan, (20, 20))
+    small, large = loss_of(objective, StyleLoss).pull["conv1_1"]
     assert (small / large).item() == pytest.approx(ratio)
 
 

@@ -21,12 +21,13 @@ from layered_nst.machine.cache import Cache
 from layered_nst.networks.encoders import Encoder, load_encoder, load_encoders
 from layered_nst.networks.encoders.tiles import areas, cut, grid, halo
 from layered_nst.painting.levels import optimize
+from layered_nst.painting.losses.content import keeps_content
 from layered_nst.painting.objective import Objective
 from layered_nst.painting.plan import Level, Plan, make_plan
 from layered_nst.painting.problem import PaintedRegion, Problem
 from layered_nst.painting.progress import Progress
 from layered_nst.painting.state import State
-from layered_nst.painting.tiled import Reading, TiledObjective, keeps_content, objective_for
+from layered_nst.painting.tiled import Reading, TiledObjective, objective_for
 from layered_nst.recipe import Optimize
 from layered_nst.scene.resolving import resolve
 from layered_nst.strategies.checkpoints import load_state, save_state
@@ -94,10 +95,8 @@ def cast(problem: Problem, dtype: torch.dtype) -> Problem:
 
 
 def gradient_of(objective: Objective, picture: Tensor) -> tuple[dict[str, float], Tensor]:
-    leaf = picture[None].clone().requires_grad_()
-    terms = objective.backward(leaf)
-    assert leaf.grad is not None
-    return {name: value.item() for name, value in terms.items()}, leaf.grad[0]
+    terms, gradient = objective.backward(picture[None])
+    return {name: value.item() for name, value in terms.items()}, gradient[0]
 
 
 def both(
@@ -261,9 +260,8 @@ def test_the_encoder_never_sees_more_than_a_tile_and_its_border() -> None:
     objective = objective_for(
         encoder, replace(problem, regions=regions), plan, size, Reading(48, 64, 3)
     )
-    leaf = problem.start[None].clone().requires_grad_()
-    objective.backward(leaf)
-    objective(leaf.detach())
+    objective.backward(problem.start[None])
+    objective(problem.start[None])
     at_once, _ = areas(size, 48, encoder, LAYERS)
     # Styles are seen 450 px long, in tiles of 64 px.
     assert at_once == (48 + 2 * 64) ** 2 < Watched.largest <= (64 + 2 * 64) ** 2

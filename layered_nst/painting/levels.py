@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from layered_nst.machine import allocator
 from layered_nst.networks.encoders import Encoder
+from layered_nst.painting.canvas import Pixels
 from layered_nst.painting.descent import Descent
 from layered_nst.painting.objective import Objective, Objectives
 from layered_nst.painting.plan import Level, Plan
@@ -48,37 +50,39 @@ def optimize(
     """
     if not any(is_painted(region) for region in problem.regions):
         return problem.start.clone()
-    first = 1 if resume is None else resume.level
-    clock = _Clock(plan, problem, behind=0.0 if resume is None else resume.seconds)
-    canvas = _beginning(problem, plan) if resume is None else resume.picture[0]
-    scale: float | None = None
+    teller = _Teller(stage, plan, size_of(problem.start), on_progress, resume)
+    painted = _beginning(problem, plan) if resume is None else resume.picture[0]
+    first, scale = 1 if resume is None else resume.level, None
     for number, level in enumerate(plan.levels[first - 1 :], first):
         size = fit_within(size_of(problem.start), level.longest)
         seeing = encoder if isinstance(encoder, Encoder) else encoder[level.encoder]
-        canvas, scale = _optimize_level(
-            (objectives or Objective)(seeing, problem, plan.at(level), size),
-            problem,
-            canvas,
-            scale,
-            level,
-            _reporter(stage, number, plan, size, clock, on_progress),
-            resume if number == first else None,
-            _keeper(stage, number, keep),
-        )
+        objective = (objectives or Objective)(seeing, problem, plan.at(level), size)
+        descent = _begun(objective, problem, painted, scale)
+        for step, terms in _steps(descent, level, resume if number == first else None):
+            teller.tell(number, step, terms, descent)
+            keep(descent.state(stage, number, step))
+        painted, scale = _ended(descent, problem)
+        del objective, descent
         allocator.give_back()  # what levels of other sizes left behind fits none of this one's
-    return canvas
+    return painted
 
 
 def _beginning(problem: Problem, plan: Plan) -> Tensor:
-    canvas = resize(problem.start, fit_within(size_of(problem.start), plan.levels[0].longest))
-    return _noise(canvas, plan.seed) if plan.start == "noise" else canvas
+    picture = resize(problem.start, fit_within(size_of(problem.start), plan.levels[0].longest))
+    return _noise(picture, plan.seed) if plan.start == "noise" else picture
 
 
-def at_level(canvas: Tensor, problem: Problem, size: tuple[int, int], *, detailed: bool) -> Tensor:
-    """Enlarge a canvas and give it the detail that the start has at this size and it cannot have.
+def _noise(picture: Tensor, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.rand(picture.shape, generator=generator, dtype=torch.float32)
+    return noise.to(picture)
+
+
+def at_level(coarse: Tensor, problem: Problem, size: tuple[int, int], *, detailed: bool) -> Tensor:
+    """Enlarge a picture and give it the detail that the start has at this size and it cannot have.
 
     Args:
-        canvas: shape (3, h, w).
+        coarse: shape (3, h, w).
         problem: its start and regions.
         size: height and width wanted.
         detailed: False where the start's detail is not to be seen, as after noise.
@@ -86,59 +90,51 @@ def at_level(canvas: Tensor, problem: Problem, size: tuple[int, int], *, detaile
     Without it whatever is finer than the coarser level has to be found again from the content
     features alone, which keep forms but no edges: facades and faces came out smeared.
     """
-    if not detailed or size_of(canvas) == size:
-        return resize(canvas, size)
-    coarse = resize(resize(problem.start, size_of(canvas)), size)
+    if not detailed or size_of(coarse) == size:
+        return resize(coarse, size)
+    blurred = resize(resize(problem.start, size_of(coarse)), size)
     held = laid_out(problem.regions, [min(1.0, r.content) for r in problem.regions])
-    detail = resize(problem.start, size) - coarse
-    return (resize(canvas, size) + area(held[None], size) * detail).clamp(0, 1)
+    detail = resize(problem.start, size) - blurred
+    return (resize(coarse, size) + area(held[None], size) * detail).clamp(0, 1)
 
 
-def _noise(canvas: Tensor, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.rand(canvas.shape, generator=generator, dtype=torch.float32)
-    return noise.to(canvas)
+def _begun(objective: Objective, problem: Problem, coarse: Tensor, scale: float | None) -> Descent:
+    """The descent of a level, from the picture (3, h, w) of the one before.
 
-
-def _optimize_level(
-    objective: Objective,
-    problem: Problem,
-    canvas: Tensor,
-    scale: float | None,
-    level: Level,
-    report: Callable[[int, Mapping[str, Tensor], Tensor, bool], None],
-    resume: State | None,
-    keep: Callable[[int, Descent], None],
-) -> tuple[Tensor, float | None]:
-    """Optimize one level.
-
-    ``scale`` is what the level before has learned of the inverse curvature, for one number of its
-    picture: the losses are means over pixels, so the more there are, the less one of them bends
-    the loss. Without it a level's first step is lost, and the second often goes too far.
+    ``scale`` is what that level has learned of the inverse curvature, for one variable: the losses
+    are means over pixels, so the more there are, the less one of them bends the loss. Without it a
+    level's first step is lost, and the second often goes too far.
     """
-    frozen = area(problem.frozen[None], objective.size)[0]
-    picture = _level_start(canvas, problem, objective, frozen)
-    descent = Descent(picture, objective, frozen, scale and scale * picture.numel())
+    detailed = objective.plan.start != "noise"
+    enlarged = at_level(coarse, problem, objective.size, detailed=detailed)
+    frozen, held = _held(problem, objective.size)
+    start = enlarged.lerp(held, frozen)[None].contiguous()
+    return Descent(Pixels(start, frozen), objective, scale and scale * start.numel())
+
+
+def _steps(
+    descent: Descent, level: Level, resume: State | None
+) -> Iterator[tuple[int, Mapping[str, Tensor]]]:
+    """Take the steps of a level, and give the number and the terms of each."""
     if resume is not None:
         descent.restore(resume)
     for step in range(1 if resume is None else resume.step + 1, level.steps + 1):
         if descent.settled:
-            break
-        terms = descent.step()
-        report(step, terms, picture, descent.settled)
-        keep(step, descent)
-    held = resize(problem.start, objective.size)
+            return
+        yield step, descent.step()
+
+
+def _ended(descent: Descent, problem: Problem) -> tuple[Tensor, float | None]:
+    """The picture (3, h, w) of a level, and the scale that the next one begins with."""
+    frozen, held = _held(problem, descent.objective.size)
     found = descent.result()[0].clamp(0, 1).lerp(held, (frozen >= 1).to(frozen))
     learned = descent.optimizer.learned_scale()
-    return found, learned and learned / picture.numel()
+    return found, learned and learned / descent.canvas.variables.numel()
 
 
-def _level_start(canvas: Tensor, problem: Problem, objective: Objective, frozen: Tensor) -> Tensor:
-    """The canvas of the coarser level as the leaf that a level works on, shape (1, 3, h, w)."""
-    detailed = objective.plan.start != "noise"
-    enlarged = at_level(canvas, problem, objective.size, detailed=detailed)
-    held = resize(problem.start, objective.size)
-    return enlarged.lerp(held, frozen)[None].contiguous().requires_grad_()
+def _held(problem: Problem, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """How far pixels are frozen at a level, shape (h, w), and what they show, shape (3, h, w)."""
+    return area(problem.frozen[None], size)[0], resize(problem.start, size)
 
 
 def work(plan: Plan, size: tuple[int, int]) -> list[float]:
@@ -150,49 +146,38 @@ def work(plan: Plan, size: tuple[int, int]) -> list[float]:
     ]
 
 
-class _Clock:
-    """Time left, from the pixels that steps have cost so far."""
+@dataclass
+class _Teller:
+    """Tells of each step, with the time left from the pixels that steps have cost so far."""
 
-    def __init__(self, plan: Plan, problem: Problem, *, behind: float) -> None:
-        size = size_of(problem.start)
-        self.work = work(plan, size)
-        self.started = time.monotonic() - behind
+    stage: str
+    plan: Plan
+    size: tuple[int, int]
+    on_progress: OnProgress
+    resume: State | None
 
-    def done(self, level: int, share: float) -> float:
-        return (sum(self.work[: level - 1]) + share * self.work[level - 1]) / sum(self.work)
+    def __post_init__(self) -> None:
+        self.work = work(self.plan, self.size)
+        self.started = time.monotonic() - (0.0 if self.resume is None else self.resume.seconds)
 
-    def left(self, done: float) -> float:
-        return (time.monotonic() - self.started) * (1 - done) / max(done, 1e-9)
-
-
-def _reporter(
-    stage: str, level: int, plan: Plan, size: tuple[int, int], clock: _Clock, tell: OnProgress
-) -> Callable[[int, Mapping[str, Tensor], Tensor, bool], None]:
-    steps = plan.levels[level - 1].steps
-
-    def report(step: int, terms: Mapping[str, Tensor], picture: Tensor, settled: bool) -> None:
-        done = clock.done(level, 1.0 if settled else step / steps)
-        losses = {name: value.item() for name, value in terms.items()}
-        tell(
+    def tell(self, number: int, step: int, terms: Mapping[str, Tensor], descent: Descent) -> None:
+        """Tell of a step that a level, counted from 1, has just taken."""
+        level = self.plan.levels[number - 1]
+        done = self._done(number, 1.0 if descent.settled else step / level.steps)
+        self.on_progress(
             Progress(
-                stage,
-                level,
-                len(plan.levels),
-                size,
-                step,
-                steps,
-                done,
-                clock.left(done),
-                losses,
-                picture.detach()[0],
+                stage=self.stage,
+                level=number,
+                levels=len(self.plan.levels),
+                size=descent.objective.size,
+                step=step,
+                steps=level.steps,
+                done=done,
+                seconds_left=(time.monotonic() - self.started) * (1 - done) / max(done, 1e-9),
+                losses={name: value.item() for name, value in terms.items()},
+                picture=descent.canvas.picture()[0],
             )
         )
 
-    return report
-
-
-def _keeper(stage: str, level: int, keep: Keep) -> Callable[[int, Descent], None]:
-    def kept(step: int, descent: Descent) -> None:
-        keep(descent.state(stage, level, step))
-
-    return kept
+    def _done(self, number: int, share: float) -> float:
+        return (sum(self.work[: number - 1]) + share * self.work[number - 1]) / sum(self.work)

@@ -14,9 +14,10 @@ from torch.autograd.graph import saved_tensors_hooks
 from layered_nst.networks.encoders import Encoder
 from layered_nst.networks.encoders.contours import contour_layers
 from layered_nst.networks.encoders.tiles import areas
-from layered_nst.painting.objective import CONTOUR_SIDES
+from layered_nst.painting.losses.content import content_bytes, keeps_content
+from layered_nst.painting.losses.contours import CONTOUR_SIDES
 from layered_nst.painting.plan import Level, Plan
-from layered_nst.painting.tiled import Place, Reading, content_bytes, keeps_content
+from layered_nst.painting.tiled import Place, Reading
 from layered_nst.picture import fit_within
 from layered_nst.scene.scene import Scene
 from layered_nst.strategies.run import stages

@@ -1,0 +1,156 @@
+"""Losses that look at the pixels themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from layered_nst.painting.problem import PaintedRegion, Problem, area, at_size, laid_out
+from layered_nst.picture.variation import neighbors
+from layered_nst.styles.style import stroke_side, style_variation
+
+RANGE_WEIGHT = 100.0
+# The total variation of neighbors that differ by 2 of 255 both ways: no style is flatter than this.
+FLAT = 1.2e-4
+# Encoders without HED's heads hold contours by the Laplacian of Li et al. 2017. More than this
+# shows the squares that it pools by, and it keeps lines less well than the side outputs.
+LAPLACIAN_POOLS = (4, 16)
+LAPLACIAN_WEIGHT = 0.2
+
+
+class PixelLoss(Protocol):
+    """A loss of pixels."""
+
+    @property
+    def by_channel(self) -> bool:
+        """Whether its terms are the means of what they are of each channel alone."""
+
+    def terms(self, picture: Tensor) -> dict[str, Tensor]:
+        """Weighted terms by dotted name, of a picture (1, C, h, w) at the level's size."""
+
+
+@dataclass(frozen=True)
+class Smoothness:
+    """Total variation.
+
+    Attributes:
+        weight: of the plan.
+        firmness: of each pixel, shape (h, w); see ``firmness``.
+    """
+
+    weight: float
+    firmness: Tensor
+    by_channel = True
+
+    def terms(self, picture: Tensor) -> dict[str, Tensor]:
+        """See ``PixelLoss``."""
+        return {"total_variation": self.weight * total_variation(picture, self.firmness)}
+
+
+@dataclass(frozen=True)
+class Range:
+    """How far values are out of range."""
+
+    by_channel = True
+
+    def terms(self, picture: Tensor) -> dict[str, Tensor]:
+        """See ``PixelLoss``."""
+        return {"range": RANGE_WEIGHT * out_of_range(picture)}
+
+
+@dataclass(frozen=True)
+class Laplacian:
+    """How encoders hold contours that have no side outputs.
+
+    Attributes:
+        photo: shape (1, 3, h, w).
+        weight: how much each pixel matters, shape (h, w).
+        pull: weight of the whole.
+    """
+
+    photo: Tensor
+    weight: Tensor
+    pull: float
+    by_channel = False
+
+    def terms(self, picture: Tensor) -> dict[str, Tensor]:
+        """See ``PixelLoss``."""
+        return {
+            f"contour.laplacian_{pool}": LAPLACIAN_WEIGHT
+            * self.pull
+            * laplacian_loss(picture, self.photo, self.weight, pool)
+            for pool in LAPLACIAN_POOLS
+        }
+
+
+def laplacian_of(
+    problem: Problem, regions: Sequence[PaintedRegion], size: tuple[int, int], pull: float
+) -> Laplacian:
+    """The Laplacian loss of a problem at a level's height and width."""
+    weight = laid_out(regions, [r.contour for r in regions])[None]
+    photo = at_size(problem.photo, size)[None]
+    return Laplacian(photo, area(weight, size)[0], pull)
+
+
+def firmness(regions: Sequence[PaintedRegion], size: tuple[int, int], longest: int) -> Tensor:
+    """How firmly each pixel is smoothed, shape (h, w).
+
+    Against what a style itself varies: one weight for all would blur the dots of a pointillist
+    and leave noise in a clear sky.
+
+    Args:
+        size: height and width of the level.
+        longest: side in px at which a style of scale 1 is seen there.
+    """
+    values = [
+        1 / (style_variation(r.styles, stroke_side(longest, r.scale)) + FLAT) for r in regions
+    ]
+    return area(laid_out(regions, values)[None], size)[0]
+
+
+def total_variation(picture: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean of the squared differences of neighboring pixels, down plus across.
+
+    Args:
+        picture: shape (1, C, H, W).
+        weight: of each pixel, shape (H, W), not negative; two neighbors count by the lesser of
+            theirs. One over the mean of a style (``variation``) makes the result 1 where a picture
+            varies like the style.
+    """
+    found = ((squared * lesser).mean() for squared, lesser in neighbors(picture, weight))
+    return sum(found, picture.new_zeros(()))
+
+
+def out_of_range(picture: Tensor) -> Tensor:
+    """Mean squared distance of pixel values to [0, 1]; keeps clipping from making flat patches."""
+    return (picture - picture.clamp(0, 1)).square().mean()
+
+
+def laplacian_loss(picture: Tensor, target: Tensor, weight: Tensor, pool: int) -> Tensor:
+    """Difference of the Laplacians of two pictures after pooling by ``pool``, relative.
+
+    Source: Li et al. 2017, Laplacian-Steered Neural Style Transfer (arXiv 1707.01253). Departure:
+    relative to the energy of the target's Laplacian, so that it needs no tuning by picture.
+
+    Args:
+        picture, target: shape (1, 3, H, W).
+        weight: how much each pixel matters, shape (H, W); 0 where it doesn't.
+        pool: side of the averaged squares in px, cut at the picture's shorter side.
+    """
+    pool = max(1, min(pool, *picture.shape[2:]))
+    here, there = laplacian(picture, pool), laplacian(target, pool)
+    mask = F.avg_pool2d(weight[None, None], pool)[0, 0]
+    energy = (there.square() * (mask > 0)).sum().clamp(min=1e-6)
+    return ((here - there).square() * mask).sum() / energy
+
+
+def laplacian(picture: Tensor, pool: int) -> Tensor:
+    """The 5-point Laplacian of a pooled picture, summed over channels, shape (h, w)."""
+    grey = F.avg_pool2d(picture, pool).sum(1, keepdim=True)
+    grey = F.pad(grey, (1, 1, 1, 1), "replicate")
+    around = grey[..., :-2, 1:-1] + grey[..., 2:, 1:-1] + grey[..., 1:-1, :-2] + grey[..., 1:-1, 2:]
+    return (4 * grey[..., 1:-1, 1:-1] - around)[0, 0]

@@ -1,0 +1,124 @@
+"""How far each region is from its style: the distance of moments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from layered_nst.machine import allocator
+from layered_nst.networks.encoders.tiles import Tile
+from layered_nst.painting.losses.loss import Read, Sums
+from layered_nst.painting.plan import Plan
+from layered_nst.painting.sight import Sight
+from layered_nst.regions.layers import layer_masks
+from layered_nst.styles.moments import Columns, Moments, columns, region_moments
+from layered_nst.styles.style import stroke_side, style_moments
+
+
+class StyleLoss:
+    """The distance of every region's moments to its style's, at each of the plan's layers."""
+
+    linear = False
+
+    def __init__(self, plan: Plan) -> None:
+        self.layers = tuple(plan.layers)
+
+    def prepare(self, sight: Sight) -> None:
+        """See ``FeatureLoss``."""
+        self.sight = sight
+        share = torch.stack(sight.masks).mean((1, 2))
+        self.pull = self._pull(share)
+        parts = [self._layer_masks(tile) for tile in sight.tiles]
+        self.totals = {
+            layer: torch.stack([part[layer].sum((1, 2)) for part in parts]).sum(0)
+            for layer in self.layers
+        }
+        del parts
+        allocator.give_back()
+        self.targets = self._targets()
+
+    def _pull(self, share: Tensor) -> dict[str, Tensor]:
+        """The weight of each region's style at each layer, from the regions' shares (R,)."""
+        plan = self.sight.plan
+        strength = share.new_tensor([r.strength for r in self.sight.regions])
+        pull = plan.style * strength * share**plan.area_exponent
+        return {layer: pull * weight for layer, weight in plan.layers.items()}
+
+    def _targets(self) -> dict[str, tuple[Tensor, Tensor]]:
+        sight = self.sight
+        targets = [
+            style_moments(
+                sight.exact,
+                region.styles,
+                self.layers,
+                longest=stroke_side(sight.plan.strokes or max(sight.size), region.scale),
+                pooling=sight.plan.pooling,
+                of=sight.problem.moments,
+            )
+            for region in sight.regions
+        ]
+        return {layer: _stacked([t[layer] for t in targets]) for layer in self.layers}
+
+    def _layer_masks(self, tile: Tile) -> dict[str, Tensor]:
+        """Masks of the positions that a tile owns, shape (R, h, w) by layer."""
+        masks = torch.stack([mask[tile.owned] for mask in self.sight.masks])
+        sizes = self.sight.encoder.layer_sizes((masks.shape[1], masks.shape[2]))
+        return layer_masks(masks, {layer: sizes[layer] for layer in self.layers})
+
+    def columns(self, tile: Tile) -> dict[str, Columns]:
+        """What regions read of a tile, by layer: its share of the whole picture's moments."""
+        return {
+            layer: replace(
+                columns(tile.placed(masks, self.sight.strides[layer])), total=self.totals[layer]
+            )
+            for layer, masks in self._layer_masks(tile).items()
+        }
+
+    def on(self, tile: Tile) -> Read:
+        """Reads means (R, C) and second raw moments (R, C, C); see ``FeatureLoss``."""
+        parts = self.columns(tile)
+        measure = self.sight.encoder.measure
+        return lambda layer, features: region_moments(features, parts[layer], measure(layer))
+
+    def terms(self, sums: Mapping[str, Sums]) -> dict[str, Tensor]:
+        """``style.REGION.LAYER``; see ``FeatureLoss``."""
+        terms: dict[str, Tensor] = {}
+        for layer, (mean, second) in sums.items():
+            losses = self.pull[layer] * style_losses(mean, second, *self.targets[layer])
+            for region, loss in zip(self.sight.regions, losses.unbind(), strict=True):
+                name = f"style.{region.name}.{layer}"
+                terms[name] = terms[name] + loss if name in terms else loss
+        return terms
+
+
+def style_losses(
+    mean: Tensor, second: Tensor, target_mean: Tensor, target_second: Tensor
+) -> Tensor:
+    """Distance of each region's moments to its style's, at one layer.
+
+    ``‖Σ − Σ*‖² / ‖Σ*‖² + ‖μ − μ*‖² / ‖μ*‖²`` with Σ the centred second moment. The centred form
+    separates contrast from brightness, which the raw Gram matrix trades against each other
+    (Risser et al. 2017, arXiv 1701.08893).
+
+    Args:
+        mean, target_mean: shape (R, C).
+        second, target_second: raw second moments, shape (R, C, C).
+
+    Returns:
+        One number a region, shape (R,).
+    """
+    spread = second - mean[:, :, None] * mean[:, None, :]
+    wanted = target_second - target_mean[:, :, None] * target_mean[:, None, :]
+    return _relative(spread - wanted, wanted) + _relative(mean - target_mean, target_mean)
+
+
+def _relative(error: Tensor, target: Tensor) -> Tensor:
+    energy = target.square().flatten(1).sum(1).clamp(min=1e-12)
+    return error.square().flatten(1).sum(1) / energy
+
+
+def _stacked(moments: Sequence[Moments]) -> tuple[Tensor, Tensor]:
+    return torch.stack([m.mean for m in moments]), torch.stack([m.second for m in moments])
