@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib
+import io
+import os
 import shutil
 import sys
 from dataclasses import replace
@@ -11,7 +14,7 @@ from urllib.error import URLError
 import pytest
 import torch
 
-from layered_nst.errors import ModelError
+from layered_nst.errors import ModelError, OutputError
 from layered_nst.networks import catalogue
 from layered_nst.networks.weights import CATALOGUE, fetch, is_present, weights_path
 
@@ -33,7 +36,7 @@ def no_network(url: str, *_: object, **__: object) -> None:
 def test_bundled_models_are_in_the_package_and_fetch_needs_no_network(
     name: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
+    monkeypatch.setattr(catalogue, "urlopen", no_network)
     assert is_present(name)
     assert fetch(name) == weights_path(name)
     megabytes = weights_path(name).stat().st_size / 1e6
@@ -86,7 +89,7 @@ def test_a_file_in_the_weights_folder_comes_before_torchs_cache(tmp_path: Path, 
 def test_fetching_offline_says_what_to_do_and_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
+    monkeypatch.setattr(catalogue, "urlopen", no_network)
     with pytest.raises(ModelError, match=r"cannot download https://.*Name or service.*put .* into"):
         fetch(MOBILE, weights_dir=tmp_path / "models")
     assert not is_present(MOBILE, weights_dir=tmp_path / "models")
@@ -118,6 +121,55 @@ def test_a_download_with_another_hash_is_refused(tmp_path: Path, monkeypatch: py
     with pytest.raises(ModelError, match="hash"):
         fetch(name, weights_dir=tmp_path / "models")
     assert list((tmp_path / "models").iterdir()) == []
+
+
+class Breaking(io.BytesIO):
+    """A server's answer that ends too early: with an error, or as if it were whole."""
+
+    def __init__(self, error: OSError | None) -> None:
+        super().__init__(b"weig")
+        self.error, self.headers = error, {"Content-Length": "7"}
+
+    def read(self, size: int | None = -1) -> bytes:
+        part = super().read(size)
+        if not part and self.error is not None:
+            raise self.error
+        return part
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(ConnectionResetError("reset by peer"), "reset by peer"), (None, "4 of 7 bytes came")],
+)
+def test_a_download_that_breaks_off_keeps_what_was_there(
+    error: OSError | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = served(tmp_path, monkeypatch, prefix="")
+    monkeypatch.setattr(catalogue, "urlopen", lambda *_, **__: Breaking(error))
+    with pytest.raises(ModelError, match=f"^tiny: cannot download .*{said}; put tiny-"):
+        fetch(name, weights_dir=tmp_path / "models")
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_a_full_disk_is_not_taken_for_a_bad_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    name = served(tmp_path, monkeypatch, prefix="")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match=r"tiny-\.pth: cannot be written: no space left"):
+        fetch(name, weights_dir=tmp_path / "models")
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_fetching_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int | None]] = []
+    name = served(tmp_path, monkeypatch, prefix="")
+    monkeypatch.setattr(catalogue, "PART", 3)
+    fetch(name, weights_dir=tmp_path / "models", on_bytes=lambda *told_: told.append(told_))
+    assert told == [(3, 7), (6, 7), (7, 7)]
 
 
 def test_a_model_of_a_package_is_found_where_pip_puts_it(

@@ -622,7 +622,7 @@ def test_fetching_without_a_connection_says_what_to_do_by_hand(
     def offline(*_: Any, **__: Any) -> None:
         raise urllib.error.URLError("no route to host")
 
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    monkeypatch.setattr("layered_nst.networks.catalogue.urlopen", offline)
     ran = run("models", "fetch", "vgg19", "--weights", folder / "w")
     assert ran.code == 1
     assert "no route to host" in ran.error

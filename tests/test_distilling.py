@@ -31,7 +31,8 @@ from layered_nst.networks.encoders.encoder_files import (
     read_encoder_file,
     write_encoder_file,
 )
-from layered_nst.training.encoders.distilling import checkpoint_path, distill
+from layered_nst.training.checkpoints import training_path
+from layered_nst.training.encoders.distilling import distill
 from layered_nst.training.encoders.matching import DistillPlan, distillation_loss, moment_error
 from layered_nst.training.encoders.pictures import (
     find_pictures,
@@ -465,7 +466,7 @@ def test_a_checkpoint_of_before_it_knew_its_pictures_is_gone_on_from(
 ) -> None:
     output = tmp_path / "own.safetensors"
     wanted = distill(small, pictures, output, plan=PLAN)
-    checkpoint = checkpoint_path(output)
+    checkpoint = training_path(output)
     saved = torch.load(checkpoint, weights_only=True)
     torch.save(
         {k: v for k, v in saved.items() if k not in ("pictures", "teacher", "start")}, checkpoint
@@ -479,7 +480,7 @@ def test_a_broken_checkpoint_is_refused_by_name(
 ) -> None:
     output = tmp_path / "own.safetensors"
     distill(small, pictures, output, plan=PLAN)
-    checkpoint = checkpoint_path(output)
+    checkpoint = training_path(output)
     saved = torch.load(checkpoint, weights_only=True)
     match what:
         case "cut":

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -174,11 +176,94 @@ def test_half_a_checkpoint_is_refused_by_name(data: LabelledPhotos, tmp_path: Pa
     output = tmp_path / "own.safetensors"
     train_segmenter(data, output, plan=plan)
     checkpoint = tmp_path / "own.safetensors.training"
-    with pytest.raises(ModelError, match="made with other plan"):
+    with pytest.raises(ModelError, match=r"made with phases .*32, 1.*, not .*; repeat the command"):
         train_segmenter(data, output, plan=PLAN)
     checkpoint.write_bytes(checkpoint.read_bytes()[:10_000])
     with pytest.raises(ModelError, match=r"own\.safetensors\.training: broken; remove it"):
         train_segmenter(data, output, plan=plan)
+
+
+@pytest.mark.parametrize("missing", ["network", "average", "optimizer", "epoch", "generator"])
+def test_a_checkpoint_that_lacks_a_part_is_refused_in_a_sentence(
+    missing: str, data: LabelledPhotos, tmp_path: Path
+) -> None:
+    checkpoint = begun(data, tmp_path)
+    saved = torch.load(checkpoint, weights_only=True)
+    del saved[missing]
+    torch.save(saved, checkpoint)
+    with pytest.raises(ModelError, match=r"own\.safetensors\.training: broken; remove it"):
+        train_segmenter(data, tmp_path / "own.safetensors", plan=SHORT)
+
+
+def test_a_checkpoint_goes_on_with_its_own_start_and_photos_alone(
+    data: LabelledPhotos, tmp_path: Path
+) -> None:
+    output = tmp_path / "own.safetensors"
+    checkpoint = begun(data, tmp_path)
+    first = tmp_path / "first.safetensors"
+    shutil.copy(output, first)
+    with pytest.raises(ModelError, match=r"training: made with another start; repeat the command"):
+        train_segmenter(data, output, plan=SHORT, start=first)
+    with pytest.raises(ModelError, match=r"training: made with another imagenet; repeat"):
+        train_segmenter(data, output, plan=SHORT, imagenet=imagenet(tmp_path / "i.pth", LITE0))
+    fewer = replace(data, train=data.train[:-1])
+    with pytest.raises(ModelError, match=r"training: made with other photos; repeat"):
+        train_segmenter(fewer, output, plan=SHORT)
+    saved = torch.load(checkpoint, weights_only=True)
+    for key in ("start", "imagenet", "photos"):  # as older versions wrote it
+        del saved[key]
+    torch.save(saved, checkpoint)
+    assert train_segmenter(data, output, plan=SHORT).accuracy > 0
+
+
+SHORT = TrainingPlan(phases=((32, 1),), batch=3, decoder_channels=16)
+
+
+def begun(data: LabelledPhotos, folder: Path) -> Path:
+    """A short training, ended; its checkpoint."""
+    train_segmenter(data, folder / "own.safetensors", plan=SHORT)
+    return folder / "own.safetensors.training"
+
+
+def test_what_a_killed_training_left_half_written_is_swept_away(
+    data: LabelledPhotos, tmp_path: Path
+) -> None:
+    left = tmp_path / ".own.safetensors.training.0123abcd.part"
+    other = tmp_path / ".own.safetensors.training.of a user.part"
+    for path in (left, other):
+        path.write_bytes(b"half")
+    begun(data, tmp_path)
+    assert not left.exists()
+    assert other.exists()
+
+
+@pytest.mark.parametrize("which", ["train", "val"])
+def test_photos_that_nobody_labelled_are_said_before_the_training(
+    which: str, data: LabelledPhotos, tmp_path: Path
+) -> None:
+    names = getattr(data, which)
+    for name in names:
+        Image.new("L", (64, 64), 255).save(data.folder / "labels" / f"{name}.png")
+    steps: list[int] = []
+    why = "learn from" if which == "train" else "score by"
+    with pytest.raises(DataError, match=rf"labels: no pixel of the {len(names)} .* to {why} is"):
+        train_segmenter(
+            data,
+            tmp_path / "own.safetensors",
+            plan=SHORT,
+            on_step=lambda step, *_: steps.append(step),
+        )
+    assert not steps
+    assert not [*tmp_path.glob("own*")]
+
+
+def test_a_score_without_a_labelled_pixel_is_refused(data: LabelledPhotos, tmp_path: Path) -> None:
+    begun(data, tmp_path)
+    for name in data.val:
+        Image.new("L", (64, 64), 255).save(data.folder / "labels" / f"{name}.png")
+    with pytest.raises(DataError, match="no pixel of the 2 label maps to score by is labelled"):
+        score_segmenter(tmp_path / "own.safetensors", data)
+    assert score_segmenter(tmp_path / "own.safetensors", data, names=data.train).accuracy > 0
 
 
 def test_an_interrupted_write_leaves_the_last_checkpoint(
@@ -186,17 +271,17 @@ def test_an_interrupted_write_leaves_the_last_checkpoint(
 ):
     plan = TrainingPlan(phases=((32, 2),), batch=3, decoder_channels=16)
     output = tmp_path / "own.safetensors"
-    save = torch.save
+    put = os.replace
 
-    def save_half(contents: dict[str, object], path: Path) -> None:
-        save(contents, path)
-        if contents["epoch"] == 2:
-            path.write_bytes(path.read_bytes()[:1000])
+    def put_once(part: Path, target: Path) -> None:
+        if target.suffix == ".training" and target.exists():
             raise BrokenOffError
+        put(part, target)
 
-    monkeypatch.setattr(torch, "save", save_half)
+    monkeypatch.setattr(os, "replace", put_once)
     with pytest.raises(BrokenOffError):
         train_segmenter(data, output, plan=plan)
+    assert not [*tmp_path.glob(".*.part")]
     assert torch.load(tmp_path / "own.safetensors.training", weights_only=True)["epoch"] == 1
 
 
@@ -359,7 +444,7 @@ def test_a_folder_with_a_hole_is_refused_by_name(data: LabelledPhotos, what: str
     [
         (Image.fromarray(np.full((64, 64), 2, np.uint8)), "label 2, but classes.txt names only 2"),
         (Image.new("RGB", (64, 64)), "mode RGB; a label map is an 8-bit picture"),
-        (Image.new("L", (64, 60)), "64x60 px, but its photo has 64x64 px"),
+        (Image.new("L", (64, 60)), "64×60 px, but its photo has 64×64 px"),
     ],
 )
 def test_a_wrong_label_map_is_refused_before_training(

@@ -140,9 +140,9 @@ def _too_much() -> str:
 
 
 def _how_to_go_on(output: Path, every: int) -> str:
-    from layered_nst.training.encoders.distilling import checkpoint_path
+    from layered_nst.training.checkpoints import training_path
 
-    checkpoint = checkpoint_path(output)
+    checkpoint = training_path(output)
     if checkpoint.exists():
         return f"interrupted; the same command goes on from the last checkpoint, {checkpoint}"
     return f"interrupted before the first checkpoint, which step {every} writes; nothing is kept"

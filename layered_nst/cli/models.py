@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 from rich.table import Table
 
-from layered_nst.cli.console import out
+from layered_nst.cli.console import err, out
 from layered_nst.cli.options import WeightsOption
 
 app = typer.Typer(help="List the models, or fetch one.", invoke_without_command=True)
@@ -28,7 +29,7 @@ def models(context: typer.Context, weights: WeightsOption = None) -> None:
         here = is_present(model.name, weights_dir=weights)
         where = "bundled" if model.bundled else "yes" if here else "no"
         table.add_row(
-            model.name, model.kind, where, f"{model.megabytes:.0f}", model.licence, model.note
+            model.name, model.kind, where, f"{model.megabytes:.0f}", model.license, model.note
         )
     Console(width=max(out.width, 120)).print(table)
 
@@ -43,4 +44,18 @@ def fetch_model(
     """Download a model's weights, and print where they are."""
     from layered_nst.networks.catalogue import fetch
 
-    print(fetch(name, weights_dir=weights, progress=True))
+    bar = Progress(
+        BarColumn(bar_width=24),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=err,
+        disable=not err.is_terminal,
+    )
+    with bar:
+        task = bar.add_task(name, total=None)
+        path = fetch(
+            name,
+            weights_dir=weights,
+            on_bytes=lambda done, of: bar.update(task, completed=done, total=of),
+        )
+    print(path)

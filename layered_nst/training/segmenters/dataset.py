@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -280,10 +280,11 @@ def training_pool(data: LabelledPhotos, *, balance: bool = True) -> TrainingPool
         balance: weigh photos of rare classes more; otherwise all alike.
 
     Raises:
-        DataError: a label map or soft label is broken, or another size than its photo.
+        DataError: a label map or soft label is broken, or another size than its photo; or no
+            pixel of all of them is labelled.
     """
     backdrop = data.classes.index(BACKDROP) if BACKDROP in data.classes else IGNORED
-    present, donors, taught = [], [], False
+    present, donors, taught, labelled = [], [], False, 0
     for name in data.train:
         label = data.pair(name)[1]
         soft = data.soft_label(name, (label.shape[0], label.shape[1]))
@@ -293,11 +294,26 @@ def training_pool(data: LabelledPhotos, *, balance: bool = True) -> TrainingPool
             taught = True
             label = torch.where(label == IGNORED, soft.argmax(0).to(label), label)
         counts = torch.bincount(label.flatten(), minlength=256)[: len(data.classes)]
+        labelled += int(counts.sum())
         present.append(counts > 0.0025 * label.numel())
+    if not labelled:
+        listed = f"no pixel of the {len(data.train)} photos to learn from is labelled"
+        raise DataError(f"{data.folder / 'labels'}: {listed}; label some of them")
     things = torch.tensor([i for i in range(len(data.classes)) if i != backdrop])
     rarity = _rarity(torch.stack(present).double())
     weights = rarity if balance else torch.ones_like(rarity)
     return TrainingPool(weights, tuple(donors), things, taught)
+
+
+def check_labelled(data: LabelledPhotos, names: Sequence[str]) -> None:
+    """Find out before the work whether there is anything to score by.
+
+    Raises:
+        DataError: no pixel of all these photos is labelled, or a label map is broken.
+    """
+    if not any((data.label(name) != IGNORED).any() for name in names):
+        listed = f"no pixel of the {len(names)} label maps to score by is labelled"
+        raise DataError(f"{data.folder / 'labels'}: {listed}; label some of them")
 
 
 def _rarity(present: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from layered_nst.errors import DataError
 from layered_nst.networks.segmenters.segmenter import Segmenter, load_segmenter, segment
 from layered_nst.picture.lines import dilated, f_score
-from layered_nst.training.segmenters.dataset import IGNORED, LabelledPhotos
+from layered_nst.training.segmenters.dataset import IGNORED, LabelledPhotos, check_labelled
 
 TOLERANCE = 2
 """Distance in px within which a predicted outline counts as true."""
@@ -142,11 +142,12 @@ def score_segmenter(
         options: ``scales``, ``mirror``, ``connect`` or ``refine``, as ``segment`` takes them.
 
     Raises:
-        DataError: the data has other classes than the segmenter.
+        DataError: the data has other classes than the segmenter, or nothing of it is labelled.
         ModelError: the weights are missing or broken.
     """
     segmenter = matching_segmenter(segmenter, data)
     names, classes = data.val if names is None else names, len(data.classes)
+    check_labelled(data, names)
     matrix = torch.zeros(classes, classes, dtype=torch.long)
     outlines = torch.zeros(classes, 4, dtype=torch.long)
     for number, name in enumerate(names, 1):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import math
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from layered_nst.errors import DataError, ModelError
-from layered_nst.files.atomic import replacing
+from layered_nst.files.hashes import file_hash, text_hash
 from layered_nst.files.targets import check_weights_output
 from layered_nst.networks.segmenters.checkpoints import (
     Description,
@@ -39,10 +38,13 @@ from layered_nst.networks.segmenters.segmenter import (
     NetworkSegmenter,
     load_segmenter,
 )
+from layered_nst.strategies.checkpoints import sweep
+from layered_nst.training.checkpoints import restored, save_training, training_path
 from layered_nst.training.segmenters.dataset import (
     IGNORED,
     LabelledPhotos,
     TrainingPool,
+    check_labelled,
     training_batches,
     training_pool,
 )
@@ -164,25 +166,30 @@ def train_segmenter(
         The score of the best weights on ``data.val``.
 
     Raises:
-        DataError: photos or label maps are missing or broken, or there are fewer than two.
-        ModelError: the checkpoint is of another plan or broken, ``imagenet`` is broken or of
-            another encoder, ``start`` tells other classes apart, or the loss is no number any more.
+        DataError: photos or label maps are missing or broken, there are fewer than two, or no
+            pixel of all that are trained on, or of all of ``data.val``, is labelled.
+        ModelError: the checkpoint is broken or of another plan, start or photos, ``imagenet`` is
+            broken or of another encoder, ``start`` tells other classes apart, or the loss is no
+            number any more.
         OutputError: ``output`` cannot be written.
     """
     check_weights_output(output)
     if start is not None:
         plan = _like(start, plan, data.classes)
+    check_labelled(data, data.val)
     pool = training_pool(data, balance=plan.balance)
     torch.manual_seed(plan.seed)
     state = _new_state(data, plan, imagenet, start, device)
-    checkpoint = output.with_suffix(output.suffix + ".training")
+    checkpoint, belongs = training_path(output), _belonging(data, plan, imagenet, start)
+    for path in (checkpoint, output):
+        sweep(path)
     if checkpoint.exists():
-        _restore(state, checkpoint, plan, classes=data.classes)
+        _restore(state, checkpoint, belongs)
     for epoch in range(state.epoch, plan.epochs):
         loss = _train_epoch(state, data, plan, epoch, pool, device, on_step)
         score = validate(state.average.module, data, data.val, device=device)
         _keep(state, data, plan, output, loss=loss, score=score)
-        _save(state, checkpoint, plan, classes=data.classes)
+        _save(state, checkpoint, belongs)
         on_epoch(Epoch(epoch + 1, plan.epochs, loss, score, state.best))
     # Scored again as stored: float16, and perhaps by a run that was broken off.
     stored = load_segmenter(str(output), device=device)
@@ -436,41 +443,34 @@ def _export(
     )
 
 
-def _save(
-    state: _TrainingState, checkpoint: Path, plan: TrainingPlan, *, classes: Sequence[str]
-) -> None:
-    contents = {
+def _belonging(
+    data: LabelledPhotos, plan: TrainingPlan, imagenet: Path | None, start: Path | None
+) -> dict[str, Any]:
+    """What a checkpoint can go on with and no other, each so named that "made with other" fits."""
+    return {
+        "start": "" if start is None else file_hash(start),
+        "imagenet": "" if imagenet is None else file_hash(imagenet),
+        "plan": asdict(plan),
+        "classes": list(data.classes),
+        "photos": text_hash("\n".join((*data.train, "", *data.val))),
+    }
+
+
+def _save(state: _TrainingState, checkpoint: Path, belongs: Mapping[str, Any]) -> None:
+    kept = {
         "network": state.network.state_dict(),
         "average": state.average.state_dict(),
         "optimizer": state.optimizer.state_dict(),
         "epoch": state.epoch,
         "best": state.best,
         "history": state.history,
-        "plan": asdict(plan),
-        "classes": list(classes),
-        "generator": torch.get_rng_state(),
     }
-    # By way of memory: torch hides what goes wrong with a file.
-    buffer = io.BytesIO()
-    torch.save(contents, buffer)
-    with replacing(checkpoint) as file:
-        file.write(buffer.getbuffer())
+    save_training(checkpoint, kept, belongs)
 
 
-def _restore(
-    state: _TrainingState, checkpoint: Path, plan: TrainingPlan, *, classes: Sequence[str]
-) -> None:
-    try:
-        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ModelError(f"{checkpoint}: broken; remove it to start afresh") from error
-    for what, ours in (("plan", asdict(plan)), ("classes", list(classes))):
-        if saved.get(what, ours) != ours:
-            raise ModelError(
-                f"{checkpoint}: made with other {what} ({saved[what]}); remove it to start afresh"
-            )
-    state.network.load_state_dict(saved["network"])
-    state.average.load_state_dict(saved["average"])
-    state.optimizer.load_state_dict(saved["optimizer"])
-    state.epoch, state.best, state.history = saved["epoch"], saved["best"], saved["history"]
-    torch.set_rng_state(saved["generator"])
+def _restore(state: _TrainingState, checkpoint: Path, belongs: Mapping[str, Any]) -> None:
+    with restored(checkpoint, belongs) as saved:
+        state.network.load_state_dict(saved["network"])
+        state.average.load_state_dict(saved["average"])
+        state.optimizer.load_state_dict(saved["optimizer"])
+        state.epoch, state.best, state.history = saved["epoch"], saved["best"], saved["history"]

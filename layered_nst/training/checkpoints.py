@@ -1,0 +1,94 @@
+"""Where an unfinished training stands, on disk: one way to keep it and to take it up again."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from layered_nst.errors import ModelError
+from layered_nst.files.atomic import replacing
+
+GENERATOR = "generator"
+SEVERAL = ("classes", "pictures", "photos")
+"""What is many things: other classes, but another start."""
+
+
+def training_path(output: Path) -> Path:
+    """Where the state of an unfinished training is kept: ``OUTPUT.training``."""
+    return output.with_suffix(output.suffix + ".training")
+
+
+def save_training(path: Path, state: Mapping[str, Any], belongs: Mapping[str, Any]) -> None:
+    """Write a checkpoint, whole or not at all, with the state of torch's generator.
+
+    Args:
+        state: what ``restored`` gives back: tensors, numbers, texts, lists and mappings of them.
+        belongs: what the training goes on with and no other, each so named that "made with another
+            NAME" can be read, such as the plan and the hash of the weights that it started from.
+
+    Raises:
+        OutputError: missing folder, no permission, full disk.
+    """
+    # By way of memory: torch hides what goes wrong with a file.
+    buffer = io.BytesIO()
+    torch.save({**state, GENERATOR: torch.get_rng_state(), **belongs}, buffer)
+    with replacing(path) as file:
+        file.write(buffer.getbuffer())
+
+
+@contextlib.contextmanager
+def restored(path: Path, belongs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Read a checkpoint; at the end torch's generator stands where it stood.
+
+    What fails within, such as a key that is not there or a tensor that fits nowhere, is the
+    checkpoint's fault.
+
+    Args:
+        belongs: as given to ``save_training``. A checkpoint that lacks one of them, which older
+            versions wrote, is taken on trust.
+
+    Raises:
+        ModelError: it is broken, or was made with others; says what to do.
+    """
+    saved = _read(path)
+    for what, ours in belongs.items():
+        if saved.get(what, ours) != ours:
+            raise ModelError(
+                f"{path}: made with {_other(what, saved[what], ours)}; repeat the "
+                "command as it was, or remove the file to start afresh"
+            )
+    try:
+        yield saved
+        torch.set_rng_state(saved[GENERATOR])
+    except (KeyError, IndexError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+        raise _broken(path) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:
+        # On what is no checkpoint of its own torch fails in any way there is.
+        raise _broken(path) from error
+    if not isinstance(saved, dict):
+        raise _broken(path)
+    return saved
+
+
+def _broken(path: Path) -> ModelError:
+    return ModelError(f"{path}: broken; remove it to start afresh")
+
+
+def _other(what: str, theirs: Any, ours: Any) -> str:
+    """What differs, in words: of a plan the numbers."""
+    if not isinstance(theirs, dict) or not isinstance(ours, dict):
+        return f"{'other' if what in SEVERAL else 'another'} {what}"
+    keys = [key for key in ours if theirs.get(key) != ours[key]] or [what]
+    return " and ".join(f"{key} {theirs.get(key)}, not {ours.get(key)}" for key in keys)
