@@ -8,12 +8,13 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from layered_nst.errors import Interrupted, LayeredNstWarning
+from layered_nst.errors import Interrupted, LayeredNstWarning, PictureError
 from layered_nst.machine import allocator
 from layered_nst.machine.cache import Cache, open_cache
 from layered_nst.machine.device import choose_device
@@ -24,9 +25,9 @@ from layered_nst.outputs.result import Result
 from layered_nst.painting.plan import Plan, make_plan
 from layered_nst.painting.progress import OnProgress, Progress
 from layered_nst.painting.state import State
-from layered_nst.picture import MAX_PIXELS, resize
+from layered_nst.picture import MAX_PIXELS, read_picture, resize
 from layered_nst.recipe import Recipe, load_recipe
-from layered_nst.scene.provenance import Inputs, read_inputs
+from layered_nst.scene.provenance import Inputs, pixel_hash, read_inputs
 from layered_nst.scene.resolving import resolve
 from layered_nst.scene.scene import Scene
 from layered_nst.strategies.budget import Room, advice, make_room
@@ -149,7 +150,12 @@ def load(
     if content is None or isinstance(content, str | os.PathLike):
         loaded = load_recipe(source, overrides=overrides, content=content, called=called)
     else:
-        loaded = load_recipe(source, overrides=_without_photo(overrides), called=called)
+        loaded = load_recipe(
+            source,
+            overrides=_without_photo(overrides),
+            called=called,
+            same_photo=partial(_same_pixels, content),
+        )
     _tell_changes(record, loaded)
     return loaded if size is None else loaded.model_copy(update={"size": _checked_size(size)})
 
@@ -157,6 +163,13 @@ def load(
 def _tell_changes(record: Record | None, loaded: Recipe) -> None:
     for sentence in () if record is None else record.changes(loaded):
         warnings.warn(sentence, LayeredNstWarning, stacklevel=4)
+
+
+def _same_pixels(content: Any, path: Path) -> bool:
+    """Whether a photo that comes from no file has the pixels of one that does."""
+    with suppress(PictureError):
+        return pixel_hash(read_picture(content)) == pixel_hash(read_picture(path))
+    return False
 
 
 def _without_photo(overrides: Sequence[str] | Mapping[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Numbers and near misses in words: one way to say each, for all messages."""
+"""Numbers, lists and near misses in words: one way to say each, for all messages."""
 
 from __future__ import annotations
 
@@ -75,3 +75,9 @@ def amount(text: str) -> float | None:
 def gigabytes(amount: float) -> str:
     """Bytes of memory, always in gigabytes, since that is how machines are known: ``0.9 GB``."""
     return f"{amount / 1e9:.1f} GB"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return ``"a, b and c"``."""
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last

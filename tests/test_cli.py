@@ -113,7 +113,6 @@ def test_without_arguments_the_help_is_shown() -> None:
         (["apply", "look.yaml", "--steps", "-1"], "Invalid value for '--steps'"),
         (["apply", "look.yaml", "--seed", "-1"], "Invalid value for '--seed'"),
         (["apply", "look.yaml", "--quality", "best"], "'draft', 'standard', 'fine'"),
-        (["masks", "look.yaml"], "Missing option '--output' / '-o'."),
         (["segmenter", "train", ".", "-o", "x", "--epochs", "4"], "write SIDE:EPOCHS, e.g. 224:8"),
         (["segmenter", "train", ".", "-o", "x", "--precision", "int8"], "float32 or bfloat16"),
         (

@@ -132,7 +132,8 @@ def test_a_home_folder_is_written_out(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_content_replaces_the_recipes_own_which_may_be_missing(folder: Path) -> None:
     os.remove("photos/temple.jpg")
     (folder / "other.jpg").touch()
-    recipe = load_recipe("recipes/temple.yaml", content=Path("other.jpg"))
+    drawn = {"regions.building.fixed": True, "regions.logo.fixed": True}
+    recipe = load_recipe("recipes/temple.yaml", content=Path("other.jpg"), overrides=drawn)
     assert recipe.content == folder / "other.jpg"
 
 

@@ -29,6 +29,7 @@ regions:
   - name: sky
     select: {box: [0, 0, 1, 0.5]}
     style: dots.png
+    fixed: true
 optimize: {steps: 1}
 """
 

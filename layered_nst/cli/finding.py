@@ -25,8 +25,9 @@ from layered_nst.cli.options import (
 def masks(
     source: Annotated[Path, typer.Argument(metavar="RECIPE|PHOTO", help="Recipe or photo.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write to.")
-    ],
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder. [PHOTO.masks]"),
+    ] = None,
     content: ContentOption = None,
     size: SizeOption = None,
     set_: SetOption = None,
@@ -37,8 +38,12 @@ def masks(
 
     For a photo, the regions are the classes that the bundled segmenter finds. A picture made
     before, or its OUT.json, counts as its recipe.
+
+    Masks in PHOTO.masks count: mend one in any editor, and recipes with a region of its name take
+    it on this photo. What was mended is never replaced.
     """
     from layered_nst.outputs.rerun import holds_recipe
+    from layered_nst.recipe.beside import masks_folder
     from layered_nst.views.findings import photo_masks, recipe_masks, write_masks
 
     with printed_notes():
@@ -53,7 +58,8 @@ def masks(
             )
         else:
             found = photo_masks(source, size=size, weights_dir=weights, **limits(max_pixels))
-    for path in write_masks(found, output):
+        written = write_masks(found, output or masks_folder(found.photo or Path("photo")))
+    for path in written:
         print(path)
     for sentence in found.notes:
         note(sentence)

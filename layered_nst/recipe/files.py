@@ -14,6 +14,7 @@ from layered_nst.recipe.libraries import (
     with_absolute_library,
 )
 from layered_nst.recipe.nodes import Node, Place, Steps, from_plain
+from layered_nst.recipe.photos import is_for_this_photo
 from layered_nst.recipe.problems import Mistake, problem_at, spell_path
 from layered_nst.recipe.schema import WEIGHTS_SUFFIX, Recipe
 
@@ -55,6 +56,8 @@ def missing_files(root: Node) -> list[Mistake]:
     """Return one problem for each file that the recipe names and that cannot be read."""
     found = []
     for steps, path in _paths(root, ()):
+        if not is_for_this_photo(root, steps):
+            continue
         reason = why_unusable(Path(path))
         if reason and steps[-1] == "library":
             reason = _no_library(Path(path))
@@ -64,9 +67,16 @@ def missing_files(root: Node) -> list[Mistake]:
 
 
 def named_files(recipe: Recipe) -> dict[str, Path]:
-    """Return the files that a loaded recipe names, by key path: ``regions.sky.style[0].image``."""
+    """Return the files that a loaded recipe reads, by key path: ``regions.sky.style[0].image``.
+
+    Masks that hold for other photos than its own are not among them.
+    """
     root = from_plain(recipe, Place("", None, Path()))
-    return {spell_path(root, steps): Path(path) for steps, path in _paths(root, ())}
+    return {
+        spell_path(root, steps): Path(path)
+        for steps, path in _paths(root, ())
+        if is_for_this_photo(root, steps)
+    }
 
 
 def _no_library(path: Path) -> str:
@@ -85,8 +95,10 @@ def _is_path(steps: Steps, text: str) -> bool:
         return text.endswith(WEIGHTS_SUFFIX)
     if steps == ("content",) or (steps[:1] == ("segmentation",) and steps[-1] == "weights"):
         return True
-    if len(steps) < 3 or steps[0] != "regions":
+    if len(steps) < 3 or steps[0] not in ("regions", "photos"):
         return False
+    if steps[0] == "photos":
+        return steps[-1] == "mask"
     return steps[-1] in ("image", "mask", "weight_mask") or _is_short_style(steps)
 
 
@@ -101,15 +113,24 @@ def _is_short_style(steps: Steps) -> bool:
 
 def _absolute(node: Node, steps: Steps) -> Node:
     if isinstance(node.value, dict):
-        return Node({k: _absolute(v, (*steps, k)) for k, v in node.value.items()}, node.place)
+        items = {k: _absolute(v, (*steps, k)) for k, v in node.value.items()}
+        return Node(_photos_by_path(items) if steps == ("photos",) else items, node.place)
     if isinstance(node.value, list):
-        items = [_absolute(item, (*steps, index)) for index, item in enumerate(node.value)]
-        return Node(items, node.place)
+        parts = [_absolute(item, (*steps, index)) for index, item in enumerate(node.value)]
+        return Node(parts, node.place)
     if isinstance(node.value, str) and _is_path(steps, node.value):
         return Node(str(absolute(node.value, node.place.folder)), node.place)
     if isinstance(node.value, str) and node.value and _is_library(steps):
         return Node(with_absolute_library(node.value, node.place.folder), node.place)
     return node
+
+
+def _photos_by_path(photos: dict[str, Node]) -> dict[str, Node]:
+    """Make the keys of ``photos`` that are more than a file's name absolute."""
+    return {
+        str(absolute(key, node.place.folder)) if key != Path(key).name else key: node
+        for key, node in photos.items()
+    }
 
 
 def _paths(node: Node, steps: Steps) -> Iterator[tuple[Steps, str]]:

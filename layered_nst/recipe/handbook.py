@@ -198,7 +198,7 @@ def _of_type(value: Schema) -> str:
     if kind == "array":
         return _list(value)
     if kind == "object":
-        return f"layers, each with a number {_allowed(value['additionalProperties'])}"
+        return _mapping(value)
     if kind == "boolean":
         return "`true`, `false`"
     if kind == "string":
@@ -206,6 +206,16 @@ def _of_type(value: Schema) -> str:
     span = _range(value)
     noun = "whole number" if kind == "integer" else "" if span else "number"
     return f"{noun} {span}".strip()
+
+
+def _mapping(value: Schema) -> str:
+    """A mapping whose keys are names: of layers, or of photos and of regions."""
+    (inner,) = [*value.get("patternProperties", {}).values()] or [value["additionalProperties"]]
+    if inner.get("type") == "number":
+        return f"layers, each with a number {_allowed(inner)}"
+    if inner.get("type") == "object":
+        return f"photos, each with {_mapping(inner)}"
+    return f"regions, each with a {_allowed(inner)}"
 
 
 def _text(value: Schema) -> str:

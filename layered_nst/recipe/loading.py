@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from layered_nst.errors import RecipeError
+from layered_nst.recipe.beside import with_masks_beside
 from layered_nst.recipe.files import (
     absolute,
     missing_files,
@@ -20,6 +21,7 @@ from layered_nst.recipe.files import (
 from layered_nst.recipe.merging import merge
 from layered_nst.recipe.nodes import Node, Place, from_plain
 from layered_nst.recipe.overrides import override
+from layered_nst.recipe.photos import foreign_shapes, of_photo
 from layered_nst.recipe.problems import Mistake, as_error, problem_at, problems_of, show
 from layered_nst.recipe.schema import Recipe
 from layered_nst.recipe.spellings import refuse_two_spellings, with_usual_keys
@@ -36,6 +38,7 @@ def load_recipe(
     content: os.PathLike[str] | str | None = None,
     check_files: bool = True,
     called: str = "",
+    same_photo: Callable[[Path], bool] | None = None,
 ) -> Recipe:
     """Load a recipe and check all of it.
 
@@ -46,6 +49,8 @@ def load_recipe(
         content: Photo to use in place of the recipe's own, which then need not exist.
         check_files: Whether the pictures and weights that the recipe names must exist.
         called: What messages call a mapping, such as the file that it was found in.
+        same_photo: For a photo that is used and comes from no file: whether it is the one at a
+            path. Shapes that were drawn on another one are refused.
 
     Returns:
         The recipe with absolute paths. Relative ones start at the folder of the file that states
@@ -56,7 +61,10 @@ def load_recipe(
     """
     root = override(_read(source, called), overrides)
     root = with_absolute_paths(_with_content(root, content))
+    if check_files:
+        root = with_masks_beside(root)
     problems = missing_files(root) if check_files else []
+    problems += foreign_shapes(root, same_photo)
     try:
         recipe = Recipe.model_validate(root.plain())
     except ValidationError as error:
@@ -69,9 +77,9 @@ def load_recipe(
 def _read(source: str | Path | Mapping[str, Any] | Recipe, called: str) -> Node:
     place = Place(called, None, Path.cwd())
     if isinstance(source, Recipe):
-        return from_plain(source, place)
+        return _on_its_photo(from_plain(source, place))
     if isinstance(source, Mapping):
-        return _with_bases(from_plain(source, place), chain=())
+        return _on_its_photo(_with_bases(from_plain(source, place), chain=()))
     path = absolute(os.fspath(source), place.folder)
     reason = why_unusable(path)
     if reason:
@@ -93,7 +101,15 @@ def _read_file(path: Path, *, chain: tuple[Path, ...]) -> Node:
     if not isinstance(root.value, dict):
         found = "a list" if isinstance(root.value, list) else show(root.value)
         raise RecipeError(f"{shown(path)}: found {found}, allowed: a mapping of keys and values")
-    return _with_bases(root, chain=(*chain, path))
+    return _on_its_photo(_with_bases(root, chain=(*chain, path)))
+
+
+def _on_its_photo(root: Node) -> Node:
+    """Note with all that a recipe draws that it holds for the recipe's photo."""
+    content = root.child("content")
+    if content is None or not isinstance(content.value, str):
+        return root
+    return of_photo(root, str(absolute(content.value, content.place.folder)))
 
 
 def _read_text(path: Path) -> str:

@@ -1,8 +1,8 @@
 """Laying one recipe over another.
 
 Mappings merge deeply and regions merge by name, new ones on top; everything else replaces. So do a
-region's ``style`` and ``select``, which are one statement each: half of an old selector under half
-of a new one would mean neither.
+region's ``style`` and ``select``, which are one statement each, and a selector under ``photos``:
+half of an old selector under half of a new one would mean neither.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def merge(base: Node, over: Node, *, steps: Steps = ()) -> Node:
     if steps == ("regions",) and isinstance(base.value, list) and isinstance(over.value, list):
         return Node(_merge_regions(base.value, over.value), over.place)
     in_region = len(steps) == 3 and steps[0] == "regions"
-    if in_region and steps[2] in _ONE_STATEMENT:
+    if (in_region and steps[2] in _ONE_STATEMENT) or (len(steps) == 3 and steps[0] == "photos"):
         return over
     if not isinstance(base.value, dict) or not isinstance(over.value, dict):
         return over

@@ -33,13 +33,16 @@ class Place:
 
     ``source`` is what a message calls it: a file name, `` `overrides` ``, or empty for data
     from Python. Lines count from 1; ``None`` means that no line can be named. Relative paths
-    start at ``folder``. ``key`` is how the value's key was written, if not as usual.
+    start at ``folder``. ``key`` is how the value's key was written, if not as usual. ``photo`` is
+    the absolute path of the photo that its recipe is for, on which its shapes were drawn; None
+    for a recipe of no photo and for values that were given beside a recipe.
     """
 
     source: str
     line: int | None
     folder: Path
     key: str = ""
+    photo: str | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
@@ -21,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from layered_nst.recipe.selectors import Selector
+from layered_nst.recipe.selectors import MaskSelector, Selector
 from layered_nst.recipe.values import (
     Allowed,
     Color,
@@ -204,6 +205,9 @@ class Region(Section):
     first, unless it comes from a mask or from the photo's alpha; `false` for all other regions."""
     protect: Flag = False
     """Keeps the photo's pixels exactly, in place of a style."""
+    fixed: Flag = False
+    """Its shapes and mask files hold for every photo, as those of a frame or of a place for text
+    do. Otherwise they hold for the recipe's own photo, and are refused on another one."""
 
     @model_validator(mode="after")
     def _style_or_protect(self) -> Self:
@@ -371,6 +375,10 @@ class Recipe(Section):
     regions: Annotated[tuple[Region, ...], Field(min_length=1)]
     """The regions, bottom to top: an upper one is cut out of the lower ones. What none of them
     takes stays the photo."""
+    photos: dict[Text, dict[Name, Selector]] = Field(default_factory=dict)
+    """What stands in for the `select` of regions on some photos: by the photo's file name or path,
+    by region, a selector. A mask `REGION.png` in the folder `PHOTO.masks` beside the photo counts
+    before both."""
     optimize: Optimize = Optimize()
     """How the picture is computed."""
     output: Output = Output()
@@ -401,9 +409,47 @@ class Recipe(Section):
             raise problem(sentence, at=("optimize", "start"))
         return self
 
+    @model_validator(mode="after")
+    def _photos_speak_of_regions(self) -> Self:
+        names = [region.name for region in self.regions]
+        for photo, selectors in self.photos.items():
+            for name in selectors:
+                if name not in names:
+                    hint = did_you_mean(name, names) or f"; the regions are {', '.join(names)}"
+                    raise problem(f"no region named {name!r}{hint}", at=("photos", photo, name))
+        return self
+
+    def selectors_for(self, photo: Path | None) -> dict[str, Selector]:
+        """What stands in for ``select`` on a photo, by region.
+
+        Args:
+            photo: absolute path; None for a photo that came from no file.
+        """
+        found: dict[str, Selector] = {}
+        for by_name in (True, False):
+            for key, selectors in self.photos.items():
+                if photo is not None and key == (photo.name if by_name else str(photo)):
+                    found |= selectors
+        return found
+
+    def regions_on(self, photo: Path | None) -> tuple[Region, ...]:
+        """The regions with the selectors that they have on a photo; see ``selectors_for``."""
+        others = self.selectors_for(photo)
+        return tuple(
+            _selecting(region, others[region.name]) if region.name in others else region
+            for region in self.regions
+        )
+
     def is_painted_first(self, region: Region) -> bool:
         """Whether the recipe's strategy paints a region before all others, as a product."""
         return self.strategy == "product-then-style" and region.name in self.product
+
+
+def _selecting(region: Region, selector: Any) -> Region:
+    """A region by another selector; an exact mask is what has come of growing and refining."""
+    exact = isinstance(selector, MaskSelector) and selector.exact
+    settled = {"grow": 0.0, "refine": False} if exact else {}
+    return region.model_copy(update={"select": selector, **settled})
 
 
 LAYER_NAMES: tuple[str, ...] = get_args(LayerName)

@@ -22,7 +22,16 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from layered_nst.recipe.values import Allowed, Color, FilePath, Number, Section, SomeTexts, Whole
+from layered_nst.recipe.values import (
+    Allowed,
+    Color,
+    FilePath,
+    Flag,
+    Number,
+    Section,
+    SomeTexts,
+    Whole,
+)
 
 _Coordinate = Annotated[float, Number()]
 _Unit = Literal["fraction", "px"] | None
@@ -70,6 +79,8 @@ class MaskSelector(_SelectorModel):
     mask: FilePath
     """A picture with the photo's aspect ratio, of any size: white is in, black is out, gray in
     part."""
+    exact: Flag = False
+    """Takes the mask as it is where it is all that a region selects: neither grown nor refined."""
 
 
 class BoxSelector(_SelectorModel):

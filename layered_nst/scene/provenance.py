@@ -103,13 +103,17 @@ def recipe_hash(recipe: Recipe, hashes: Mapping[Path, str]) -> str:
     """SHA-256 of what a recipe says, wherever its files lie and whatever photo it runs on.
 
     It is taken of the recipe as JSON with sorted keys, every default written out, without
-    ``content``, and with each file's hash in place of its path. So two people who keep the same
-    styles in different folders see the same hash, and a style that was redrawn changes it.
+    ``content``, and with each file's hash in place of its path; what it says under ``photos``
+    counts for its own photo. So two people who keep the same styles in different folders see the
+    same hash, and a style that was redrawn changes it.
 
     Args:
         hashes: SHA-256 of the files that the recipe names, by path.
     """
-    stated = recipe.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"content"})
+    selected = recipe.model_copy(update={"regions": recipe.regions_on(recipe.content)})
+    stated = selected.model_dump(
+        mode="json", by_alias=True, exclude_none=True, exclude={"content", "photos"}
+    )
     canonical = json.dumps(_by_content(stated, hashes), sort_keys=True, separators=(",", ":"))
     return text_hash(canonical)
 

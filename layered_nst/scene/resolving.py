@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ from layered_nst.picture import (
     resize_picture,
 )
 from layered_nst.recipe import MaskSelector, Recipe, Region, StyleSource, find_look
+from layered_nst.recipe.beside import masks_folder
+from layered_nst.recipe.files import absolute, shown
 from layered_nst.regions import RegionMasks, build_masks, is_drawn
 from layered_nst.regions.cached import remembered_segmentation
 from layered_nst.scene import flows
@@ -72,13 +76,14 @@ def resolve(
     alpha = None if picture.alpha is None else picture.alpha.to(device)
     picture = replace(picture, rgb=rgb, alpha=alpha)
     seen = _Eyes(recipe, photo, picture, weights_dir, device, cache)
+    selected = recipe.regions_on(_file_of(recipe, content))
     masks = build_masks(
-        recipe.regions,
+        selected,
         picture=picture,
         segment=seen,
         strict=strict,
         photo_size=photo.size,
-        refined=[region.name for region in recipe.regions if _is_refined(region, recipe)],
+        refined=[region.name for region in selected if _is_refined(region, recipe)],
         max_pixels=max_pixels,
     )
     shelf = _Shelf(device, max_pixels)
@@ -93,7 +98,7 @@ def resolve(
         picture=picture,
         masks=masks,
         styles=styles,
-        notes=masks.notes,
+        notes=(*masks.notes, *_notes_of_masks_beside(recipe, selected)),
         segmentation=_in_small(seen.segmentation),
         flows=_flows(recipe, picture, masks, photo.size, max_pixels),
         moments=RememberedMoments(cache),
@@ -112,6 +117,26 @@ def _is_refined(region: Region, recipe: Recipe) -> bool:
     if region.refine is not None:
         return region.refine
     return recipe.is_painted_first(region) and is_drawn(region.select)
+
+
+def _file_of(recipe: Recipe, content: Any) -> Path | None:
+    """The photo's file, None if it comes from none."""
+    if content is None:
+        return recipe.content
+    return absolute(os.fspath(content), Path.cwd()) if isinstance(content, str | Path) else None
+
+
+def _notes_of_masks_beside(recipe: Recipe, selected: Sequence[Region]) -> list[str]:
+    masks = [
+        (region.name, region.select.mask)
+        for region, stated in zip(selected, recipe.regions, strict=True)
+        if isinstance(region.select, MaskSelector) and region.select != stated.select
+    ]
+    return [
+        f"region {name!r} is the mask beside the photo, {shown(mask)}"
+        for name, mask in masks
+        if recipe.content is not None and mask.parent == masks_folder(recipe.content)
+    ]
 
 
 def _read_content(recipe: Recipe, content: Any, max_pixels: int) -> Picture:

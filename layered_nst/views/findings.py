@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from layered_nst import api
-from layered_nst.errors import OutputError
+from layered_nst.errors import LayeredNstWarning, OutputError
 from layered_nst.machine.device import choose_device
 from layered_nst.networks.encoders import contour_map, load_encoder
 from layered_nst.networks.segmenters import load_segmenter, segment
@@ -24,8 +23,10 @@ from layered_nst.picture import (
     fit_within,
     read_picture,
     resize_picture,
+    to_image,
     write_picture,
 )
+from layered_nst.recipe.beside import OVERLAY, SEAL, is_as_written, mask_stems, seal_of
 from layered_nst.regions.overlay import overlay
 from layered_nst.scene.resolving import SEGMENTED_SIDE
 
@@ -45,12 +46,14 @@ class Findings:
         names: one for each mask.
         masks: shape (R, H, W) in [0, 1].
         notes: sentences for the user.
+        photo: the photo's file, None if it comes from none.
     """
 
     rgb: Tensor
     names: tuple[str, ...]
     masks: Tensor
     notes: tuple[str, ...] = ()
+    photo: Path | None = None
 
     @property
     def coverage(self) -> dict[str, float]:
@@ -67,11 +70,10 @@ def recipe_masks(
     **options: Any,
 ) -> Findings:
     """The regions of a recipe on its photo, or on ``content``."""
-    scene, _ = api.prepare(
-        api.load(recipe, content, size=size, overrides=overrides), content, **options
-    )
-    found = scene.masks
-    return Findings(scene.picture.rgb.cpu(), found.names, found.masks.cpu(), scene.notes)
+    loaded = api.load(recipe, content, size=size, overrides=overrides)
+    scene, _ = api.prepare(loaded, content, **options)
+    rgb, found = scene.picture.rgb.cpu(), scene.masks
+    return Findings(rgb, found.names, found.masks.cpu(), scene.notes, loaded.content)
 
 
 def photo_masks(
@@ -90,7 +92,7 @@ def photo_masks(
     winner = seen.winner.cpu()
     kept = [i for i, share in enumerate(seen.shares().values()) if share >= SMALLEST_SHARE]
     masks = torch.stack([(winner == i).float() for i in kept])
-    return Findings(picture.rgb, tuple(seen.classes[i] for i in kept), masks)
+    return Findings(picture.rgb, tuple(seen.classes[i] for i in kept), masks, photo=photo)
 
 
 def photo_contours(
@@ -147,14 +149,35 @@ def _at_size(picture: Picture, longest: int) -> Picture:
 def write_masks(found: Findings, folder: Path) -> list[Path]:
     """Write ``NAME.png`` for each mask, white where it is, and ``overlay.png``.
 
+    Each carries a seal. A file of that name that has none, or was changed since, belongs to the
+    user: it is left as it is, with a LayeredNstWarning.
+
+    Returns:
+        The files that were written.
+
     Raises:
         OutputError: the folder cannot be made or written to.
     """
     _make_folder(folder)
-    paths = [folder / f"{stem}.png" for stem in _stems(found.names)]
-    for path, mask in zip(paths, found.masks, strict=True):
-        write_picture(path, mask.expand(3, -1, -1))
-    return [*paths, write_overlay(found, folder / "overlay.png")]
+    files = {folder / f"{stem}.png": i for i, stem in enumerate(mask_stems(found.names))}
+    written = [path for path in files if _is_ours(path)]
+    for path in written:
+        _write_sealed(path, found.masks[files[path]].expand(3, -1, -1))
+    picture = folder / f"{OVERLAY}.png"
+    return [*written, write_overlay(found, picture)] if _is_ours(picture) else written
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a mask may be written; what its user has made of it, or put there, stays."""
+    if not path.exists() or is_as_written(path):
+        return True
+    sentence = f"{path}: changed or drawn by hand, so it is left as it is"
+    warnings.warn(sentence, LayeredNstWarning, stacklevel=4)
+    return False
+
+
+def _write_sealed(path: Path, rgb: Tensor) -> None:
+    write_picture(path, rgb, metadata={SEAL: seal_of(to_image(rgb))})
 
 
 def _make_folder(folder: Path) -> None:
@@ -164,24 +187,8 @@ def _make_folder(folder: Path) -> None:
         raise OutputError(f"{folder}: cannot be made a folder ({error.strerror})") from error
 
 
-def _stems(names: Sequence[str]) -> list[str]:
-    """File names for masks: a class may be called anything, and some disks ignore case."""
-    taken, stems = {"overlay"}, []
-    for name in names:
-        plain = re.sub(r'[\x00-\x1f\\/:*?"<>|]', "_", name.strip("()")).strip(". ") or "mask"
-        stem = next(s for s in _variants(plain[:60]) if s.casefold() not in taken)
-        taken.add(stem.casefold())
-        stems.append(stem)
-    return stems
-
-
-def _variants(stem: str) -> Iterator[str]:
-    yield stem
-    yield from (f"{stem} {number}" for number in count(2))
-
-
 def write_overlay(found: Findings, path: Path) -> Path:
     """Write the photo with its masks colored and named."""
     picture = overlay(found.rgb, found.masks, found.names)
-    write_picture(path, read_picture(picture).rgb)
+    _write_sealed(path, read_picture(picture).rgb)
     return path
