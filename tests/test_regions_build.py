@@ -296,6 +296,54 @@ def test_an_empty_region_is_a_note_or_an_error_if_strict(
         build_masks(regions, picture=photo(), segment=never, strict=True)
 
 
+def test_a_region_that_finds_nothing_may_take_the_whole_photo() -> None:
+    nothing = Segmentation(torch.eye(3)[1][:, None, None].expand(3, *SIZE), CLASSES, "test")
+    regions = [
+        region("ground", "rest"),
+        region("sky", {"class": "sky"}, if_empty="whole", grow=-3),
+        region("logo", {"box": [0, 0, 0.5, 1]}, protect=True, feather=0),
+    ]
+    found = build(*regions, segment=lambda: nothing)
+    assert found.coverage == {"ground": 0, "sky": 0.5, "logo": 0.5}
+    assert found.notes == (
+        "region 'sky' takes the whole photo: the photo has no sky (found: building 100%)",
+        "region 'ground' is empty: the other regions leave nothing of the photo",
+    )
+
+
+def test_a_region_that_finds_something_takes_no_more_than_that() -> None:
+    found = build(
+        region("ground", "rest"),
+        region("sky", {"class": "sky"}, if_empty="whole"),
+        segment=scenes,
+    )
+    assert found.coverage["sky"] == pytest.approx(20 / 60, abs=0.01)
+    assert found.notes == ()
+
+
+def test_a_region_may_be_needed() -> None:
+    nothing = {"box": [200, 200, 300, 300]}
+    regions = [
+        region("ground", "rest"),
+        region("logo", nothing, if_empty="error"),
+        region("seal", nothing),
+    ]
+    with pytest.raises(RegionError, match=r"^region 'logo' is empty: its selector takes none of "):
+        build(*regions)
+    found = build(regions[0], regions[2])
+    assert found.notes == (
+        "region 'seal' is empty: its selector takes none of the photo's 80×60 px",
+    )
+
+
+def test_a_needed_region_under_others_is_an_error_too() -> None:
+    with pytest.raises(RegionError, match="'logo' is empty: the regions above it cover all of it"):
+        build(
+            region("logo", {"box": [0, 0, 0.5, 1]}, if_empty="error"),
+            region("all", {"box": [0, 0, 1, 1]}),
+        )
+
+
 def test_no_region_with_any_pixel_is_an_error() -> None:
     with pytest.raises(RegionError, match=r"'a' is empty.*'b' is empty"):
         build(region("a", {"box": [200, 200, 300, 300]}), region("b", {"not": {"alpha": True}}))

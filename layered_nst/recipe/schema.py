@@ -205,6 +205,10 @@ class Region(Section):
     first, unless it comes from a mask or from the photo's alpha; `false` for all other regions."""
     protect: Flag = False
     """Keeps the photo's pixels exactly, in place of a style."""
+    if_empty: Literal["skip", "whole", "error"] = "skip"
+    """What happens on a photo where the region finds nothing: it is left out with a note (`skip`);
+    it takes the whole photo but what the regions above it take (`whole`); or the run ends with an
+    error (`error`), as it does for all regions with `--strict`."""
     fixed: Flag = False
     """Its shapes and mask files hold for every photo, as those of a frame or of a place for text
     do. Otherwise they hold for the recipe's own photo, and are refused on another one."""

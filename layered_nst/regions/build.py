@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -79,7 +79,7 @@ def build_masks(
 
     Raises:
         RegionError: no region has a pixel; a class the segmenter doesn't have; a mask of another
-            shape than the photo's; with ``strict``, an empty region.
+            shape than the photo's; an empty region with ``strict``, or that must not be empty.
         PictureError: a mask cannot be read.
     """
     once = cache(segment)
@@ -87,15 +87,19 @@ def build_masks(
     layers = [Coat.of(f.grown, r.feather) for f, r in zip(found, regions, strict=True)]
     shares = stack(layers)
     _give_rest_the_remains(regions, shares)
-    empty = [
-        f"region {region.name!r} is empty: {_why_empty(region, found[i], once)}"
+    empty = {
+        region.name: f"region {region.name!r} is empty: {_why_empty(region, found[i], once)}"
         for i, region in enumerate(regions)
         if shares[i].max() < NOTHING
-    ]
-    if len(empty) == len(regions) or (strict and empty):
-        raise RegionError("; ".join(empty))
+    }
+    _refuse_empty(regions, empty, strict)
     names = tuple(region.name for region in regions)
-    notes = (*empty, *_uncovered(shares[-1]))
+    whole = [
+        f"region {r.name!r} takes the whole photo: {_why_nothing(r, once, picture.size)}"
+        for r, f in zip(regions, found, strict=True)
+        if f.is_whole
+    ]
+    notes = (*whole, *empty.values(), *_uncovered(shares[-1]))
     if _is_covered(shares[-1]):
         shares = _without_last(shares)
     else:
@@ -105,10 +109,22 @@ def build_masks(
 
 @dataclass(frozen=True)
 class _Found:
-    """What a selector found: whether anything, and its mask once grown."""
+    """What a selector found: whether anything, and its mask once grown.
+
+    ``is_whole``: it found nothing, and takes all of the photo for that.
+    """
 
     anything: bool
     grown: Coverage
+    is_whole: bool = False
+
+    @classmethod
+    def of(cls, coverage: Coverage, region: Region) -> _Found:
+        """Grow what a region's selector found, or give the region the photo if it found nothing."""
+        anything = bool(coverage.max() >= NOTHING)
+        if anything or region.if_empty != "whole" or isinstance(region.select, RestSelector):
+            return cls(anything, grow(coverage, region.grow))
+        return cls(anything, np.ones_like(coverage), is_whole=True)
 
 
 def _find(
@@ -138,11 +154,17 @@ def _find(
             raise RegionError(f"region {region.name!r}: {error}") from error
         if region.name in refined:
             mask = snap(mask, picture.rgb)
-        coverage = mask.float().cpu().numpy()
-        found[i] = _Found(bool(coverage.max() >= NOTHING), grow(coverage, region.grow))
+        found[i] = _Found.of(mask.float().cpu().numpy(), region)
         if not uses_rest(region.select):
             free = np.minimum(free, 1 - found[i].grown)
     return [found[i] for i in range(len(regions))]
+
+
+def _refuse_empty(regions: Sequence[Region], empty: Mapping[str, str], strict: bool) -> None:
+    wanted = [r.name for r in regions if strict or r.if_empty == "error"]
+    missed = [empty[name] for name in wanted if name in empty]
+    if missed or len(empty) == len(regions):
+        raise RegionError("; ".join(missed or empty.values()))
 
 
 def _give_rest_the_remains(regions: Sequence[Region], shares: NDArray[np.float32]) -> None:
