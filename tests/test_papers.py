@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from PIL import Image
 from test_rooms import OPEN, ROOMS
 from workbench import run
 
@@ -180,6 +181,13 @@ def layered_nst_lines() -> list[str]:
     return [line for line in shell_lines() if line.split()[0] == "layered-nst"]
 
 
+def readme_lines() -> list[str]:
+    """Those of the README, in its order."""
+    texts = [block.text for block in blocks("bash") if block.page == README]
+    lines = [line for text in texts for line in command_lines(text)]
+    return [line for line in lines if line.startswith("layered-nst ")]
+
+
 @pytest.mark.parametrize("line", layered_nst_lines())
 def test_a_command_line_of_the_papers_is_understood(line: str) -> None:
     words, arguments = split(line)
@@ -205,6 +213,32 @@ def test_an_option_that_a_sentence_names_is_one_of_some_command(page: Path) -> N
     known |= {name for script in scripts() for name in options_of_script(script)}
     told = {text.split()[0].partition("=")[0] for text in inline(page) if text.startswith("--")}
     assert told <= known
+
+
+def test_the_comments_of_the_gallery_name_what_there_is() -> None:
+    for recipe in sorted(HANDBOOK.parent.rglob("*.yaml")):
+        text = recipe.read_text("utf-8").replace("\n# ", " ")
+        for line in re.findall(r"layered-nst [\w/. -]+", text):
+            words, arguments = split(line.rstrip(". "))
+            known = options_of(commands()[words])
+            assert {a for a in arguments if a.startswith("-")} <= known.keys(), line
+            assert all((CLONE / a).is_file() for a in arguments if a.endswith(".yaml")), line
+
+
+def test_the_way_of_a_newcomer_with_a_photo_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("assets").symlink_to(CLONE / "assets")
+    photo = Image.open("assets/photos/temple.jpg")
+    photo.resize((96, 64)).save("mine.jpg")
+    own = [line for line in readme_lines() if "mine" in line and " gallery " not in line]
+    assert [line.split()[1] for line in own] == ["new", "apply"]
+    for line in own:
+        small = ["--size", "64", "--steps", "1"] if " apply " in line else []
+        ran = run(*shlex.split(line)[1:], *small)
+        assert ran.code == 0, ran.err
+    assert Image.open("mine.png").size == (64, 43)
 
 
 def test_every_command_that_the_papers_name_has_a_help() -> None:

@@ -183,7 +183,7 @@ class Region(Section):
     same all over."""
     strength: Annotated[float, Number(0, 100)] = 1.0
     """How strong the style is against the photo. 1 is the tuned default and means the same at any
-    size of picture and region; 0.1 is a touch, 3 leaves little of the photo."""
+    size of picture and region; 0.02 is a touch, 0.2 half of the way."""
     scale: Annotated[float, Number(0.1, 10)] = 1.0
     """Size of the strokes. At 1 the style picture is seen as large as the result is, longest side
     by longest side; at 2 its strokes are twice as large."""
@@ -196,7 +196,7 @@ class Region(Section):
     feather: Annotated[float, Number(0, MAX_SIZE)] = 4.0
     """Width of the soft border to the regions below, px of the result."""
     content: Weight = 1.0
-    """How firmly the photo's forms are held, as a factor: at 4 they stay, at 0.2 they dissolve."""
+    """How firmly the photo's forms are held, as a factor: at 8 they stay, at 0.2 they dissolve."""
     contour: Weight | None = None
     """How firmly the photo's drawing is held, the lines that `layered-nst contours` shows. Without
     it, 1 for a product that is painted first and 0 for all other regions."""
