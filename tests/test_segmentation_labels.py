@@ -24,12 +24,46 @@ def names(word: str, classes: tuple[str, ...]) -> set[str]:
         ("Houses", "building"),
         ("people", "person"),
         ("background", "backdrop"),
-        ("dining-table", "object"),
         ("leaves", "plant"),
     ],
 )
 def test_scenes_understands_what_designers_say(word: str, expected: str):
     assert names(word, SCENES) == {expected}
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("face", "cannot tell face from the rest of person; write person to take all of person"),
+        ("skin", "cannot tell skin from the rest of person; write person to take all of person"),
+        ("bottle", "cannot tell bottle from other objects; write object to take every object"),
+        ("cups", "cannot tell cups from other objects; write object to take every object"),
+        ("food", "cannot tell food from other objects; write object to take every object"),
+        ("Dining-Table", "cannot tell Dining-Table from other objects; write object to take every"),
+        ("clouds", "cannot tell clouds from the rest of sky; write sky to take all of sky"),
+        ("flower", "cannot tell flower from the rest of plant; write plant to take all of plant"),
+    ],
+)
+def test_a_word_that_would_take_more_than_it_says_is_refused(word: str, said: str):
+    with pytest.raises(RegionError) as caught:
+        resolve_class(word, SCENES)
+    assert str(caught.value).startswith(f"class {word!r}: this segmenter {said}")
+
+
+def test_a_segmenter_that_knows_the_thing_itself_takes_the_word():
+    assert names("bottle", VOC) == {"bottle"}
+    assert names("Dining Table", VOC) == {"diningtable"}
+    assert names("face", ("face", "person")) == {"face"}
+    assert names("clouds", ("cloud", "sky")) == {"cloud"}
+    assert names("furniture", ("bed", "object")) == {"bed"}
+    with pytest.raises(RegionError, match="write person"):
+        resolve_class("face", VOC)
+
+
+def test_what_is_not_told_apart_is_not_offered():
+    words = {word for listed in nameable(SCENES).values() for word in listed}
+    assert not words & {"face", "bottle", "cup", "food", "cloud", "skin", "chair"}
+    assert {"man", "car", "tree", "road", "product"} <= words
 
 
 def test_a_wide_word_means_all_classes_it_takes_in():

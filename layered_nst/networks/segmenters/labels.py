@@ -89,7 +89,19 @@ SAME = {
 """Words that mean the same; the right side is the one used in ``KINDS``."""
 
 KINDS = {
-    "person": ("man", "woman", "child", "face", "skin", "clothes"),
+    "person": (
+        "man",
+        "woman",
+        "child",
+        "face",
+        "skin",
+        "hair",
+        "head",
+        "hand",
+        "eye",
+        "mouth",
+        "clothes",
+    ),
     "animal": ("bird", "cat", "cow", "dog", "horse", "sheep", "fish", "insect"),
     "vehicle": (
         "aeroplane",
@@ -125,7 +137,7 @@ KINDS = {
     "furniture": ("chair", "sofa", "table", "bed", "desk", "shelf"),
     "plant": ("tree", "bush", "flower", "leaf", "forest", "potted plant", "hedge"),
     "building": ("house", "wall", "tower", "temple", "church", "bridge", "facade", "skyscraper"),
-    "sky": ("cloud",),
+    "sky": ("cloud", "sun", "moon"),
     "water": ("ocean", "river", "lake", "pool", "waterfall", "wave"),
     "ground": ("road", "floor", "sand", "snow", "sidewalk", "path", "beach", "earth"),
     "mountain": ("rock", "hill", "cliff", "stone"),
@@ -133,23 +145,54 @@ KINDS = {
 """Kinds and what they take in. A class stands for all below it, and is found by all above it."""
 
 
+PARTS = frozenset(
+    (
+        "face",
+        "skin",
+        "hair",
+        "head",
+        "hand",
+        "eye",
+        "mouth",
+        "clothes",
+        "cloud",
+        "sun",
+        "moon",
+        "flower",
+        "wall",
+        "waterfall",
+        "wave",
+        "stone",
+    )
+)
+"""Words for a part of what a class takes in: nobody who says face means the whole person."""
+
+ASSORTED = ("object", "furniture")
+"""Classes of unlike things: nobody who says bottle means every object."""
+
+
 def resolve_class(name: str, classes: Sequence[str]) -> tuple[int, ...]:
     """Indices of the classes that a person means by ``name``.
 
     A class of that name (or its synonym, or plural) is meant alone; else the classes that are
     kinds of it (``vehicle`` is car, bus, train … where a segmenter knows those); else the
-    narrowest class that takes it in (``tree`` is plant, ``product`` is object).
+    narrowest class that takes it in (``tree`` is plant). Not so a word for a part of that class, or
+    for one thing among unlike ones: ``face`` would take whole persons, ``cup`` every object.
 
     Args:
         name: any spelling: case, hyphens and underscores don't count.
         classes: the segmenter's classes.
 
     Raises:
-        RegionError: the segmenter has no such class; says which it has, and what was likely meant.
+        RegionError: the segmenter has no such class, or cannot tell it from others; says which it
+            has, and what was likely meant.
     """
-    found = _spelled(name, classes) or _find(canonical(name), [canonical(c) for c in classes])
+    known = [canonical(c) for c in classes]
+    found = _spelled(name, classes) or _find(canonical(name), known)
     if not found:
         raise RegionError(_cannot(name, classes))
+    if _takes_too_much(canonical(name), known, found) and not _spelled(name, classes):
+        raise RegionError(_cannot_tell(name, classes[found[0]]))
     return found
 
 
@@ -170,7 +213,8 @@ def nameable(classes: Sequence[str]) -> dict[str, tuple[str, ...]]:
     words: dict[str, list[str]] = {c: [] for c in classes}
     for word in sorted(_WORDS | set(SAME)):
         found = _spelled(word, classes) or _find(canonical(word), known)
-        if len(found) == 1 and word != classes[found[0]]:
+        one_of_several = _takes_too_much(canonical(word), known, found)
+        if len(found) == 1 and word != classes[found[0]] and not one_of_several:
             words[classes[found[0]]].append(word)
     return {c: tuple(w) for c, w in words.items()}
 
@@ -201,6 +245,25 @@ def _find(word: str, known: Sequence[str]) -> tuple[int, ...]:
         if found:
             return found
     return ()
+
+
+def _takes_too_much(word: str, known: Sequence[str], found: Sequence[int]) -> bool:
+    """Whether the class found for a word takes in more than its user could mean."""
+    kinds = [known[i] for i in found]
+    if word in kinds or any(kind in _below(word) for kind in kinds):
+        return False
+    return word in PARTS or any(kind in ASSORTED for kind in kinds)
+
+
+def _cannot_tell(name: str, wider: str) -> str:
+    if canonical(wider) in ASSORTED:
+        others, all_of_it = f"other {wider}s", f"every {wider}"
+    else:
+        others, all_of_it = f"the rest of {wider}", f"all of {wider}"
+    return (
+        f"class {name!r}: this segmenter cannot tell {name} from {others}; write {wider} to take "
+        f"{all_of_it}"
+    )
 
 
 def _below(word: str) -> Iterator[str]:
