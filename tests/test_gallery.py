@@ -16,14 +16,11 @@ from layered_nst import api
 from layered_nst.cli.display import Display
 from layered_nst.errors import Interrupted, RecipeError
 from layered_nst.painting.progress import Progress
+from layered_nst.picture.layout import ALARM, GAP, LINE, PAPER
 from layered_nst.views import gallery
 from layered_nst.views.gallery import (
-    ALARM,
     BETWEEN,
-    GAP,
-    LINE,
     NARROWEST,
-    PAPER,
     Cell,
     default_folder,
     find_recipes,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from layered_nst.errors import OutputError, RecipeError
@@ -24,12 +24,26 @@ from layered_nst.picture import (
     to_image,
     write_picture,
 )
+from layered_nst.picture.layout import (
+    GAP,
+    INK,
+    LINE,
+    SOFT,
+    Words,
+    blank,
+    font,
+    grid,
+    paste,
+    stacked,
+    tile,
+    write,
+)
 
 CLIPPED = 0.002
 """Share of the brightest activations that the scale leaves out: single ones would darken all."""
-CELL, GAP, HEAD, LINE = 170, 10, 132, 20
+CELL, HEAD = 170, 132
+"""Longest side of a map, and of the photo above, px."""
 COLUMNS = 6
-PAPER, INK, SOFT = (250, 249, 246), (29, 31, 35), (93, 98, 107)
 # Nine points of matplotlib's magma (CC0): lightness rises evenly, also in print and to the
 # color-blind.
 _SCALE = (
@@ -112,52 +126,53 @@ def feature_sheet(found: FeatureMaps, photo: Tensor) -> Image.Image:
     Args:
         photo: as the encoder saw it, shape (3, h, w).
     """
-    height, width = found.maps.shape[1:]
-    tile = fit_within((height, width), CELL)
-    rows = -(-len(found.channels) // COLUMNS)
-    sheet = Image.new(
-        "RGB",
-        (GAP + COLUMNS * (CELL + GAP), GAP + HEAD + GAP + rows * (tile[0] + LINE + GAP)),
-        PAPER,
-    )
-    _draw_head(sheet, found, photo)
-    for index, channel in enumerate(found.channels):
-        row, column = divmod(index, COLUMNS)
-        x, y = GAP + column * (CELL + GAP), GAP + HEAD + GAP + row * (tile[0] + LINE + GAP)
-        picture = Image.fromarray(colored(found.maps[index].numpy(), found.top))
-        sheet.paste(picture.resize(tile[::-1], Image.Resampling.NEAREST), (x, y))
-        label = f"channel {channel}  {float(found.energy[index]):.1%}"
-        ImageDraw.Draw(sheet).text((x, y + tile[0] + 2), label, SOFT, ImageFont.load_default(12))
-    return sheet
+    size = fit_within((found.maps.shape[1], found.maps.shape[2]), CELL)
+    tiles = [
+        tile(_enlarged(maps.numpy(), found.top, size), [Words(f"channel {channel}  {share:.1%}")])
+        for channel, maps, share in zip(
+            found.channels, found.maps, found.energy.tolist(), strict=True
+        )
+    ]
+    width = GAP + COLUMNS * (CELL + GAP)
+    return stacked([_head(found, photo, width), grid(tiles, columns=COLUMNS)])
 
 
-def _draw_head(sheet: Image.Image, found: FeatureMaps, photo: Tensor) -> None:
-    draw = ImageDraw.Draw(sheet)
+def _enlarged(values: NDArray[np.floating], top: float, size: tuple[int, int]) -> Image.Image:
+    picture = Image.fromarray(colored(values, top))
+    return picture.resize(size[::-1], Image.Resampling.NEAREST)
+
+
+def _head(found: FeatureMaps, photo: Tensor, width: int) -> Image.Image:
+    head = blank(width, GAP + HEAD)
     small = resize(photo.cpu(), fit_within((photo.shape[1], photo.shape[2]), HEAD))
-    sheet.paste(to_image(small), (GAP, GAP))
-    x = GAP + small.shape[2] + 2 * GAP
+    paste(head, to_image(small), (GAP, GAP))
+    x = 3 * GAP + small.shape[2]
+    across = width - GAP - x
+    write(head, Words(found.layer, 24, INK), (x, GAP), width=across)
+    for number, text in enumerate(_about(found)):
+        write(head, Words(text, 14), (x, GAP + 34 + number * LINE), width=across)
+    _draw_scale(head, x, GAP + 90, found.top)
+    return head
+
+
+def _about(found: FeatureMaps) -> tuple[str, str]:
     height, width = found.maps.shape[1:]
-    shown = len(found.channels)
-    draw.text((x, GAP), found.layer, INK, ImageFont.load_default(24))
-    lines = (
-        f"{shown} of {found.width} channels, the most energetic first; "
+    return (
+        f"{len(found.channels)} of {found.width} channels, the most energetic first; "
         f"together {float(found.energy.sum()):.0%} of the energy",
         f"maps of {width} by {height}, percentages are shares of the layer's sum of squares",
     )
-    for number, line in enumerate(lines):
-        draw.text((x, GAP + 34 + number * 20), line, SOFT, ImageFont.load_default(14))
-    _draw_scale(sheet, x, GAP + 90, found.top)
 
 
 def _draw_scale(sheet: Image.Image, x: int, y: int, top: float) -> None:
     """The colors from 0 to the top, with numbers."""
     width = 260
     ramp = np.linspace(0, 1, width)[None].repeat(12, 0)
-    sheet.paste(Image.fromarray(colored(ramp, 1.0)), (x, y))
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
-    draw.text((x, y + 15), "0", SOFT, font)
-    draw.text((x + width / 2, y + 15), f"{top / 2:.3g}", SOFT, font, anchor="ma")
-    draw.text((x + width, y + 15), f"{top:.3g} and above", SOFT, font, anchor="ma")
+    paste(sheet, Image.fromarray(colored(ramp, 1.0)), (x, y))
+    draw = ImageDraw.Draw(sheet)
+    marks = ((0.0, "0", "la"), (0.5, f"{top / 2:.3g}", "ma"), (1.0, f"{top:.3g} and above", "ma"))
+    for place, text, anchor in marks:
+        draw.text((x + place * width, y + 15), text, SOFT, font(13), anchor=anchor)
 
 
 def colored(values: NDArray[np.floating], top: float) -> NDArray[np.uint8]:
@@ -184,7 +199,7 @@ def write_feature_sheets(found: Sequence[FeatureMaps], photo: Tensor, path: Path
     """
     sheets = [feature_sheet(maps, photo) for maps in found]
     if is_sheet(path):
-        _write(path, _stacked(sheets))
+        _write(path, stacked(sheets))
         return [path]
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -194,15 +209,6 @@ def write_feature_sheets(found: Sequence[FeatureMaps], photo: Tensor, path: Path
     for name, sheet in zip(paths, sheets, strict=True):
         _write(name, sheet)
     return paths
-
-
-def _stacked(sheets: Sequence[Image.Image]) -> Image.Image:
-    width, height = max(s.width for s in sheets), sum(s.height for s in sheets)
-    whole, y = Image.new("RGB", (width, height), PAPER), 0
-    for sheet in sheets:
-        whole.paste(sheet, (0, y))
-        y += sheet.height
-    return whole
 
 
 def _write(path: Path, sheet: Image.Image) -> None:

@@ -7,18 +7,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from layered_nst import api
 from layered_nst.errors import Interrupted, LayeredNstError, RecipeError
 from layered_nst.outputs.result import Result, files_of
 from layered_nst.painting.progress import OnProgress, Progress
 from layered_nst.picture import read_picture, to_image, write_picture
+from layered_nst.picture.layout import (
+    ALARM,
+    INK,
+    LINE,
+    Words,
+    beside,
+    blank,
+    grid,
+    tile,
+    wrapped,
+    write,
+)
 from layered_nst.recipe import Recipe
 
-PAPER, INK, SOFT, ALARM = (250, 249, 246), (29, 31, 35), (93, 98, 107), (166, 34, 34)
-GAP, BETWEEN, LINE = 20, 4, 19
-"""Space between tiles, between photo and result, and height of a line of text, px."""
+BETWEEN = 4
+"""Space between photo and result, px."""
 NARROWEST = 300
 """A tile is at least so wide, px, or its captions could not be read."""
 SHEET_QUALITY = 75
@@ -195,81 +206,30 @@ def gallery_sheet(tiles: Sequence[Cell], *, size: int = 256, columns: int = 2) -
         columns: tiles in a row, at least 1.
     """
     width = max(2 * size + BETWEEN, NARROWEST)
-    across = min(columns, len(tiles))
-    rows = [tiles[start : start + across] for start in range(0, len(tiles), across)]
-    heights = [max(_height(tile, size) for tile in row) + 2 * LINE + GAP for row in rows]
-    sheet = Image.new("RGB", (GAP + across * (width + GAP), GAP + sum(heights)), PAPER)
-    top = GAP
-    for row, height in zip(rows, heights, strict=True):
-        for column, tile in enumerate(row):
-            _draw(sheet, tile, (GAP + column * (width + GAP), top), width, size)
-        top += height
-    return sheet
+    return grid([_tile(cell, width, size) for cell in tiles], columns=columns)
 
 
-def _height(tile: Cell, size: int) -> int:
-    """Height of a tile's pictures; a failed one is as high as most photos would be."""
-    return size * 2 // 3 if tile.picture is None else tile.picture.height
-
-
-def _draw(sheet: Image.Image, tile: Cell, corner: tuple[int, int], width: int, size: int) -> None:
-    (left, top), height = corner, _height(tile, size)
-    if tile.photo is None or tile.picture is None:
-        _draw_failure(sheet, tile.error, (left, top, left + width, top + height))
+def _tile(cell: Cell, width: int, size: int) -> Image.Image:
+    if cell.photo is None or cell.picture is None:
+        # As high as most photos would be.
+        shown = _failure(cell.error, width, size * 2 // 3)
     else:
-        _paste(sheet, tile.photo, (left, top))
-        _paste(sheet, tile.picture, (left + tile.photo.width + BETWEEN, top))
-    draw, bold, plain = ImageDraw.Draw(sheet), ImageFont.load_default(15), _font()
-    draw.text((left, top + height + 3), _fitting(tile.label, bold, width), INK, bold)
-    start = left + min(width, round(bold.getlength(f"{tile.label}  ")))
-    name = _fitting(tile.name, plain, width - (start - left))
-    draw.text((start, top + height + 5), name, SOFT, plain)
-    names = _fitting(", ".join(tile.coverage), plain, width)
-    draw.text((left, top + height + LINE + 3), names, SOFT, plain)
+        shown = beside([cell.photo, cell.picture], gap=BETWEEN)
+    title = (Words(cell.label, 15, INK), Words(cell.name))
+    return tile(shown, [title, Words(", ".join(cell.coverage))], width=width)
 
 
-def _draw_failure(sheet: Image.Image, error: str, box: tuple[int, int, int, int]) -> None:
-    left, top, right, bottom = box
-    draw = ImageDraw.Draw(sheet)
-    draw.rectangle((left, top, right - 1, bottom - 1), outline=ALARM)
-    lines = _wrapped(error, right - left - 2 * BETWEEN)
-    room = max(1, (bottom - top - BETWEEN) // LINE)
+def _failure(error: str, width: int, height: int) -> Image.Image:
+    """The sentence within a frame, as much of it as fits."""
+    shown = blank(width, height)
+    ImageDraw.Draw(shown).rectangle((0, 0, width - 1, height - 1), outline=ALARM)
+    inner = width - 2 * BETWEEN
+    lines, room = wrapped(error, 13, inner), max(1, (height - BETWEEN) // LINE)
     if len(lines) > room:
         lines = [*lines[: room - 1], f"{lines[room - 1]} …"]
-    for number, line in enumerate(lines):
-        draw.text((left + BETWEEN, top + BETWEEN + number * LINE), line, ALARM, _font())
-
-
-def _paste(sheet: Image.Image, picture: Image.Image, corner: tuple[int, int]) -> None:
-    alpha = picture.getchannel("A") if "A" in picture.getbands() else None
-    sheet.paste(picture.convert("RGB"), corner, alpha)
-
-
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(13)
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    """Break a text where its lines break and where they would be longer than ``width`` px."""
-    lines = []
-    for paragraph in text.splitlines():
-        line = ""
-        for word in paragraph.split():
-            longer = f"{line} {word}".strip()
-            if line and _font().getlength(longer) > width:
-                lines.append(line)
-                longer = word
-            line = longer
-        lines.append(line)
-    return [_fitting(line, _font(), width) for line in lines]
-
-
-def _fitting(text: str, font: Any, width: int) -> str:
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(f"{text}…") > width:
-        text = text[:-1]
-    return f"{text}…" if text else ""
+    for number, text in enumerate(lines):
+        write(shown, Words(text, color=ALARM), (BETWEEN, BETWEEN + number * LINE), width=inner)
+    return shown
 
 
 def write_gallery(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 
 from layered_nst.errors import RecipeError
@@ -23,6 +23,7 @@ from layered_nst.painting.plan import Plan, make_plan
 from layered_nst.painting.problem import PaintedRegion, Problem
 from layered_nst.painting.progress import OnProgress, Progress
 from layered_nst.picture import Picture, bleed_under_alpha, fit_within, resize, to_image
+from layered_nst.picture.layout import INK, Words, grid, tile
 from layered_nst.recipe import Optimize
 from layered_nst.styles.layers import STYLE_LAYERS
 from layered_nst.styles.moments import Moments, compute, update
@@ -30,8 +31,8 @@ from layered_nst.styles.style import StylePicture, style_moments
 
 # Enough against the noise between the filters' grid points; more would blur grain that a style has.
 SMOOTHNESS = 0.02
-BACKGROUND, INK, SOFT = (250, 249, 246), (29, 31, 35), (93, 98, 107)
-GAP, LINE = 16, 22
+NARROWEST = 200
+"""A tile is at least so wide, px, or its captions could not be read."""
 
 
 @dataclass(frozen=True)
@@ -169,25 +170,13 @@ def texture_sheet(style: Picture, textures: Sequence[Texture], *, columns: int =
     """The style and its textures side by side, each with its layers below."""
     size = (textures[0].rgb.shape[1], textures[0].rgb.shape[2])
     original = Picture(resize(bleed_under_alpha(style.rgb, style.alpha), size))
-    tiles = [("the style", "", to_image(original.rgb))]
-    tiles += [(_title(t.layers), _subtitle(t), to_image(t.rgb.cpu())) for t in textures]
-    width, height = max(size[1], 190), size[0] + 2 * LINE
-    across = min(columns, len(tiles))
-    rows = -(-len(tiles) // across)
-    sheet = Image.new(
-        "RGB", (GAP + across * (width + GAP), GAP + rows * (height + GAP)), BACKGROUND
-    )
-    for index, tile in enumerate(tiles):
-        row, column = divmod(index, across)
-        _paste(sheet, GAP + column * (width + GAP), GAP + row * (height + GAP), *tile)
-    return sheet
+    tiles = [_tile(original.rgb, "the style", "")]
+    tiles += [_tile(t.rgb.cpu(), _title(t.layers), _subtitle(t)) for t in textures]
+    return grid(tiles, columns=columns)
 
 
-def _paste(sheet: Image.Image, x: int, y: int, title: str, below: str, tile: Image.Image) -> None:
-    draw = ImageDraw.Draw(sheet)
-    sheet.paste(tile, (x, y))
-    draw.text((x, y + tile.height + 4), title, INK, ImageFont.load_default(14))
-    draw.text((x, y + tile.height + LINE), below, SOFT, ImageFont.load_default(12))
+def _tile(rgb: Tensor, title: str, below: str) -> Image.Image:
+    return tile(to_image(rgb), [Words(title, 15, INK), Words(below)], width=NARROWEST)
 
 
 def _title(layers: Sequence[str]) -> str:

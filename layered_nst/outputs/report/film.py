@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont, features
+from PIL import Image, features
 
 from layered_nst.files.atomic import replacing
 from layered_nst.outputs.report.recorder import Frame
+from layered_nst.picture.layout import Words, grid, tile
 
 FRAME_MILLISECONDS = 110
 LAST_MILLISECONDS = 2500
 """How long the result stands at the end of the film."""
 BACKGROUND = (23, 25, 29)
 LABEL = (196, 200, 207)
-GAP, LINE = 10, 30
+LINE = 30
 CELL = 300
 """Longest side of a picture on a contact sheet, px."""
 
@@ -92,15 +93,13 @@ def contact_sheet(
     """Pictures of one size in rows, each with its label below, shrunk to at most ``CELL`` px."""
     scale = CELL / max(pictures[0].size)
     width, height = (max(1, round(side * scale)) for side in pictures[0].size)
-    rows = -(-len(pictures) // columns)
-    across = min(columns, len(pictures))
-    sheet = Image.new(
-        "RGB", (GAP + across * (width + GAP), GAP + rows * (height + LINE + GAP)), BACKGROUND
-    )
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(19)
-    for index, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
-        row, column = divmod(index, columns)
-        x, y = GAP + column * (width + GAP), GAP + row * (height + LINE + GAP)
-        sheet.paste(picture.resize((width, height), Image.Resampling.LANCZOS), (x, y))
-        draw.text((x, y + height + 4), label, LABEL, font)
-    return sheet
+    tiles = [
+        tile(
+            picture.resize((width, height), Image.Resampling.LANCZOS),
+            [Words(label, 19, LABEL)],
+            line=LINE,
+            paper=BACKGROUND,
+        )
+        for picture, label in zip(pictures, labels, strict=True)
+    ]
+    return grid(tiles, columns=columns, paper=BACKGROUND)

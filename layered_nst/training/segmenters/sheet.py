@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from layered_nst.networks.segmenters.segmenter import Segmenter, segment
 from layered_nst.picture.guided import resample
+from layered_nst.picture.layout import INK, Words, beside, grid, tile
 from layered_nst.regions.overlay import overlay
 from layered_nst.training.segmenters.dataset import IGNORED, LabelledPhotos
 from layered_nst.training.segmenters.scoring import SegmentationScore, confusion, matching_segmenter
 
-GAP, LINE = 8, 22
-WIDTH, HEIGHT = 340, 260
-"""Largest size of one picture on a sheet, px."""
+SIDE = 340
+"""Longest side of a picture on a sheet, px."""
 
 
 def score_sheet(
@@ -28,8 +27,8 @@ def score_sheet(
     *,
     names: Sequence[str] | None = None,
     limit: int = 24,
+    size: int = SIDE,
     on_photo: Callable[[int, int], None] = lambda *_: None,
-    **options: Any,
 ) -> Image.Image:
     """Draw one row a photo: the photo, its predicted masks, its true masks, with class names.
 
@@ -38,8 +37,8 @@ def score_sheet(
         data: photos whose classes are the segmenter's.
         names: photos to show; default is ``limit`` of ``data.val``, evenly spaced.
         limit: number of rows at most.
+        size: longest side of a picture in px.
         on_photo: called with (photos done, photos in all) after each photo.
-        options: ``scales``, ``mirror`` or ``refine``, as ``segment`` takes them.
 
     Raises:
         DataError: the data has other classes than the segmenter.
@@ -47,35 +46,27 @@ def score_sheet(
     """
     segmenter = matching_segmenter(segmenter, data)
     chosen = _evenly(data.val if names is None else names, limit)
-    sheet = Image.new(
-        "RGB", (GAP + 3 * (WIDTH + GAP), len(chosen) * (HEIGHT + LINE + GAP)), "white"
-    )
-    for row, name in enumerate(chosen):
+    rows = []
+    for number, name in enumerate(chosen, 1):
         image, truth = data.pair(name)
-        winner = segment(segmenter, image / 255, **options).winner
-        _draw_row(
-            sheet, row * (HEIGHT + LINE + GAP), name, image / 255, winner, truth, data.classes
-        )
-        on_photo(row + 1, len(chosen))
-    return sheet
+        winner = segment(segmenter, image / 255).winner.cpu()
+        rows.append(_row(name, image / 255, winner, truth, data.classes, size))
+        on_photo(number, len(chosen))
+    return grid(rows, columns=1)
 
 
-def _draw_row(
-    sheet: Image.Image,
-    top: int,
-    name: str,
-    rgb: Tensor,
-    winner: Tensor,
-    truth: Tensor,
-    classes: Sequence[str],
-) -> None:
+def _row(
+    name: str, rgb: Tensor, winner: Tensor, truth: Tensor, classes: Sequence[str], size: int
+) -> Image.Image:
     score = SegmentationScore(confusion(winner, truth, len(classes)))
-    title = f"{name}: accuracy {score.accuracy:.2f}, mean IoU {score.mean_iou:.2f}"
-    font = ImageFont.load_default(14)
-    ImageDraw.Draw(sheet).text((GAP, top + 3), title, "black", font)
-    bare = torch.full_like(truth, IGNORED)
-    for column, label in enumerate((bare, winner, truth)):
-        sheet.paste(_masked(rgb, label, classes), (GAP + column * (WIDTH + GAP), top + LINE))
+    said = f"accuracy {score.accuracy:.2f}, mean IoU {score.mean_iou:.2f}"
+    shown = (
+        (torch.full_like(truth, IGNORED), Words(name, 15, INK)),
+        (winner, Words(f"found: {said}")),
+        (truth, Words("as labelled")),
+    )
+    tiles = [tile(_masked(rgb, label, classes, size), [line], width=size) for label, line in shown]
+    return beside(tiles)
 
 
 def _evenly(names: Sequence[str], limit: int) -> list[str]:
@@ -83,11 +74,11 @@ def _evenly(names: Sequence[str], limit: int) -> list[str]:
     return [names[i * len(names) // count] for i in range(count)]
 
 
-def _masked(rgb: Tensor, label: Tensor, classes: Sequence[str]) -> Image.Image:
+def _masked(rgb: Tensor, label: Tensor, classes: Sequence[str], longest: int) -> Image.Image:
     """The photo, with each class of a label map in its color; what is not labelled stays bare."""
-    # Shrunk before it is drawn on, so that names are as large on every sheet.
+    # Drawn on at its own size, so that names are as large on every sheet.
     height, width = label.shape
-    scale = min(WIDTH / width, HEIGHT / height)
+    scale = longest / max(height, width)
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     small = F.interpolate(label[None, None].float(), size, mode="nearest")[0, 0]
     masks = torch.stack([small == index for index in range(len(classes))]).float()
