@@ -18,10 +18,13 @@ import typer
 import yaml
 from PIL import Image
 from test_rooms import OPEN, ROOMS
+from test_tiles import both, distance, plan_of, problem_of
 from workbench import run
 
 import layered_nst
 from layered_nst import cli
+from layered_nst.networks.encoders import load_encoder
+from layered_nst.painting import objective
 from layered_nst.painting.plan import PRESETS
 from layered_nst.recipe import (
     ClassSelector,
@@ -364,6 +367,18 @@ def test_python_of_the_papers_names_what_there_is(block: Block) -> None:
             kind = KINDS.get(node.value.id)
             known = () if kind is None else (*dir(kind), *kind.__dataclass_fields__)
             assert kind is None or node.attr in known, f"{node.value.id}.{node.attr}"
+
+
+def test_the_loss_of_the_house_is_one_that_tiles_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = (block for block in blocks("python") if "class Calm" in block.text)
+    names: dict[str, Any] = {}
+    exec(block.text, names)
+    monkeypatch.setattr(objective, "feature_losses", lambda *_: [names["Calm"]()])
+    encoder, problem = load_encoder("light"), problem_of(96, 80)
+    _, (terms, gradient), (found, tiled) = both(encoder, problem, plan_of((96, 1)), 48)
+    assert terms["calm.conv3_1"] > 0
+    assert found["calm.conv3_1"] == pytest.approx(terms["calm.conv3_1"], rel=1e-4)
+    assert distance(tiled, gradient) < 1e-3
 
 
 # What else they tell
