@@ -37,7 +37,7 @@ class Model:
     """
 
     name: str
-    kind: Literal["encoder", "segmenter", "judge"]
+    kind: Literal["encoder", "segmenter", "detector", "judge"]
     file: str
     bundled: bool
     megabytes: float
@@ -135,6 +135,15 @@ CATALOGUE: Mapping[str, Model] = {
             "21 Pascal VOC classes, the smallest",
         ),
         Model(
+            "blazeface",
+            "detector",
+            "blazeface.safetensors",
+            True,
+            0.2,
+            "Apache-2.0 (MediaPipe)",
+            "faces with eyes and mouths, for select: {face: ...}",
+        ),
+        Model(
             "efficientnet-lite0",
             "judge",
             "efficientnet-lite0-57934424.pth",
@@ -149,7 +158,9 @@ CATALOGUE: Mapping[str, Model] = {
 """Every model by the name that a recipe uses."""
 
 
-def find_model(name: str, *, kind: Literal["encoder", "segmenter", "judge"] | None = None) -> Model:
+def find_model(
+    name: str, *, kind: Literal["encoder", "segmenter", "detector", "judge"] | None = None
+) -> Model:
     """The catalogue's entry of that name (and kind).
 
     Raises:

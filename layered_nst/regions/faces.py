@@ -1,0 +1,173 @@
+"""From faces that were found to masks of them, of their eyes and of their mouths.
+
+A detector knows the place of a face but not its outline. An ellipse by its points comes first;
+within reach of its border the face's own skin color decides, and the photo's edges draw the line.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from layered_nst.networks.faces import Face
+from layered_nst.picture.guided import guided_filter
+from layered_nst.picture.lab import rgb_to_lab
+from layered_nst.regions.edges import antialias
+
+# In sides of the detector's box, which reaches from the brows to the chin.
+FACE_ACROSS, FACE_DOWN, FACE_RISE = 0.50, 0.68, 0.10
+"""Half the width and half the height of a face, and how far its middle is above the box's."""
+SURELY, LIKELY, HARDLY = 0.72, 1.12, 1.25
+"""Within the ellipse shrunk so far all is face, whatever its color; skin is, up to the second; the
+photo's edges may draw the line up to the third."""
+SMALLEST_FITTED = 24.0
+"""Side of the box in px below which an outline cannot be told from colors."""
+SKIN_SPREAD = 4.0
+"""How many standard deviations of the skin's own color still are skin."""
+LEAST_SPREAD = 4.0
+"""Standard deviation in CIE Lab that a skin has at least, evenly lit as it may be."""
+REACH = 0.05
+"""Window of the guided filter, in sides of the box."""
+EPS = 2e-4
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A face's own coordinates on a photo: from the middle of its box, turned with its eyes.
+
+    Attributes:
+        middle: of the box, x and y in px.
+        turn: cosine and sine of how far the face is turned.
+        side: of the box in px.
+        rows, columns: of the photo around the face, as far as it may reach.
+    """
+
+    middle: tuple[float, float]
+    turn: tuple[float, float]
+    side: float
+    rows: slice
+    columns: slice
+
+    @classmethod
+    def of(cls, face: Face, size: tuple[int, int]) -> _Frame:
+        """The frame of a face on a photo of this height and width."""
+        (height, width), (left, top, right, bottom) = size, face.box
+        side = max(1.0, (right - left) * width, (bottom - top) * height)
+        middle = (left + right) / 2 * width, (top + bottom) / 2 * height
+        columns, rows = (
+            slice(max(0, int(at - 1.3 * side)), max(0, min(length, int(at + 1.3 * side) + 2)))
+            for at, length in zip(middle, (width, height), strict=True)
+        )
+        return cls(middle, _turn(face, size, side), side, rows, columns)
+
+    def seen_from(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels as across and down of the face, in sides of its box."""
+        x, y = x - self.middle[0], y - self.middle[1]
+        cosine, sine = self.turn
+        return (x * cosine + y * sine) / self.side, (y * cosine - x * sine) / self.side
+
+    def ellipse(self, like: Tensor, axes: tuple[float, float], at: tuple[float, float]) -> Tensor:
+        """How far each pixel around the face is from ``at``, 1 on the ellipse of these half axes.
+
+        Args:
+            like: gives the device.
+            axes: across and down, in sides of the box.
+            at: across and down, in sides of the box.
+        """
+        x = torch.arange(self.columns.start, self.columns.stop, device=like.device) + 0.5
+        y = torch.arange(self.rows.start, self.rows.stop, device=like.device) + 0.5
+        across, down = self.seen_from(x[None], y[:, None])
+        return torch.hypot((across - at[0]) / axes[0], (down - at[1]) / axes[1])
+
+
+def _turn(face: Face, size: tuple[int, int], side: float) -> tuple[float, float]:
+    (right, left), (height, width) = face.points[:2], size
+    x, y = (left[0] - right[0]) * width, (left[1] - right[1]) * height
+    length = math.hypot(x, y)
+    # Of a face in profile the eyes nearly fall together: how they lie says nothing then.
+    return (x / length, y / length) if length > 0.15 * side else (1.0, 0.0)
+
+
+def face_mask(faces: Sequence[Face], rgb: Tensor, part: str = "face") -> Tensor:
+    """The mask of faces, or of a part of each.
+
+    Args:
+        faces: found in this photo, at any size of it.
+        rgb: the photo, shape (3, H, W), 0 to 1.
+        part: ``face``, ``eyes`` or ``mouth``.
+
+    Returns:
+        Shape (H, W) in [0, 1].
+    """
+    mask = rgb.new_zeros(rgb.shape[1:])
+    for face in faces:
+        frame = _Frame.of(face, (rgb.shape[1], rgb.shape[2]))
+        around = rgb[:, frame.rows, frame.columns]
+        if around.numel():
+            place = mask[frame.rows, frame.columns]
+            torch.maximum(place, PARTS[part](face, frame, around), out=place)
+    return mask
+
+
+def _face(_: Face, frame: _Frame, around: Tensor) -> Tensor:
+    outline = frame.ellipse(around, (FACE_ACROSS, FACE_DOWN), (0, -FACE_RISE))
+    if frame.side < SMALLEST_FITTED:
+        return antialias((1 - outline) * frame.side)
+    skin = _skin(around, outline)
+    undecided = (outline > SURELY) & (outline < HARDLY)
+    guess = torch.where(undecided, skin * (outline < LIKELY), (outline <= SURELY).to(skin))
+    radius = max(1, round(REACH * frame.side))
+    fitted = guided_filter(around, guess[None], radius=radius, eps=EPS)[0]
+    return antialias(torch.where(undecided, fitted, guess) - 0.5)
+
+
+def _skin(rgb: Tensor, outline: Tensor) -> Tensor:
+    """Where the color is that of the middle of the face, 0 or 1, shape (H, W)."""
+    lab = rgb_to_lab(rgb)
+    colors = lab[:, outline < 0.6].double().cpu()
+    middle = colors.median(1).values
+    # Eyes, brows and lips are no skin: what is far from the middle is left out of the spread.
+    apart = colors - middle[:, None]
+    near = apart.norm(dim=0) <= apart.norm(dim=0).quantile(0.7)
+    spread = apart[:, near] @ apart[:, near].T / near.sum() + LEAST_SPREAD**2 * torch.eye(3)
+    whitened = torch.linalg.inv(torch.linalg.cholesky(spread)).to(lab)
+    distance = torch.einsum("ij,jhw->ihw", whitened, lab - middle.to(lab)[:, None, None])
+    return (distance.square().sum(0) <= SKIN_SPREAD**2).to(rgb)
+
+
+def _at_points(
+    numbers: Sequence[int], axes: tuple[float, float]
+) -> Callable[[Face, _Frame, Tensor], Tensor]:
+    """Ellipses around some points of a face."""
+
+    def drawn(face: Face, frame: _Frame, around: Tensor) -> Tensor:
+        found = torch.stack([_ellipse_at(face, frame, around, n, axes) for n in numbers])
+        # In profile the far eye and half of the mouth are beyond the outline.
+        return torch.minimum(
+            antialias((1 - found.amin(0)) * frame.side), _face(face, frame, around)
+        )
+
+    return drawn
+
+
+def _ellipse_at(
+    face: Face, frame: _Frame, around: Tensor, number: int, axes: tuple[float, float]
+) -> Tensor:
+    (left, top, right, bottom), (x, y) = face.box, face.points[number]
+    # From fractions of the photo to px by the box, whose middle and side are known in px.
+    width = frame.middle[0] / ((left + right) / 2)
+    height = frame.middle[1] / ((top + bottom) / 2)
+    across, down = frame.seen_from(torch.tensor(x * width), torch.tensor(y * height))
+    return frame.ellipse(around, axes, (float(across), float(down)))
+
+
+PARTS: Mapping[str, Callable[[Face, _Frame, Tensor], Tensor]] = {
+    "face": _face,
+    "eyes": _at_points((0, 1), (0.15, 0.09)),
+    "mouth": _at_points((3,), (0.24, 0.13)),
+}
+"""What of a face can be had."""

@@ -1,0 +1,1 @@
+"""Networks for faces: how the bundled one was converted."""

@@ -1,0 +1,180 @@
+"""Faces: the network is the original one, photos are searched well, masks fit."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from layered_nst.errors import ModelError
+from layered_nst.files.tensors import read_metadata, read_tensors, write_tensors
+from layered_nst.networks.catalogue import BUNDLE
+from layered_nst.networks.faces import Face, detect_faces, detector, load_detector
+from layered_nst.picture import read_picture
+from layered_nst.regions.faces import face_mask
+
+PHOTOS = Path(__file__).parents[1] / "assets" / "photos"
+
+
+@pytest.fixture(scope="module")
+def astronaut() -> Tensor:
+    return read_picture(PHOTOS / "astronaut.jpg").rgb
+
+
+@pytest.fixture(scope="module")
+def faces(astronaut: Tensor) -> tuple[Face, ...]:
+    return found(astronaut)
+
+
+def found(rgb: Tensor) -> tuple[Face, ...]:
+    return detect_faces(load_detector(), rgb)
+
+
+def middle(face: Face) -> tuple[float, float]:
+    left, top, right, bottom = face.box
+    return (left + right) / 2, (top + bottom) / 2
+
+
+def test_the_network_gives_the_numbers_of_the_original(astronaut: Tensor) -> None:
+    """Those of MediaPipe's file run by TensorFlow Lite on the same 128 px of this photo."""
+    shown = F.avg_pool2d(astronaut[None, :, :256, 128:384], 2)
+    # The original was shown 8 bits.
+    scores, values = load_detector()((shown * 255).round() / 127.5 - 1)
+    best = int(scores.argmax())
+    assert best == 674
+    assert float(scores[0, best]) == pytest.approx(2.495, abs=0.05)
+    box = [-7.86, 5.68, 51.53, 51.53]
+    eyes = [-18.89, -5.85, 2.69, -5.03]
+    assert values[0, best, :8].tolist() == pytest.approx(box + eyes, abs=0.15)
+    assert float(scores.mean()) == pytest.approx(-12.942, abs=0.03)
+    assert float(values.std()) == pytest.approx(25.598, abs=0.03)
+
+
+def test_a_face_is_found_with_its_eyes_above_its_mouth(faces: tuple[Face, ...]) -> None:
+    (face,) = faces
+    assert face.score > 0.85
+    right, left, nose, mouth = face.points[:4]
+    assert right[0] < nose[0] < left[0], "the right eye is on the left of the picture"
+    assert max(right[1], left[1]) < nose[1] < mouth[1]
+    assert middle(face) == pytest.approx((0.45, 0.23), abs=0.03)
+
+
+@pytest.mark.parametrize("photo", ["coffee", "fig", "cat"])
+def test_where_there_is_no_face_none_is_found(photo: str) -> None:
+    assert found(read_picture(PHOTOS / f"{photo}.jpg").rgb) == ()
+
+
+@pytest.mark.parametrize("degrees", [-40, 25])
+def test_turned_faces_are_found_and_their_eyes_tell_the_turn(
+    astronaut: Tensor, degrees: float
+) -> None:
+    angle = math.radians(degrees)
+    turn = torch.tensor(
+        [[[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0]]]
+    )
+    grid = F.affine_grid(turn, [1, 3, 512, 512], align_corners=False)
+    (face,) = found(F.grid_sample(astronaut[None], grid, align_corners=False)[0])
+    (right, left) = face.points[:2]
+    seen = math.degrees(math.atan2(left[1] - right[1], left[0] - right[0]))
+    assert seen == pytest.approx(-degrees, abs=10)
+
+
+def test_a_face_of_12_px_is_found_in_a_large_photo(astronaut: Tensor) -> None:
+    small = F.interpolate(astronaut[None], (60, 60), mode="area")[0]
+    photo = torch.full((3, 400, 600), 0.6)
+    photo[:, 100:160, 300:360] = small
+    (face,) = found(photo)
+    assert middle(face) == pytest.approx((327 / 600, 114 / 400), abs=0.01)
+    assert 8 < (face.box[2] - face.box[0]) * 600 < 14
+
+
+def test_thirty_faces_are_found_each_once(astronaut: Tensor) -> None:
+    one = F.interpolate(astronaut[None, :, :256, 96:352], (128, 128), mode="area")[0]
+    faces = found(one.repeat(1, 5, 6))
+    assert len(faces) == 30
+    places = {(int(x * 6), int(y * 5)) for x, y in map(middle, faces)}
+    assert len(places) == 30
+
+
+def test_faces_come_largest_first(astronaut: Tensor) -> None:
+    photo = torch.full((3, 512, 800), 0.5)
+    photo[:, :, :512] = astronaut
+    photo[:, 100:356, 530:786] = F.interpolate(astronaut[None], (256, 256), mode="area")[0]
+    large, small = found(photo)
+    assert large.box[2] - large.box[0] > 1.5 * (small.box[2] - small.box[0])
+    assert middle(large)[0] < 0.5 < middle(small)[0]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 400), (64, 64)])
+def test_small_and_flat_pictures_have_no_face(size: tuple[int, int]) -> None:
+    assert found(torch.full((3, *size), 0.7)) == ()
+    assert found(torch.zeros(3, *size)) == ()
+
+
+def test_gray_and_dark_photos_keep_their_face(astronaut: Tensor) -> None:
+    gray = astronaut.mean(0).expand(3, -1, -1)
+    assert len(found(gray)) == len(found(astronaut * 0.3)) == 1
+
+
+def test_a_mask_is_the_face_and_neither_the_hair_nor_the_ground(
+    astronaut: Tensor, faces: tuple[Face, ...]
+) -> None:
+    mask = face_mask(faces, astronaut)
+
+    def at(x: int, y: int) -> float:
+        return float(mask[y - 2 : y + 3, x - 2 : x + 3].mean())
+
+    assert min(at(224, 115), at(200, 130), at(250, 130), at(223, 155), at(225, 80)) > 0.95
+    hair, wall, suit = at(170, 75), at(330, 120), at(220, 230)
+    assert max(hair, wall, suit) < 0.05
+    assert 0.02 < float(mask.mean()) < 0.06
+
+
+def test_parts_of_a_face_lie_within_it(astronaut: Tensor, faces: tuple[Face, ...]) -> None:
+    whole, eyes, mouth = (face_mask(faces, astronaut, part) for part in ("face", "eyes", "mouth"))
+    assert float((eyes - whole).max()) <= 0
+    assert float((mouth - whole).max()) <= 0
+    assert float((eyes * mouth).max()) == 0
+    for number, mask in ((0, eyes), (1, eyes), (3, mouth)):
+        x, y = faces[0].points[number]
+        assert float(mask[int(y * 512), int(x * 512)]) > 0.9
+    assert 0.05 < float(eyes.sum() / whole.sum()) < 0.2
+
+
+def test_a_mask_is_the_same_part_of_a_smaller_copy(
+    astronaut: Tensor, faces: tuple[Face, ...]
+) -> None:
+    small = F.interpolate(astronaut[None], (200, 200), mode="area")[0]
+    large_mask = F.interpolate(face_mask(faces, astronaut)[None, None], (200, 200), mode="area")
+    apart = (face_mask(faces, small) - large_mask[0, 0]).abs().mean()
+    assert float(apart / large_mask.mean()) < 0.12
+
+
+def test_a_face_beyond_the_edge_has_the_mask_that_is_seen(astronaut: Tensor) -> None:
+    points = tuple((x, -0.1) for x in (0.1, 0.2, 0.15, 0.15, 0.05, 0.25))
+    face = Face(0.9, (0.0, -0.2, 0.3, 0.1), points)
+    mask = face_mask([face], astronaut)
+    assert float(mask[:50].max()) == 1
+    assert float(mask[150:].max()) == 0
+    assert float(face_mask([Face(0.9, (1.5, 1.5, 1.8, 1.8), points)], astronaut).max()) == 0
+
+
+def test_damaged_weights_are_refused_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundled, path = BUNDLE / "blazeface.safetensors", tmp_path / "blazeface.safetensors"
+    state = read_tensors(bundled)
+    state["stem.bias"][0] += 1
+    write_tensors(path, state, read_metadata(bundled))
+    detector._load.cache_clear()
+    monkeypatch.setattr(detector, "weights_path", lambda _: path)
+    with pytest.raises(ModelError, match=r"blazeface\.safetensors: is no face detector, or damag"):
+        load_detector()
+    path.write_bytes(b"nothing")
+    with pytest.raises(ModelError, match=r"blazeface\.safetensors: cannot be read"):
+        load_detector()
+    detector._load.cache_clear()
