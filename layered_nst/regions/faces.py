@@ -36,7 +36,7 @@ EPS = 2e-4
 
 
 @dataclass(frozen=True)
-class _Frame:
+class _FaceFrame:
     """A face's own coordinates on a photo: from the middle of its box, turned with its eyes.
 
     Attributes:
@@ -53,7 +53,7 @@ class _Frame:
     columns: slice
 
     @classmethod
-    def of(cls, face: Face, size: tuple[int, int]) -> _Frame:
+    def of(cls, face: Face, size: tuple[int, int]) -> _FaceFrame:
         """The frame of a face on a photo of this height and width."""
         (height, width), (left, top, right, bottom) = size, face.box
         side = max(1.0, (right - left) * width, (bottom - top) * height)
@@ -105,7 +105,7 @@ def face_mask(faces: Sequence[Face], rgb: Tensor, part: str = "face") -> Tensor:
     """
     mask = rgb.new_zeros(rgb.shape[1:])
     for face in faces:
-        frame = _Frame.of(face, (rgb.shape[1], rgb.shape[2]))
+        frame = _FaceFrame.of(face, (rgb.shape[1], rgb.shape[2]))
         around = rgb[:, frame.rows, frame.columns]
         if around.numel():
             place = mask[frame.rows, frame.columns]
@@ -113,7 +113,7 @@ def face_mask(faces: Sequence[Face], rgb: Tensor, part: str = "face") -> Tensor:
     return mask
 
 
-def _face(_: Face, frame: _Frame, around: Tensor) -> Tensor:
+def _face(_: Face, frame: _FaceFrame, around: Tensor) -> Tensor:
     outline = frame.ellipse(around, (FACE_ACROSS, FACE_DOWN), (0, -FACE_RISE))
     if frame.side < SMALLEST_FITTED:
         return antialias((1 - outline) * frame.side)
@@ -141,10 +141,10 @@ def _skin(rgb: Tensor, outline: Tensor) -> Tensor:
 
 def _at_points(
     numbers: Sequence[int], axes: tuple[float, float]
-) -> Callable[[Face, _Frame, Tensor], Tensor]:
+) -> Callable[[Face, _FaceFrame, Tensor], Tensor]:
     """Ellipses around some points of a face."""
 
-    def drawn(face: Face, frame: _Frame, around: Tensor) -> Tensor:
+    def drawn(face: Face, frame: _FaceFrame, around: Tensor) -> Tensor:
         found = torch.stack([_ellipse_at(face, frame, around, n, axes) for n in numbers])
         # In profile the far eye and half of the mouth are beyond the outline.
         return torch.minimum(
@@ -155,7 +155,7 @@ def _at_points(
 
 
 def _ellipse_at(
-    face: Face, frame: _Frame, around: Tensor, number: int, axes: tuple[float, float]
+    face: Face, frame: _FaceFrame, around: Tensor, number: int, axes: tuple[float, float]
 ) -> Tensor:
     (left, top, right, bottom), (x, y) = face.box, face.points[number]
     # From fractions of the photo to px by the box, whose middle and side are known in px.
@@ -165,7 +165,7 @@ def _ellipse_at(
     return frame.ellipse(around, axes, (float(across), float(down)))
 
 
-PARTS: Mapping[str, Callable[[Face, _Frame, Tensor], Tensor]] = {
+PARTS: Mapping[str, Callable[[Face, _FaceFrame, Tensor], Tensor]] = {
     "face": _face,
     "eyes": _at_points((0, 1), (0.15, 0.09)),
     "mouth": _at_points((3,), (0.24, 0.13)),

@@ -33,7 +33,7 @@ _FINE: tuple[tuple[int, bool], ...] = (
 _COARSE = ((96, True), (96, False), (96, False), (96, False), (96, False))
 
 
-class Block(nn.Module):
+class BlazeBlock(nn.Module):
     """A depthwise and a pointwise convolution beside a shortcut, padded with zeros to its width."""
 
     def __init__(self, inputs: int, outputs: int, *, halves: bool) -> None:
@@ -90,7 +90,7 @@ def _blocks(inputs: int, plan: tuple[tuple[int, bool], ...]) -> nn.Sequential:
     widths = [inputs, *(width for width, _ in plan)]
     parts = zip(widths[:-1], plan, strict=True)
     return nn.Sequential(
-        *(Block(before, width, halves=halves) for before, (width, halves) in parts)
+        *(BlazeBlock(before, width, halves=halves) for before, (width, halves) in parts)
     )
 
 
