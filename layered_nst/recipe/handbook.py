@@ -123,7 +123,8 @@ def _selector_rows(kind: type[Section], schemas: Mapping[str, Schema]) -> Iterat
 
 
 def _row(*cells: str) -> str:
-    return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|\n"
+    plain = (cell.replace("|", r"\|") for cell in cells)
+    return "".join(f"| {cell} " if cell else "| " for cell in plain) + "|\n"
 
 
 def _meaning(value: Schema, schemas: Mapping[str, Schema]) -> tuple[str, str]:
