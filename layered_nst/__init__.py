@@ -6,26 +6,56 @@ from typing import TYPE_CHECKING, Any
 from layered_nst._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from layered_nst.api import apply
-    from layered_nst.errors import LayeredNstError
+    from layered_nst.api import apply, check
+    from layered_nst.errors import Interrupted, LayeredNstError
+    from layered_nst.judge import score_file as score
     from layered_nst.outputs.result import Result
     from layered_nst.painting.progress import Progress
     from layered_nst.recipe import Recipe, load_recipe
+    from layered_nst.strategies.checking import Check
+    from layered_nst.views.asking import masks, new, segment
 
-__all__ = ["LayeredNstError", "Progress", "Recipe", "Result", "apply", "load_recipe"]
+__all__ = [
+    "Check",
+    "Interrupted",
+    "LayeredNstError",
+    "Progress",
+    "Recipe",
+    "Result",
+    "apply",
+    "check",
+    "load_recipe",
+    "masks",
+    "new",
+    "score",
+    "segment",
+]
 
 _HOMES = {
-    "LayeredNstError": "errors",
-    "Progress": "painting.progress",
-    "Recipe": "recipe",
-    "Result": "outputs.result",
-    "apply": "api",
-    "load_recipe": "recipe",
+    "Check": "strategies.checking:Check",
+    "Interrupted": "errors:Interrupted",
+    "LayeredNstError": "errors:LayeredNstError",
+    "Progress": "painting.progress:Progress",
+    "Recipe": "recipe:Recipe",
+    "Result": "outputs.result:Result",
+    "apply": "api:apply",
+    "check": "api:check",
+    "load_recipe": "recipe:load_recipe",
+    "masks": "views.asking:masks",
+    "new": "views.asking:new",
+    "score": "judge:score_file",
+    "segment": "views.asking:segment",
 }
+"""Where each public name is."""
 
 
 def __getattr__(name: str) -> Any:
     # torch takes seconds to import; what doesn't compute, such as --help, must not wait for it.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    module, _, found = _HOMES[name].partition(":")
+    return getattr(import_module(f"{__name__}.{module}"), found)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,48 +2,67 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
-from layered_nst.errors import Interrupted, LayeredNstWarning, PictureError
+from layered_nst.errors import LayeredNstWarning, PictureError
 from layered_nst.machine import allocator
 from layered_nst.machine.cache import Cache, open_cache
 from layered_nst.machine.device import choose_device
 from layered_nst.machine.memory import memory_errors, obtainable_bytes, parse_memory
-from layered_nst.networks.encoders import load_encoders
+from layered_nst.networks.encoders import Encoder, load_encoders
 from layered_nst.outputs.rerun import Record, read_record
 from layered_nst.outputs.result import Result
+from layered_nst.outputs.track import Stopped, Track
 from layered_nst.painting.plan import Plan, make_plan
-from layered_nst.painting.progress import OnProgress, Progress
-from layered_nst.painting.state import State
-from layered_nst.picture import MAX_PIXELS, read_picture, resize
+from layered_nst.painting.progress import OnProgress
+from layered_nst.picture import MAX_PIXELS, read_picture
 from layered_nst.recipe import Recipe, load_recipe
-from layered_nst.scene.provenance import Inputs, pixel_hash, read_inputs
+from layered_nst.scene.provenance import pixel_hash, read_inputs
 from layered_nst.scene.resolving import resolve
 from layered_nst.scene.scene import Scene
 from layered_nst.strategies.budget import Room, advice, make_room
+from layered_nst.strategies.checking import Check, checked
 from layered_nst.strategies.costs import LevelCost, footprint, level_costs
 from layered_nst.strategies.keeper import Keeper, belonging
 from layered_nst.strategies.looks import check_looks, planned, thin_notes
-from layered_nst.strategies.problems import finished
 from layered_nst.strategies.run import paint
 
+log = logging.getLogger(__name__)
 
+
+class Event(Protocol):
+    """What tells a run to stop, such as ``threading.Event``."""
+
+    def is_set(self) -> bool:
+        """Whether it shall."""
+
+
+Overrides = Sequence[str] | Mapping[str, Any]
+
+
+@torch.inference_mode(False)
+@torch.enable_grad()
 def apply(
     recipe: str | Path | Mapping[str, Any] | Recipe,
     content: Any = None,
     *,
     size: int | None = None,
-    overrides: Sequence[str] | Mapping[str, Any] = (),
+    quality: str | None = None,
+    steps: int | Sequence[int] | None = None,
+    seed: int | None = None,
+    overrides: Overrides = (),
     device: str | torch.device | None = None,
     strict: bool = False,
     weights_dir: Path | None = None,
@@ -52,6 +71,7 @@ def apply(
     checkpoint: str | Path | None = None,
     resume: bool = False,
     memory: float | str | None = None,
+    stop: Event | Callable[[], bool] | None = None,
     on_scene: Callable[[Scene, Plan], None] = lambda *_: None,
     on_progress: OnProgress = lambda _: None,
 ) -> Result:
@@ -65,7 +85,8 @@ def apply(
         content: the photo, in place of the recipe's: a path, bytes, a binary file, a Pillow
             picture, an array (H, W, 3) or a tensor (3, H, W); see ``read_picture``.
         size: longest side of the result in px, in place of the recipe's.
-        overrides: ``["regions.sky.strength=0.5"]`` or ``{"optimize.seed": 3}``.
+        quality, steps, seed: those of ``optimize``, in place of the recipe's.
+        overrides: ``["regions.sky.strength=0.5"]`` or ``{"optimize.history": 3}``.
         device: ``cpu``, ``cuda``, ``mps``; by default the fastest there is.
         strict: a region that is empty on this photo is an error, not a note.
         weights_dir: folder with weights that are not bundled.
@@ -73,14 +94,16 @@ def apply(
         cache: where moments of styles and segmentations are kept for the next time: True for the
             user's cache directory, False for nowhere, or another folder. It never changes the
             picture.
-        checkpoint: a file that holds, every ``optimize.checkpoint`` seconds and after Ctrl-C,
-            where the run stands. The result's ``save`` removes it.
+        checkpoint: a file that holds, every ``optimize.checkpoint`` seconds and after whatever
+            stops it, where the run stands. The result's ``save`` removes it.
         resume: go on from ``checkpoint`` if it is there: the picture has the same bytes as that
             of a run without a break.
         memory: bytes to stay within, or ``6G``, ``4000M``: what does not fit is painted in tiles,
             which takes longer. By default, what is free; a resumed run keeps what it began with.
+        stop: an event, or a callable, that is asked after each step whether to stop there.
         on_scene: called once when regions and plan are known, before the optimization.
-        on_progress: called after each step.
+        on_progress: called after each step. What it raises ends the run, once the checkpoint is
+            written; the error's cause is then an ``Interrupted`` with the picture so far.
 
     Returns:
         The picture, its masks and its losses.
@@ -89,48 +112,140 @@ def apply(
         LayeredNstError: one of its kinds, in one sentence. ``BudgetError`` if ``memory`` says no
             amount; ``OutOfMemoryError`` if not even tiles fit into it; ``CheckpointError`` if the
             checkpoint to resume is broken or of another run; ``Interrupted`` carries the picture
-            so far as ``partial``.
+            so far as ``partial``, after ``stop`` and after Ctrl-C.
     """
-    asked = None if memory is None else parse_memory(memory)
-    loaded = load(recipe, content, size=size, overrides=overrides)
-    device = choose_device(device)
-    options = {"strict": strict, "weights_dir": weights_dir, "max_pixels": max_pixels}
-    with memory_errors(lambda: _out_of_memory(loaded, device)):
-        scene, plan = prepare(loaded, content, device=device, cache=cache, **options)
-    encoders = load_encoders(plan.encoders, weights_dir=weights_dir, device=device)
-    inputs = read_inputs(scene, plan.encoders, plan.precision, weights_dir=weights_dir)
-    looks = check_looks(scene, encoders, plan)
-    scene = replace(scene, notes=scene.notes + looks + thin_notes(scene, encoders, plan))
-    keeper = Keeper(
-        None if checkpoint is None else Path(checkpoint),
-        belonging(scene, plan, inputs),
-        every=loaded.optimize.checkpoint,
+    asked, chosen = _amount(memory), choose_device(device)
+    loaded = load(
+        recipe, content, size=size, quality=quality, steps=steps, seed=seed, overrides=overrides
     )
-    state = keeper.begin(resume=resume, device=device)
+    scene, plan, encoders = _ready(
+        loaded,
+        content,
+        device=chosen,
+        strict=strict,
+        weights_dir=weights_dir,
+        max_pixels=max_pixels,
+        cache=cache,
+    )
+    inputs = read_inputs(scene, plan.encoders, plan.precision, weights_dir=weights_dir)
+    path = None if checkpoint is None else Path(checkpoint)
+    keeper = Keeper(path, belonging(scene, plan, inputs), every=loaded.optimize.checkpoint)
+    state = keeper.begin(resume=resume, device=chosen)
     costs = level_costs(scene, plan, encoders)
-    room = make_room(costs, asked=asked, resumed=state, obtainable=obtainable_bytes(device))
-    if room.readings:
-        allocator.spare_memory()
+    room = make_room(costs, asked=asked, resumed=state, obtainable=obtainable_bytes(chosen))
     scene = replace(scene, notes=scene.notes + room.notes)
     on_scene(scene, plan)
-    track = _Track(scene, plan, on_progress, inputs, keeper, state, room)
+    track = Track(scene, plan, inputs, on_progress, keeper, state, room.memory, _asked(stop))
+    with memory_errors(lambda: _out_of_memory(loaded, chosen, scene, costs, room.tried)):
+        painted = _painted(track, encoders, room)
+    return replace(track.result(painted), checkpoint=keeper.written)
+
+
+def _painted(track: Track, encoders: Mapping[str, Encoder], room: Room) -> torch.Tensor:
+    """Paint, and leave a checkpoint behind whatever stops it; shape (3, H, W), on the CPU."""
+    if room.readings:
+        allocator.spare_memory()
     try:
-        with memory_errors(lambda: _out_of_memory(loaded, device, scene, costs, room.tried)):
-            painted = paint(
-                scene,
-                encoders,
-                plan,
-                on_progress=track,
-                resume=state,
-                keep=track.keep,
-                readings=room.readings,
-            )
-        kept = keeper.write_last()
-    except KeyboardInterrupt as stop:
+        track.look()
+        painted = paint(
+            track.scene,
+            encoders,
+            track.plan,
+            on_progress=track,
+            resume=track.resumed,
+            keep=track.keep,
+            readings=room.readings,
+        )
+        track.keeper.write_last()
+    except (KeyboardInterrupt, Stopped) as stop:
         raise track.interrupted() from stop
-    return Result(
-        painted.cpu(), scene, plan, track.losses, track.seconds, inputs=inputs, checkpoint=kept
+    except Exception as error:
+        track.failed(error)
+        raise
+    return painted.cpu()
+
+
+def _asked(stop: Event | Callable[[], bool] | None) -> Callable[[], bool]:
+    """The question whether to stop, in one form."""
+    if stop is None:
+        return lambda: False
+    return stop if callable(stop) else stop.is_set
+
+
+def _amount(memory: float | str | None) -> float | None:
+    return None if memory is None else parse_memory(memory)
+
+
+@torch.inference_mode(False)
+@torch.enable_grad()
+def check(
+    recipe: str | Path | Mapping[str, Any] | Recipe,
+    content: Any = None,
+    *,
+    size: int | None = None,
+    quality: str | None = None,
+    steps: int | Sequence[int] | None = None,
+    seed: int | None = None,
+    overrides: Overrides = (),
+    device: str | torch.device | None = None,
+    strict: bool = False,
+    weights_dir: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+    cache: bool | str | Path | Cache = True,
+    memory: float | str | None = None,
+) -> Check:
+    """Find a recipe's regions in its photo and estimate what painting would cost.
+
+    Args:
+        recipe, content, size, quality, steps, seed, overrides, device, strict, weights_dir,
+            max_pixels, cache, memory: as ``apply`` takes them.
+
+    Raises:
+        LayeredNstError: whatever ``apply`` would raise before its first step.
+    """
+    started = time.perf_counter()
+    asked, chosen = _amount(memory), choose_device(device)
+    loaded = load(
+        recipe, content, size=size, quality=quality, steps=steps, seed=seed, overrides=overrides
     )
+    scene, plan, encoders = _ready(
+        loaded,
+        content,
+        device=chosen,
+        strict=strict,
+        weights_dir=weights_dir,
+        max_pixels=max_pixels,
+        cache=cache,
+    )
+    spent = time.perf_counter() - started
+    there = obtainable_bytes(chosen)
+    return checked(scene, plan, encoders, asked=asked, obtainable=there, seconds=spent)
+
+
+def _ready(
+    loaded: Recipe,
+    content: Any,
+    *,
+    device: torch.device,
+    strict: bool,
+    weights_dir: Path | None,
+    max_pixels: int,
+    cache: bool | str | Path | Cache,
+) -> tuple[Scene, Plan, Mapping[str, Encoder]]:
+    """Everything that painting needs, and the notes of what it will meet."""
+    with memory_errors(lambda: _out_of_memory(loaded, device)):
+        scene, plan = prepare(
+            loaded,
+            content,
+            device=device,
+            strict=strict,
+            weights_dir=weights_dir,
+            max_pixels=max_pixels,
+            cache=cache,
+        )
+    encoders = load_encoders(plan.encoders, weights_dir=weights_dir, device=device)
+    notes = check_looks(scene, encoders, plan) + thin_notes(scene, encoders, plan)
+    return replace(scene, notes=scene.notes + notes), plan, encoders
 
 
 def load(
@@ -138,7 +253,10 @@ def load(
     content: Any = None,
     *,
     size: int | None = None,
-    overrides: Sequence[str] | Mapping[str, Any] = (),
+    quality: str | None = None,
+    steps: int | Sequence[int] | None = None,
+    seed: int | None = None,
+    overrides: Overrides = (),
 ) -> Recipe:
     """Load a recipe for ``apply``: a photo given beside it stands in for the recipe's own.
 
@@ -147,6 +265,7 @@ def load(
     record = read_record(Path(recipe)) if isinstance(recipe, str | Path) else None
     source: Any = recipe if record is None else record.recipe
     called = "" if record is None else str(record.source)
+    overrides = _with(overrides, quality=quality, steps=steps, seed=seed)
     if content is None or isinstance(content, str | os.PathLike):
         loaded = load_recipe(source, overrides=overrides, content=content, called=called)
     else:
@@ -158,6 +277,15 @@ def load(
         )
     _tell_changes(record, loaded)
     return loaded if size is None else loaded.model_copy(update={"size": _checked_size(size)})
+
+
+def _with(overrides: Overrides, **optimize: Any) -> Overrides:
+    """Overrides, and after them the options of ``optimize`` that are given."""
+    given = {f"optimize.{key}": value for key, value in optimize.items() if value is not None}
+    if isinstance(overrides, Mapping):
+        return {**overrides, **given}
+    texts = [overrides] if isinstance(overrides, str) else overrides
+    return [*texts, *(f"{key}={json.dumps(value)}" for key, value in given.items())]
 
 
 def _tell_changes(record: Record | None, loaded: Recipe) -> None:
@@ -186,75 +314,33 @@ def _checked_size(size: int) -> int:
 _PROBE = {"recipe": 1, "regions": [{"name": "all", "select": "rest", "protect": True}]}
 
 
+@torch.inference_mode(False)
 def prepare(
     recipe: Recipe,
     content: Any = None,
     *,
     device: str | torch.device | None = None,
+    strict: bool = False,
+    weights_dir: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
     cache: bool | str | Path | Cache = True,
-    **options: Any,
 ) -> tuple[Scene, Plan]:
     """Find the regions and settle the plan; nothing is optimized."""
-    chosen, store = choose_device(device), open_cache(cache)
-    scene = resolve(recipe, content, device=chosen, cache=store, **options)
-    return scene, planned(scene)
-
-
-@dataclass
-class _Track:
-    """Keeps the losses of every step and the last picture, whatever the callback does.
-
-    Of a resumed run it also has what its earlier part had.
-    """
-
-    scene: Scene
-    plan: Plan
-    tell: OnProgress
-    inputs: Inputs
-    keeper: Keeper
-    resumed: State | None
-    room: Room
-
-    def __post_init__(self) -> None:
-        self.losses = [] if self.resumed is None else [*self.resumed.losses]
-        self.last: Progress | None = None
-        self.started = time.monotonic() - (0.0 if self.resumed is None else self.resumed.seconds)
-
-    def __call__(self, progress: Progress) -> None:
-        self.losses.append(progress.losses)
-        self.last = progress
-        self.tell(progress)
-
-    def keep(self, state: State) -> None:
-        losses, memory = tuple(self.losses), self.room.memory
-        self.keeper(replace(state, losses=losses, seconds=self.seconds, memory=memory))
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.started
-
-    def interrupted(self) -> Interrupted:
-        partial = self.partial()
-        with suppress(KeyboardInterrupt):
-            # Whoever hits Ctrl-C again will not wait: the checkpoint before stays.
-            self.keeper.write_last()
-        return Interrupted("interrupted", partial=partial, checkpoint=self.keeper.written)
-
-    def partial(self) -> Result | None:
-        """The picture so far at the result's size, None before the first step."""
-        if self.last is None:
-            return None
-        canvas = resize(self.last.picture.clamp(0, 1), self.scene.size)
-        rgb = finished(canvas, self.scene).cpu()
-        return Result(
-            rgb,
-            self.scene,
-            self.plan,
-            self.losses,
-            self.seconds,
-            complete=False,
-            inputs=self.inputs,
-        )
+    chosen = choose_device(device)
+    scene = resolve(
+        recipe,
+        content,
+        strict=strict,
+        weights_dir=weights_dir,
+        device=chosen,
+        max_pixels=max_pixels,
+        cache=open_cache(cache),
+    )
+    plan = planned(scene)
+    height, width = scene.size
+    log.info("%d×%d px on %s, %s in %s", width, height, chosen, plan.encoders, plan.precision)
+    log.debug("plan: %s", plan)
+    return scene, plan
 
 
 def _out_of_memory(

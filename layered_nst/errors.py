@@ -14,46 +14,64 @@ class LayeredNstError(Exception):
     """
 
     exit_code = 1
+    code = "error"
+    """Names the kind of error to programs; it stays the same when sentences change."""
 
 
 class RecipeError(LayeredNstError, ValueError):
     """The recipe is at fault: syntax, unknown key, wrong type or a value out of range."""
 
+    code = "recipe"
+
 
 class PictureError(LayeredNstError, ValueError):
     """A picture cannot be read, is too large, or does not fit the photo."""
+
+    code = "picture"
 
 
 class RegionError(LayeredNstError, ValueError):
     """A region cannot be made from this photo."""
 
+    code = "region"
+
 
 class ModelError(LayeredNstError, RuntimeError):
     """A model's weights are missing, broken or of another kind."""
+
+    code = "model"
 
 
 class LibraryError(LayeredNstError, ValueError):
     """A style library is missing, broken, of another version or encoder, or lacks a look."""
 
+    code = "library"
+
 
 class DataError(LayeredNstError, ValueError):
     """Training data is missing or malformed."""
 
+    code = "data"
+
 
 class CheckpointError(LayeredNstError, ValueError):
     """A checkpoint is missing, broken or belongs to another run."""
+
+    code = "checkpoint"
 
 
 class OutputError(LayeredNstError, OSError):
     """The result cannot be written where it should go."""
 
     exit_code = 3
+    code = "output"
 
 
 class OutOfMemoryError(LayeredNstError, MemoryError):
     """The run does not fit into memory at this size."""
 
     exit_code = 3
+    code = "memory"
 
 
 class Interrupted(LayeredNstError):  # noqa: N818 - stopping is what the user wanted
@@ -65,6 +83,7 @@ class Interrupted(LayeredNstError):  # noqa: N818 - stopping is what the user wa
     """
 
     exit_code = 130
+    code = "interrupted"
 
     def __init__(self, sentence: str, *, partial: Any = None, checkpoint: Any = None) -> None:
         super().__init__(sentence)
@@ -75,16 +94,20 @@ class DeviceError(LayeredNstError, ValueError):
     """The device asked for is not on this machine."""
 
     exit_code = 2
+    code = "device"
 
 
 class BudgetError(LayeredNstError, ValueError):
     """What ``memory`` says is no amount of memory."""
 
     exit_code = 2
+    code = "budget"
 
 
 class PluginError(LayeredNstError, ValueError):
     """A plug-in is unknown, has a name that is taken, or cannot be imported."""
+
+    code = "plugin"
 
 
 class LayeredNstWarning(UserWarning):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import copy
+import io
+import json
+import logging
+import re
 import threading
 import warnings
 from pathlib import Path
@@ -16,8 +20,15 @@ from PIL import Image
 from workbench import RECIPE, lay_out, photo
 
 import layered_nst
-from layered_nst import LayeredNstError, Progress, Recipe, Result, apply, load_recipe
-from layered_nst.errors import Interrupted, OutputError, PictureError, RecipeError
+from layered_nst import LayeredNstError, Progress, Recipe, Result, apply, errors, load_recipe
+from layered_nst.errors import (
+    Interrupted,
+    LayeredNstWarning,
+    OutOfMemoryError,
+    OutputError,
+    PictureError,
+    RecipeError,
+)
 from layered_nst.painting.plan import Plan
 from layered_nst.picture import read_metadata
 from layered_nst.scene.scene import Scene
@@ -49,7 +60,7 @@ def with_classes() -> dict[str, Any]:
 
 
 def test_the_public_names_are_few_and_there() -> None:
-    assert len(layered_nst.__all__) <= 10
+    assert len(layered_nst.__all__) <= 15
     for name in layered_nst.__all__:
         assert getattr(layered_nst, name).__doc__
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
@@ -296,3 +307,160 @@ def test_calls_in_a_row_and_at_once_do_not_disturb_each_other() -> None:
         thread.join()
     assert [together[index] for index in range(len(jobs))] == alone
     assert [pixels(apply(recipe, overrides=overrides)) for recipe, overrides in jobs] == alone
+
+
+# stopping
+
+
+@pytest.mark.parametrize("form", ["event", "callable"])
+def test_a_run_stops_after_the_step_when_it_is_asked_to(form: str) -> None:
+    event, seen = threading.Event(), []
+
+    def step(progress: Progress) -> None:
+        seen.append(progress)
+        if progress.level == 2:
+            event.set()
+
+    stop = event if form == "event" else event.is_set
+    many = {**LEVELS, "optimize.steps": 5}
+    with pytest.raises(Interrupted) as caught:
+        apply("look.yaml", overrides=many, stop=stop, on_progress=step, checkpoint="c.checkpoint")
+    assert len(seen) == 6
+    partial = caught.value.partial
+    assert (partial.complete, partial.image.size, len(partial.losses)) == (False, (48, 36), 6)
+    assert caught.value.checkpoint == Path("c.checkpoint")
+    with pytest.warns(LayeredNstWarning, match="goes on from there"):
+        resumed = apply("look.yaml", overrides=many, checkpoint="c.checkpoint", resume=True)
+    assert pixels(resumed) == pixels(apply("look.yaml", overrides=many))
+
+
+def test_a_run_that_was_stopped_before_it_began_takes_no_step() -> None:
+    seen: list[Progress] = []
+    with pytest.raises(Interrupted) as caught:
+        apply("look.yaml", stop=lambda: True, on_progress=seen.append)
+    assert (caught.value.partial, seen) == (None, [])
+
+
+def test_an_error_in_a_callback_keeps_the_checkpoint_and_the_picture_so_far() -> None:
+    class MineError(Exception):
+        pass
+
+    def fail(progress: Progress) -> None:
+        if progress.level == 2:
+            raise MineError
+
+    with pytest.raises(MineError) as caught:
+        apply("look.yaml", overrides=LEVELS, on_progress=fail, checkpoint="c.checkpoint")
+    kept = caught.value.__cause__
+    assert isinstance(kept, Interrupted)
+    assert kept.partial is not None
+    assert kept.partial.image.size == (48, 36)
+    assert kept.checkpoint == Path("c.checkpoint")
+    with pytest.warns(LayeredNstWarning, match="goes on from there"):
+        resumed = apply("look.yaml", overrides=LEVELS, checkpoint="c.checkpoint", resume=True)
+    assert pixels(resumed) == pixels(apply("look.yaml", overrides=LEVELS))
+
+
+# the names that the command line has
+
+
+def test_quality_steps_and_seed_stand_in_for_the_recipes_own() -> None:
+    noise = {"optimize.start": "noise", "optimize.steps": 9}
+    given = apply("look.yaml", quality="fine", steps=2, seed=3, overrides=noise)
+    stated = {"optimize.quality": "fine", "optimize.steps": 2, "optimize.seed": 3}
+    assert pixels(given) == pixels(apply("look.yaml", overrides={**noise, **stated}))
+    assert pixels(given) != pixels(apply("look.yaml", quality="fine", steps=2, overrides=noise))
+    listed = apply("look.yaml", steps=[1, 2], overrides=["optimize.levels=[24, 48]"])
+    assert len(listed.losses) == 3
+    with pytest.raises(RecipeError, match=r"optimize\.quality: found 'best', allowed: draft"):
+        apply("look.yaml", quality="best")
+
+
+def test_a_check_tells_what_a_run_would_find_and_cost() -> None:
+    found = layered_nst.check("look.yaml", steps=2, overrides=LEVELS)
+    result = apply("look.yaml", steps=2, overrides=LEVELS)
+    assert isinstance(found, layered_nst.Check)
+    assert (found.plan, found.notes) == (result.plan, result.notes)
+    assert found.scene.masks.coverage == result.coverage
+    assert [cost.level.longest for cost in found.costs] == [24, 48]
+    assert 0 < found.seconds < 600
+    assert 300 < found.megabytes < 3000
+    said = json.loads(json.dumps(found.as_dict()))
+    assert said["levels"] == [[24, 2], [48, 2]]
+    assert said["coverage"] == pytest.approx({"ground": 0.5, "sky": 0.5}, abs=0.01)
+    assert re.fullmatch(r"<Check of a recipe: 48×36 px, about \d+ s and \d+ MB>", repr(found))
+    with pytest.raises(OutOfMemoryError, match=r"`memory=1M` is too little"):
+        layered_nst.check("look.yaml", memory="1M")
+
+
+def test_masks_segments_and_recipes_are_found_without_the_command_line() -> None:
+    found = layered_nst.masks("look.yaml", size=32)
+    assert (found.names, tuple(found.masks.shape)) == (("ground", "sky"), (2, 24, 32))
+    assert layered_nst.masks(mapping(), photo(40, 80), size=40).masks.shape == (2, 40, 20)
+    classes = layered_nst.segment(photo())
+    assert layered_nst.masks("photo.png").names == classes.names
+    assert classes.masks.sum(0).max() == 1
+    path = layered_nst.new("photo.png", "new.yaml", styles=["dots.png"])
+    assert apply(path, steps=1, size=32).image.size == (32, 24)
+    with pytest.raises(OutputError, match="is there already"):
+        layered_nst.new("photo.png", "new.yaml")
+
+
+def test_a_step_is_told_as_data() -> None:
+    told: list[dict[str, Any]] = []
+    apply("look.yaml", on_progress=lambda progress: told.append(progress.as_dict()))
+    (step,) = json.loads(json.dumps(told, allow_nan=False))
+    assert (step["stage"], step["level"], step["step"], step["size"]) == ("joint", 1, 1, [36, 48])
+    assert step["losses"]["total"] > 0
+    assert "picture" not in step
+    odd = Progress("joint", 1, 1, (1, 1), 1, 1, 1.0, 0.0, {"total": float("nan")}, torch.zeros(3))
+    assert odd.as_dict()["losses"] == {"total": None}
+
+
+def test_a_result_shows_itself_in_a_line_and_in_a_small_picture() -> None:
+    result = apply("look.yaml", overrides={"name": "Neon"}, size=600, steps=0)
+    assert re.fullmatch(r"<Result of Neon: 600×450 px, 0 steps in \d+ s>", repr(result))
+    with Image.open(io.BytesIO(result._repr_png_())) as shown:
+        assert (shown.format, shown.size) == ("PNG", (512, 384))
+
+
+def test_errors_have_a_code_of_their_own() -> None:
+    kinds = [value for value in vars(errors).values() if isinstance(value, type)]
+    kinds = [kind for kind in kinds if issubclass(kind, LayeredNstError)]
+    codes = [kind.code for kind in kinds]
+    assert len(codes) == len(set(codes)) > 10
+    assert {"recipe", "picture", "memory", "output", "interrupted"} < set(codes)
+
+
+# a program around it
+
+
+@pytest.mark.parametrize(
+    "around",
+    [torch.no_grad, torch.inference_mode, lambda: torch.autograd.set_grad_enabled(False)],
+    ids=["no_grad", "inference_mode", "set_grad_enabled"],
+)
+def test_a_program_that_has_switched_gradients_off_gets_the_same_picture(around: Any) -> None:
+    wanted = pixels(apply(with_classes(), photo()))
+    with around():
+        array = torch.from_numpy(photo().copy()).permute(2, 0, 1) / 255
+        found = [apply(with_classes(), content) for content in (photo(), array)]
+        costs = layered_nst.check("look.yaml")
+        enabled = torch.is_grad_enabled()
+    assert [pixels(result) == wanted for result in found] == [True, True]
+    assert costs.seconds > 0
+    assert not enabled
+    assert torch.is_grad_enabled()
+
+
+def test_a_run_says_in_the_log_what_it_does_and_is_quiet_by_itself(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    apply("look.yaml")
+    assert capfd.readouterr() == ("", "")
+    assert not logging.getLogger("layered_nst").handlers
+    caplog.set_level(logging.DEBUG, "layered_nst")
+    apply("look.yaml", memory="100G")
+    said = "\n".join(record.getMessage() for record in caplog.records)
+    for words in ("48×36 px on cpu", "plan: Plan(", ": served", "stage joint took"):
+        assert words in said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import re
 import signal
 import subprocess
@@ -747,3 +748,34 @@ def test_contours_of_no_picture_is_one_sentence() -> None:
     ran = run("contours", "photo.png")
     assert (ran.code, ran.err.count("\n")) == (1, 1)
     assert not Path("photo.contours").exists()
+
+
+# programs around it
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "exit_code"),
+    [
+        (["apply", "nowhere.yaml"], "recipe", 1),
+        (["check", "look.yaml", "-c", "nowhere.png"], "recipe", 1),
+        (["apply", "look.yaml", "--memory", "much"], "budget", 2),
+        (["apply", "look.yaml", "-o", "nowhere/x.png"], "output", 3),
+        (["check", "look.yaml", "--memory", "1M"], "memory", 3),
+    ],
+)
+def test_an_error_has_a_code_for_programs_that_ask_for_json(
+    command: list[str], code: str, exit_code: int
+) -> None:
+    ran = run(*command, "--json")
+    assert (ran.code, ran.json["error"]["code"]) == (exit_code, code)
+    assert ran.json["error"]["exit_code"] == exit_code
+    assert ran.json["error"]["message"] == ran.error
+    assert run(*command).out == ""
+
+
+def test_verbose_says_what_is_done_on_standard_error() -> None:
+    ran = run("check", "look.yaml", "--verbose", "--json")
+    assert ran.json["width"] == 48
+    assert "48×36 px on cpu" in ran.err
+    assert "all levels are seen whole" in ran.err
+    logging.getLogger("layered_nst").handlers.clear()

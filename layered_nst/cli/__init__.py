@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import sys
 import traceback
@@ -23,9 +24,9 @@ from layered_nst.cli import (
     segmenter,
     styles,
 )
-from layered_nst.cli.console import err, spelled
+from layered_nst.cli.console import err, print_json, show_log, spelled
 from layered_nst.cli.signals import Stop
-from layered_nst.errors import LayeredNstError
+from layered_nst.errors import Interrupted, LayeredNstError
 from layered_nst.machine.allocator import reuse_memory
 
 # torch takes seconds to import, so each command imports what it needs and --help stays quick.
@@ -43,7 +44,12 @@ app = typer.Typer(
 @app.callback()
 def _main(
     context: typer.Context,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks and what is done.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Say what is done: device, tiles, cache, times.")
+    ] = False,
 ) -> None:
     context.ensure_object(dict)["debug"] = debug
 
@@ -73,9 +79,9 @@ def main() -> NoReturn:
     # At its usual pace the search for cycles would walk the half million objects of torch again and
     # again while they are imported, for half a second of every command that needs it.
     gc.set_threshold(100_000, 50, 50)
-    debug = "--debug" in sys.argv
-    if debug:
-        sys.argv.remove("--debug")
+    debug, verbose = _flag("--debug"), _flag("--verbose")
+    if debug or verbose:
+        show_log(logging.DEBUG if debug else logging.INFO)
     try:
         code = app(standalone_mode=False, prog_name="layered-nst") or 0
         sys.stdout.flush()
@@ -94,6 +100,13 @@ def main() -> NoReturn:
     # half a second; what is frozen is not looked at.
     gc.freeze()
     sys.exit(code)
+
+
+def _flag(name: str) -> bool:
+    """Whether an option is given, which then stands for all commands, and taken out."""
+    given = name in sys.argv
+    sys.argv[:] = [word for word in sys.argv if word != name]
+    return given
 
 
 def _unread() -> int:
@@ -120,5 +133,14 @@ def _failed(error: BaseException, code: int, debug: bool, sentence: str | None =
     if debug:
         traceback.print_exception(error)
     label = "" if code == 130 else "[red]error:[/] "
-    err.print(label + escape(spelled(sentence or str(error))), highlight=False)
+    said = spelled(sentence or str(error))
+    err.print(label + escape(said), highlight=False)
+    if "--json" in sys.argv:
+        print_json({"error": {"code": _named(error, code), "message": said, "exit_code": code}})
     return code
+
+
+def _named(error: BaseException, exit_code: int) -> str:
+    """A word for the kind of an error, also of one that is not this package's."""
+    usual = {3: "system", 130: Interrupted.code}.get(exit_code, "unexpected")
+    return error.code if isinstance(error, LayeredNstError) else usual

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import warnings
 from collections.abc import Iterator
@@ -52,6 +53,15 @@ def spelled(sentence: str) -> str:
         return _OPTIONS[name] if value in (None, "True") else f"{_OPTIONS[name]} {value}"
 
     return _ARGUMENT.sub(option, sentence)
+
+
+def show_log(level: int) -> None:
+    """Show what the package logs from a level on, on standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(relativeCreated)6d ms  %(name)s: %(message)s"))
+    logger = logging.getLogger("layered_nst")
+    logger.handlers = [handler]
+    logger.setLevel(level)
 
 
 def note(sentence: str) -> None:

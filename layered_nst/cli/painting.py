@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from layered_nst.cli.console import err, note, out, print_json, printed_notes
+from layered_nst.cli.console import err, note, out, print_json, printed_notes, spelled
 from layered_nst.cli.display import Display, region_table
 from layered_nst.cli.options import (
     ContentOption,
@@ -38,6 +37,7 @@ from layered_nst.words import duration, gigabytes, pixels
 if TYPE_CHECKING:
     from layered_nst.outputs.report.recorder import Recorder
     from layered_nst.outputs.result import Result
+    from layered_nst.strategies.checking import Check
 
 
 def apply(
@@ -219,7 +219,7 @@ def _report(
             "seconds": round(result.seconds, 2),
             "coverage": result.coverage,
             "losses": dict(result.losses[-1]) if result.losses else {},
-            "notes": [*notes, *result.notes],
+            "notes": [*notes, *map(spelled, result.notes)],
             "seed": result.recipe.optimize.seed,
         }
     )
@@ -242,59 +242,36 @@ def check(
 ) -> None:
     """Show what a recipe finds in its photo and what it would cost; nothing is optimized."""
     from layered_nst import api
-    from layered_nst.machine.device import choose_device
-    from layered_nst.machine.memory import obtainable_bytes, parse_memory
-    from layered_nst.networks.encoders import load_encoders
-    from layered_nst.strategies.budget import make_room
-    from layered_nst.strategies.costs import estimate, level_costs
-    from layered_nst.strategies.looks import check_looks, thin_notes
 
-    chosen = choose_device(device)
-    allowed = None if memory is None else parse_memory(memory)
-    started = time.perf_counter()
     with printed_notes() as warned:
-        loaded = api.load(
+        found = api.check(
             recipe,
             content,
             size=size,
             overrides=joined_overrides(set_, steps=steps, quality=quality),
-        )
-        scene, plan = api.prepare(
-            loaded,
-            content,
-            device=chosen,
+            device=device,
             strict=strict,
             weights_dir=weights,
             **limits(max_pixels),
+            memory=memory,
             cache=not no_cache,
         )
-        encoders = load_encoders(plan.encoders, weights_dir=weights, device=chosen)
-        looks = check_looks(scene, encoders, plan)
-        preparation = time.perf_counter() - started
-        there = obtainable_bytes(chosen)
-        costs = level_costs(scene, plan, encoders)
-        room = make_room(costs, asked=allowed, resumed=None, obtainable=there)
-        cost = estimate(scene, plan, encoders, room.readings)
-    notes = scene.notes + looks + thin_notes(scene, encoders, plan) + room.notes
     if as_json:
-        print_json(
-            {
-                "width": scene.size[1],
-                "height": scene.size[0],
-                "coverage": scene.masks.coverage,
-                "levels": [[level.longest, level.steps] for level in plan.levels],
-                "seconds": round(preparation + cost.seconds, 1),
-                "megabytes": round(cost.memory / 1e6),
-                "notes": [*warned, *notes],
-            }
-        )
+        notes = [*warned, *map(spelled, found.notes)]
+        print_json({**found.as_dict(), "notes": notes})
         return
-    name = escape(loaded.name or str(recipe))
-    out.print(f"[bold]{name}[/]  {pixels(scene.size)} on {chosen}", highlight=False)
+    _print_check(found, recipe)
+
+
+def _print_check(found: Check, recipe: Path) -> None:
+    scene = found.scene
+    name = escape(scene.recipe.name or str(recipe))
+    where = f"{pixels(scene.size)} on {scene.picture.rgb.device}"
+    out.print(f"[bold]{name}[/]  {where}", highlight=False)
     out.print(region_table(scene))
-    levels = ", ".join(f"{level.longest} px × {level.steps}" for level in plan.levels)
+    levels = ", ".join(f"{level.longest} px × {level.steps}" for level in found.plan.levels)
     out.print(f"levels    {levels}", highlight=False)
-    out.print(f"time      about {duration(preparation + cost.seconds)}", highlight=False)
-    out.print(f"memory    about {gigabytes(cost.memory)}", highlight=False)
-    for sentence in notes:
+    out.print(f"time      about {duration(found.seconds)}", highlight=False)
+    out.print(f"memory    about {gigabytes(found.megabytes * 1e6)}", highlight=False)
+    for sentence in found.notes:
         note(sentence)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
 import time
@@ -51,6 +52,9 @@ _ENTRY = re.compile(rf"{_NAMED}{{64}}\.safetensors")
 _UNFINISHED = re.compile(rf"\.{_NAMED}{{27,64}}(\.safetensors)?\.[0-9a-f]{{8}}\.part")
 
 
+log = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True)
 class CacheInfo:
     """Where a cache is, how many entries it has, their size and the size it is bounded to."""
@@ -81,16 +85,9 @@ class Cache:
             key: everything that its content depends on, as JSON can hold it.
         """
         path = self._path(kind, key)
-        try:
-            metadata, tensors = read_metadata(path), read_tensors(path)
-            # Entries of before they named themselves had texts that nothing vouched for.
-            if metadata["entry"] != path.stem or metadata["digest"] != digest(tensors):
-                return None
-            with contextlib.suppress(OSError):
-                os.utime(path)
-            return tensors, metadata["text"]
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError):
-            return None
+        found = _entry(path)
+        log.debug("%s: %s", path.name, "not there" if found is None else "served")
+        return found
 
     def put(
         self, kind: str, key: Mapping[str, Any], tensors: Mapping[str, Tensor], text: str = ""
@@ -158,6 +155,20 @@ class Cache:
                 return
             entry.path.unlink(missing_ok=True)
             total -= entry.stat.st_size
+
+
+def _entry(path: Path) -> tuple[dict[str, Tensor], str] | None:
+    """What a file of the cache holds, None if it is not there or damaged."""
+    try:
+        metadata, tensors = read_metadata(path), read_tensors(path)
+        # Entries of before they named themselves had texts that nothing vouched for.
+        if metadata["entry"] != path.stem or metadata["digest"] != digest(tensors):
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return tensors, metadata["text"]
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+        return None
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ that the run took, into ``OUT.json`` beside it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layered_nst.files.atomic import replacing
+from layered_nst.painting.progress import finite
 from layered_nst.recipe import dump_recipe
 
 if TYPE_CHECKING:
@@ -53,15 +54,10 @@ def manifest_of(result: Result) -> dict[str, Any]:
         "height": height,
         "seconds": round(result.seconds, 2),
         "complete": result.complete,
-        "losses": _finite(result.losses[-1]) if result.losses else {},
+        "losses": finite(result.losses[-1]) if result.losses else {},
         "coverage": result.coverage,
         "notes": list(result.notes),
     }
-
-
-def _finite(losses: Mapping[str, float]) -> dict[str, float | None]:
-    # JSON has no word for what is infinite or no number.
-    return {k: v if abs(v) < float("inf") else None for k, v in losses.items()}
 
 
 def picture_metadata(result: Result) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +16,28 @@ from torch import Tensor
 from layered_nst.errors import OutputError
 from layered_nst.outputs.manifest import manifest_of, picture_metadata
 from layered_nst.painting.plan import Plan
-from layered_nst.picture import DEEP_FORMATS, FORMATS, Kept, native_colors, to_image, write_picture
+from layered_nst.picture import (
+    DEEP_FORMATS,
+    FORMATS,
+    Kept,
+    Picture,
+    fit_within,
+    native_colors,
+    resize_picture,
+    to_image,
+    write_picture,
+)
 from layered_nst.recipe import Recipe, named_files
 from layered_nst.scene.provenance import Inputs
 from layered_nst.scene.scene import Scene
 from layered_nst.strategies.checkpoints import discard
+from layered_nst.words import duration
 
 if TYPE_CHECKING:
     from layered_nst.outputs.layered.layers import Layer
+
+SHOWN_SIDE = 512
+"""Longest side in px of what a notebook shows of a result."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +63,23 @@ class Result:
     complete: bool = True
     inputs: Inputs | None = None
     checkpoint: Path | None = None
+
+    def __repr__(self) -> str:
+        height, width = self.scene.size
+        so_far = "" if self.complete else ", so far"
+        return (
+            f"<Result of {self.recipe.name or 'a recipe'}: {width}×{height} px, "
+            f"{len(self.losses)} steps in {duration(self.seconds)}{so_far}>"
+        )
+
+    def _repr_png_(self) -> bytes:
+        """A small picture, for notebooks."""
+        picture = Picture(self.rgb, self.alpha)
+        if max(picture.size) > SHOWN_SIDE:
+            picture = resize_picture(picture, fit_within(picture.size, SHOWN_SIDE))
+        file = io.BytesIO()
+        to_image(picture.rgb, picture.alpha).save(file, "PNG")
+        return file.getvalue()
 
     @property
     def recipe(self) -> Recipe:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from torch import Tensor
 
@@ -36,6 +38,17 @@ class Progress:
     seconds_left: float
     losses: Mapping[str, float]
     picture: Tensor = field(repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All but the picture, as data that JSON can hold; a loss that is no number is None."""
+        told = {part.name: getattr(self, part.name) for part in fields(self)}
+        del told["picture"]
+        return {**told, "size": [*self.size], "losses": finite(self.losses)}
+
+
+def finite(losses: Mapping[str, float]) -> dict[str, float | None]:
+    """Losses by name; None for what is infinite or no number, for which JSON has no word."""
+    return {name: value if math.isfinite(value) else None for name, value in losses.items()}
 
 
 OnProgress = Callable[[Progress], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from layered_nst.painting.state import State
 from layered_nst.painting.tiled import STYLE_TILE, Place, Reading
 from layered_nst.strategies.costs import TOLERANCE, Footprint, LevelCost
 from layered_nst.words import gigabytes, pixels
+
+log = logging.getLogger(__name__)
 
 SMALLEST = 64
 """A size below this, in px, is no advice: the pictures that are read are what is too large."""
@@ -68,6 +71,7 @@ def make_room(
     else:
         memory = automatic_memory(costs, obtainable) if resumed is None else resumed.memory
     if memory is None:
+        log.info("all levels are seen whole; there are %s", gigabytes(obtainable))
         return Room(None, {}, ())
     if missing := [cost for cost in costs if _reading(cost, memory) is None]:
         worst = max(missing, key=lambda cost: cost.pixels)
@@ -78,6 +82,8 @@ def make_room(
             else _too_little(size, worst.need, least, memory)
         )
     readings, notes = _readings(costs, memory), _tile_notes(costs, memory)
+    for place, reading in readings.items():
+        log.info("to stay within %s, level %s is read as %s", gigabytes(memory), place, reading)
     if resumed is not None and readings != _readings(costs, resumed.memory):
         notes = (*notes, _changed(resumed.memory, memory))
     return Room(memory, readings, notes)

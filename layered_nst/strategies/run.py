@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,8 @@ from layered_nst.scene.scene import Scene
 from layered_nst.strategies.problems import finished, problem
 from layered_nst.strategies.stages import Stage
 from layered_nst.strategies.windows import placed
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -130,8 +133,8 @@ class Run:
         Returns:
             The canvas of its finest level, shape (3, h, w) in [0, 1].
         """
-        resumed = self.resumed
-        return optimize(
+        resumed, started = self.resumed, time.monotonic()
+        canvas = optimize(
             self.encoder,
             asked,
             stage.plan,
@@ -141,6 +144,8 @@ class Run:
             keep=self._keep,
             objectives=objectives(self.readings, stage.name) if self.readings else None,
         )
+        log.info("stage %s took %.1f s", stage.name, time.monotonic() - started)
+        return canvas
 
     def _keep(self, state: State) -> None:
         self.keep(replace(state, product=self.carried))

@@ -26,6 +26,7 @@ from layered_nst.picture import (
     to_image,
     write_picture,
 )
+from layered_nst.recipe import Recipe
 from layered_nst.recipe.beside import OVERLAY, SEAL, is_as_written, mask_stems, seal_of
 from layered_nst.regions.overlay import overlay
 from layered_nst.scene.resolving import SEGMENTED_SIDE
@@ -62,7 +63,7 @@ class Findings:
 
 
 def recipe_masks(
-    recipe: Path,
+    recipe: str | Path | Mapping[str, Any] | Recipe,
     content: Any = None,
     *,
     size: int | None = None,
@@ -77,7 +78,7 @@ def recipe_masks(
 
 
 def photo_masks(
-    photo: Path,
+    photo: Any,
     *,
     size: int | None = None,
     segmenter: str = "scenes",
@@ -92,7 +93,8 @@ def photo_masks(
     winner = seen.winner.cpu()
     kept = [i for i, share in enumerate(seen.shares().values()) if share >= SMALLEST_SHARE]
     masks = torch.stack([(winner == i).float() for i in kept])
-    return Findings(picture.rgb, tuple(seen.classes[i] for i in kept), masks, photo=photo)
+    file = Path(photo) if isinstance(photo, str | Path) else None
+    return Findings(picture.rgb, tuple(seen.classes[i] for i in kept), masks, photo=file)
 
 
 def photo_contours(

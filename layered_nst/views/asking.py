@@ -1,0 +1,108 @@
+"""What programs ask of a photo, as the commands of the same names do; nothing is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from layered_nst.outputs.rerun import holds_recipe
+from layered_nst.picture import MAX_PIXELS
+from layered_nst.recipe import Recipe
+from layered_nst.recipe.starter import write_starter
+from layered_nst.views.findings import Findings, photo_masks, recipe_masks
+
+
+def masks(
+    source: str | Path | Mapping[str, Any] | Recipe,
+    content: Any = None,
+    *,
+    size: int | None = None,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    weights_dir: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Findings:
+    """Find the regions of a recipe on its photo, or the classes of a photo.
+
+    Args:
+        source: a recipe as ``apply`` takes it, or the path of a photo.
+        content: the photo, in place of the recipe's.
+        size: longest side of the masks in px.
+        overrides: of the recipe.
+        weights_dir: folder with weights that are not bundled.
+        max_pixels: largest picture that is read.
+
+    Returns:
+        The photo and a mask (H, W) in [0, 1] for each region or class.
+
+    Raises:
+        LayeredNstError: the recipe or the photo is at fault.
+    """
+    if isinstance(source, str | Path) and not holds_recipe(Path(source)):
+        return segment(source, size=size, weights_dir=weights_dir, max_pixels=max_pixels)
+    return recipe_masks(
+        source,
+        content,
+        size=size,
+        overrides=overrides,
+        weights_dir=weights_dir,
+        max_pixels=max_pixels,
+    )
+
+
+def segment(
+    photo: Any,
+    *,
+    segmenter: str = "scenes",
+    size: int | None = None,
+    weights_dir: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Findings:
+    """Find the classes of a photo, each pixel in the likeliest one.
+
+    Args:
+        photo: as ``apply`` takes its content.
+        segmenter: a name of the catalogue, or the path of a file.
+        size: longest side of the masks in px; 768 if not given.
+        weights_dir: folder with weights that are not bundled.
+        max_pixels: largest picture that is read.
+
+    Returns:
+        The photo and a mask (H, W), 0 or 1, for each class that is there.
+
+    Raises:
+        LayeredNstError: the photo cannot be read, or the segmenter's weights are missing.
+    """
+    return photo_masks(
+        photo, size=size, segmenter=segmenter, weights_dir=weights_dir, max_pixels=max_pixels
+    )
+
+
+def new(
+    photo: str | Path,
+    recipe: str | Path = "recipe.yaml",
+    *,
+    styles: Sequence[str | Path] = (),
+    force: bool = False,
+    weights_dir: Path | None = None,
+) -> Path:
+    """Write a commented starter recipe with the regions that segmentation finds in a photo.
+
+    Args:
+        photo: a file.
+        recipe: the file to write; paths in it are relative to its folder.
+        styles: pictures, given to the regions in turn.
+        force: replace a recipe that is there.
+        weights_dir: folder with weights that are not bundled.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        OutputError: the recipe is there already, or cannot be written.
+        PictureError: the photo or a style is not there.
+    """
+    found = segment(Path(photo), weights_dir=weights_dir)
+    path, looks = Path(recipe), [Path(style) for style in styles]
+    write_starter(path, Path(photo), found.coverage, styles=looks, force=force)
+    return path
