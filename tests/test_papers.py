@@ -23,6 +23,7 @@ from workbench import run
 
 import layered_nst
 from layered_nst import cli
+from layered_nst.networks.catalogue import CATALOGUE
 from layered_nst.networks.encoders import load_encoder
 from layered_nst.painting import objective
 from layered_nst.painting.plan import PRESETS
@@ -402,3 +403,10 @@ def test_every_recipe_of_the_gallery_is_in_the_handbook() -> None:
     linked = re.findall(r"\]\(([\w/-]+\.yaml)\)", HANDBOOK.read_text("utf-8"))
     recipes = HANDBOOK.parent
     assert {*linked} == {p.relative_to(recipes).as_posix() for p in recipes.rglob("*.yaml")}
+
+
+def test_every_bundled_model_is_in_the_readme_with_its_card() -> None:
+    text, house = README.read_text("utf-8"), HOUSE.read_text("utf-8")
+    for name in (model.name for model in CATALOGUE.values() if model.bundled):
+        assert f"[`{name}`](layered_nst/networks/weights/{name}.md)" in text
+        assert f"(networks/weights/{name}.md)" in house
