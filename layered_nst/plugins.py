@@ -1,8 +1,8 @@
 """One registry of everything that may be added: selectors, encoders, strategies, formats, …
 
 What this package brings is registered like anything else. An entry may be the object itself or say
-where it is, ``"package.module:name"``: it is imported when it is first asked for, so that looking
-up a name costs nothing.
+where it is, ``"package.module:name"``, or ``"package.module:table[key]"``: it is imported when it
+is asked for, so that looking up a name costs nothing.
 
 ========== =================================================================================
 kind       what an entry is
@@ -11,6 +11,7 @@ selector   ``(selector, view) -> mask``, see ``regions.select``; by its telling 
 segmenter  a ``networks.catalogue.Model``
 encoder    a ``networks.catalogue.Model``
 judge      a ``networks.catalogue.Model``
+detector   a ``networks.catalogue.Model``
 strategy   a ``strategies.stages.Strategy``
 output     ``(path, picture) -> None``, writes a layered file; by its suffix
 loss, flow, executor, command: for those who add them; nothing is built in yet
@@ -37,12 +38,44 @@ KINDS = (
     "flow",
     "executor",
     "judge",
+    "detector",
     "command",
 )
 """What may be added."""
 
 # By kind and name; where each is, since most of it takes seconds to import.
+_SELECT, _CATALOGUE = "layered_nst.regions.select", "layered_nst.networks.catalogue"
 BUILT_IN: Mapping[str, Mapping[str, str]] = {
+    "selector": {
+        kind: f"{_SELECT}:select_{kind}"
+        for kind in (
+            "class",
+            "mask",
+            "box",
+            "ellipse",
+            "polygon",
+            "color",
+            "alpha",
+            "rest",
+            "any",
+            "all",
+            "not",
+        )
+    },
+    **{
+        kind: {name: f"{_CATALOGUE}:CATALOGUE[{name}]" for name in names}
+        for kind, names in {
+            "encoder": ("hed-vgg16", "light", "vgg16", "vgg19"),
+            "segmenter": (
+                "scenes",
+                "deeplabv3_resnet50",
+                "deeplabv3_resnet101",
+                "deeplabv3_mobilenet_v3_large",
+            ),
+            "detector": ("blazeface",),
+            "judge": ("efficientnet-lite0",),
+        }.items()
+    },
     "strategy": {
         "joint": "layered_nst.strategies.joint:STRATEGY",
         "product-then-style": "layered_nst.strategies.product_first:STRATEGY",
@@ -117,10 +150,12 @@ def _check_kind(kind: str) -> None:
 
 
 def _imported(what: str, place: str) -> Any:
-    module, _, name = place.partition(":")
+    module, _, rest = place.partition(":")
+    name, _, key = rest.removesuffix("]").partition("[")
     try:
-        return getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
+        found = getattr(import_module(module), name)
+        return found[key] if key else found
+    except (ImportError, AttributeError, KeyError) as error:
         raise PluginError(f"{what}: cannot be had from {place}: {error}") from error
 
 

@@ -14,9 +14,11 @@ from urllib.error import URLError
 import pytest
 import torch
 
+from layered_nst import plugins
 from layered_nst.errors import ModelError, OutputError
 from layered_nst.networks import catalogue
 from layered_nst.networks.weights import CATALOGUE, fetch, is_present, weights_path
+from layered_nst.plugins import Registry
 
 MOBILE = "deeplabv3_mobilenet_v3_large"
 
@@ -101,7 +103,11 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, prefix: str) -> s
     source.parent.mkdir()
     source.write_bytes(b"weights")
     model = replace(CATALOGUE["vgg16"], name="tiny", file=source.name)
-    monkeypatch.setattr(catalogue, "CATALOGUE", {**CATALOGUE, "tiny": model})
+    table = Registry(
+        {**plugins.BUILT_IN, "encoder": {**plugins.BUILT_IN["encoder"], "tiny": model}}
+    )
+    monkeypatch.setattr(plugins, "names", table.names)
+    monkeypatch.setattr(plugins, "get", table.get)
     monkeypatch.setattr(catalogue, "DOWNLOADS", source.parent.as_uri())
     return "tiny"
 

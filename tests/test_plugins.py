@@ -5,12 +5,24 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
 
 import pytest
+import torch
+from workbench import lay_out
 
-from layered_nst import plugins
+from layered_nst import Recipe, load_recipe, plugins
 from layered_nst.errors import PluginError
+from layered_nst.networks.catalogue import CATALOGUE, find_model
 from layered_nst.plugins import BUILT_IN, Registry
+from layered_nst.recipe.selectors import KINDS
+from layered_nst.scene.resolving import resolve
+from layered_nst.strategies import joint
+from layered_nst.strategies.looks import planned
+from layered_nst.strategies.problems import finished, problem
+from layered_nst.strategies.run import Strategy, paint
 
 
 def test_an_entry_is_had_by_its_kind_and_name() -> None:
@@ -97,6 +109,30 @@ def test_threads_that_add_at_once_lose_nothing() -> None:
 )
 def test_all_that_is_built_in_is_where_the_table_says(kind: str, name: str) -> None:
     assert plugins.get(kind, name) is not None
+
+
+def test_selectors_and_models_are_registered_by_the_names_that_recipes_use() -> None:
+    assert set(plugins.names("selector")) == {*KINDS, "rest"}
+    for kind in ("encoder", "segmenter", "detector", "judge"):
+        assert plugins.names(kind) == tuple(m.name for m in CATALOGUE.values() if m.kind == kind)
+    strategies = get_args(Recipe.model_fields["strategy"].annotation)
+    assert set(plugins.names("strategy")) == set(strategies)
+
+
+def test_what_is_added_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A strategy of one's own paints, a model of one's own is found."""
+    table = Registry(BUILT_IN)
+    for name in ("add", "get", "names"):
+        monkeypatch.setattr(plugins, name, getattr(table, name))
+    plugins.add({"segmenter": {"mine": replace(CATALOGUE["scenes"], name="mine")}})
+    assert find_model("mine", kind="segmenter").name == "mine"
+    monkeypatch.chdir(lay_out(tmp_path))
+    recipe = load_recipe("look.yaml").model_copy(update={"strategy": "still"})
+    plugins.add({"strategy": {"still": Strategy(joint.stages, lambda run: run.problem.start)}})
+    scene = resolve(recipe)
+    plan = planned(scene)
+    canvas = paint(scene, {}, plan, on_progress=lambda _: pytest.fail("a step"))
+    assert torch.equal(canvas, finished(problem(scene, plan).start, scene))
 
 
 def test_looking_up_names_imports_no_torch() -> None:

@@ -18,15 +18,15 @@ app = typer.Typer(help="List the models, or fetch one.", invoke_without_command=
 @app.callback()
 def models(context: typer.Context, weights: WeightsOption = None) -> None:
     """List the models: what for, size, license, and whether they are on this machine."""
-    from layered_nst.networks.catalogue import CATALOGUE, is_present
+    from layered_nst.networks import catalogue
 
     if context.invoked_subcommand is not None:
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("model", "kind", "here", "MB", "license", "note"):
         table.add_column(heading, justify="right" if heading == "MB" else "left", overflow="fold")
-    for model in CATALOGUE.values():
-        here = is_present(model.name, weights_dir=weights)
+    for model in catalogue.models():
+        here = catalogue.is_present(model.name, weights_dir=weights)
         where = "bundled" if model.bundled else "yes" if here else "no"
         table.add_row(
             model.name, model.kind, where, f"{model.megabytes:.0f}", model.license, model.note

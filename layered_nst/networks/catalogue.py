@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, get_args
 from urllib.request import Request, urlopen
 
 import torch
 
+from layered_nst import plugins
 from layered_nst.errors import ModelError, OutputError
 from layered_nst.files.atomic import replacing
 from layered_nst.files.hashes import bytes_hash
@@ -24,6 +25,8 @@ PART = 1 << 20
 """Bytes that are read from a server at a time."""
 PATIENCE = 60.0
 """Seconds without an answer after which a server counts as gone."""
+
+Kind = Literal["encoder", "segmenter", "detector", "judge"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Model:
     """
 
     name: str
-    kind: Literal["encoder", "segmenter", "detector", "judge"]
+    kind: Kind
     file: str
     bundled: bool
     megabytes: float
@@ -158,26 +161,29 @@ CATALOGUE: Mapping[str, Model] = {
 """Every model by the name that a recipe uses."""
 
 
-def find_model(
-    name: str, *, kind: Literal["encoder", "segmenter", "detector", "judge"] | None = None
-) -> Model:
+def find_model(name: str, *, kind: Kind | None = None) -> Model:
     """The catalogue's entry of that name (and kind).
 
     Raises:
         ModelError: there is none; says which there are, and the likeliest.
     """
-    names = [m.name for m in CATALOGUE.values() if kind in (None, m.kind)]
-    if name in names:
-        return CATALOGUE[name]
-    hint, there = did_you_mean(name, names), ", ".join(names)
+    found = {model.name: model for model in models() if kind in (None, model.kind)}
+    if name in found:
+        return found[name]
+    hint, there = did_you_mean(name, found), ", ".join(found)
     raise ModelError(f"no {kind or 'model'} is called {name!r}{hint}; there are {there}")
+
+
+def models() -> list[Model]:
+    """All models that are registered, those of ``CATALOGUE`` among them."""
+    return [plugins.get(kind, name) for kind in get_args(Kind) for name in plugins.names(kind)]
 
 
 def weights_path(name: str, *, weights_dir: Path | None = None) -> Path:
     """Path of a model's weights on this machine; nothing is downloaded.
 
     Args:
-        name: a name of ``CATALOGUE``.
+        name: a name that ``models`` gives.
         weights_dir: folder that is searched before torch's own cache of downloads, or before the
             installed package for a model that has one. Bundled models always come from this
             package, so that a recipe gives the same picture everywhere.
@@ -208,7 +214,7 @@ def fetch(
     The file takes its name only once it is whole and has the hash that its name tells.
 
     Args:
-        name: a name of ``CATALOGUE``.
+        name: a name that ``models`` gives.
         weights_dir: folder to put the file in, made if need be; default is torch's own cache.
         on_bytes: called with (bytes so far, bytes in all or None if the server doesn't say).
 
@@ -299,7 +305,7 @@ def _missing(model: Model, weights_dir: Path | None) -> str:
 
 
 def _advice(model: Model, target: Path) -> str:
-    bundled = next(m.name for m in CATALOGUE.values() if m.kind == model.kind and m.bundled)
+    bundled = next(m.name for m in models() if m.kind == model.kind and m.bundled)
     return (
         f"put {model.file} ({model.megabytes:.0f} MB, from {DOWNLOADS}) into {target.parent}, "
         f"or use the bundled {model.kind} {bundled}"

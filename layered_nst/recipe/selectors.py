@@ -214,6 +214,13 @@ SELECTORS: dict[str, type[_SelectorModel]] = {
 """The model behind each tag of `Selector`."""
 
 TAGS_BY_MODEL = {model: tag for tag, model in SELECTORS.items()}
+
+
+def kind_of(selector: _SelectorModel) -> str:
+    """Return the word by which a selector is known: its telling key, or ``rest``."""
+    return TAGS_BY_MODEL[type(selector)].removeprefix("is:")
+
+
 KINDS = tuple(tag.removeprefix("is:") for tag in SELECTORS if tag != "is:rest")
 """The telling keys."""
 

@@ -6,7 +6,7 @@ and from a photo's alpha are crisp: their border is one pixel wide.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from layered_nst import plugins
 from layered_nst.errors import RegionError
 from layered_nst.networks.segmenters import Segmentation, resolve_class
 from layered_nst.picture import MAX_PIXELS, Picture, read_picture
@@ -33,6 +34,7 @@ from layered_nst.recipe.selectors import (
     PolygonSelector,
     RestSelector,
     Selector,
+    kind_of,
 )
 from layered_nst.regions.components import keep_largest
 from layered_nst.regions.edges import antialias
@@ -110,7 +112,8 @@ def select(
 
 
 def _select(selector: Selector, view: View) -> Tensor:
-    return _BY_KIND[type(selector)](selector, view)
+    found: Callable[[Any, View], Tensor] = plugins.get("selector", kind_of(selector))
+    return found(selector, view)
 
 
 def uses_rest(selector: Selector) -> bool:
@@ -124,7 +127,7 @@ def uses_rest(selector: Selector) -> bool:
             return isinstance(selector, RestSelector)
 
 
-def _select_class(selector: ClassSelector, view: View) -> Tensor:
+def select_class(selector: ClassSelector, view: View) -> Tensor:
     seen = view.segment()
     chosen = sorted({i for name in selector.class_ for i in resolve_class(name, seen.classes)})
     margin = _margin(seen.probabilities, chosen, selector.threshold)
@@ -152,7 +155,7 @@ def _largest(probabilities: Tensor, classes: list[int]) -> Tensor:
     return reduce(torch.maximum, (probabilities[i] for i in classes))
 
 
-def _select_mask(selector: MaskSelector, view: View) -> Tensor:
+def select_mask(selector: MaskSelector, view: View) -> Tensor:
     drawn = read_picture(selector.mask, max_pixels=view.max_pixels)
     _check_shape(drawn, view.photo_size)
     weights = drawn.rgb.new_tensor(LUMINANCE)
@@ -182,23 +185,23 @@ def _bounds(bounds: Bounds, unit: str | None, view: View) -> Bounds:
     return left, top, right, bottom
 
 
-def _select_box(selector: BoxSelector, view: View) -> Tensor:
+def select_box(selector: BoxSelector, view: View) -> Tensor:
     bounds = _bounds(selector.box, selector.unit, view)
     return view.mask(box_coverage(bounds, view.picture.size))
 
 
-def _select_ellipse(selector: EllipseSelector, view: View) -> Tensor:
+def select_ellipse(selector: EllipseSelector, view: View) -> Tensor:
     bounds = _bounds(selector.ellipse, selector.unit, view)
     return view.mask(ellipse_coverage(bounds, view.picture.size))
 
 
-def _select_polygon(selector: PolygonSelector, view: View) -> Tensor:
+def select_polygon(selector: PolygonSelector, view: View) -> Tensor:
     corners = torch.tensor(selector.polygon, dtype=torch.float64)
     points = [(x, y) for x, y in view.in_px(corners, selector.unit).tolist()]
     return view.mask(polygon_coverage(points, view.picture.size))
 
 
-def _select_color(selector: ColorSelector, view: View) -> Tensor:
+def select_color(selector: ColorSelector, view: View) -> Tensor:
     rgb, alpha = view.picture.rgb, view.picture.alpha
     wanted = rgb_to_lab(rgb.new_tensor(selector.color).div(255)[:, None, None])
     distance = torch.linalg.vector_norm(rgb_to_lab(rgb) - wanted, dim=0)
@@ -207,37 +210,22 @@ def _select_color(selector: ColorSelector, view: View) -> Tensor:
     return mask if alpha is None else torch.where(alpha > 0, mask, 0)
 
 
-def _select_alpha(_: AlphaSelector, view: View) -> Tensor:
+def select_alpha(_: AlphaSelector, view: View) -> Tensor:
     alpha = view.picture.alpha
     return view.picture.rgb.new_ones(view.picture.size) if alpha is None else alpha
 
 
-def _select_rest(_: RestSelector, view: View) -> Tensor:
+def select_rest(_: RestSelector, view: View) -> Tensor:
     return view.rest
 
 
-def _select_any(selector: AnySelector, view: View) -> Tensor:
+def select_any(selector: AnySelector, view: View) -> Tensor:
     return reduce(torch.maximum, (_select(part, view) for part in selector.any))
 
 
-def _select_all(selector: AllSelector, view: View) -> Tensor:
+def select_all(selector: AllSelector, view: View) -> Tensor:
     return reduce(torch.minimum, (_select(part, view) for part in selector.all))
 
 
-def _select_not(selector: NotSelector, view: View) -> Tensor:
+def select_not(selector: NotSelector, view: View) -> Tensor:
     return 1 - _select(selector.not_, view)
-
-
-_BY_KIND: Mapping[type, Callable[[Any, View], Tensor]] = {
-    ClassSelector: _select_class,
-    MaskSelector: _select_mask,
-    BoxSelector: _select_box,
-    EllipseSelector: _select_ellipse,
-    PolygonSelector: _select_polygon,
-    ColorSelector: _select_color,
-    AlphaSelector: _select_alpha,
-    RestSelector: _select_rest,
-    AnySelector: _select_any,
-    AllSelector: _select_all,
-    NotSelector: _select_not,
-}
