@@ -41,6 +41,14 @@ app = typer.Typer(
 )
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from layered_nst._version import __version__
+
+        print(f"layered-nst {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _main(
     context: typer.Context,
@@ -49,6 +57,10 @@ def _main(
     ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Say what is done: device, tiles, cache, times.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     context.ensure_object(dict)["debug"] = debug

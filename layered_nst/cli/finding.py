@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from layered_nst.cli.console import note, print_json, printed_notes
+from layered_nst.cli.console import note, print_json, printed_notes, spelled
 from layered_nst.cli.options import (
     ContentOption,
+    DeviceOption,
     EncoderOption,
+    ForceOption,
     JsonOption,
     MaxPixelsOption,
+    NoCacheOption,
     PhotoArgument,
     SetOption,
     SizeOption,
+    StyleOption,
     WeightsOption,
     limits,
 )
@@ -31,8 +36,11 @@ def masks(
     content: ContentOption = None,
     size: SizeOption = None,
     set_: SetOption = None,
+    device: DeviceOption = "auto",
     weights: WeightsOption = None,
     max_pixels: MaxPixelsOption = None,
+    no_cache: NoCacheOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write one PNG for each region and a colored overlay with names.
 
@@ -46,23 +54,33 @@ def masks(
     from layered_nst.recipe.beside import masks_folder
     from layered_nst.views.findings import photo_masks, recipe_masks, write_masks
 
-    with printed_notes():
+    options: dict[str, Any] = {"device": device, "weights_dir": weights, **limits(max_pixels)}
+    with printed_notes() as notes:
         if holds_recipe(source):
             found = recipe_masks(
                 source,
                 content,
                 size=size,
                 overrides=set_ or (),
-                weights_dir=weights,
-                **limits(max_pixels),
+                cache=not no_cache,
+                **options,
             )
         else:
-            found = photo_masks(source, size=size, weights_dir=weights, **limits(max_pixels))
+            found = photo_masks(source, size=size, **options)
         written = write_masks(found, output or masks_folder(found.photo or Path("photo")))
-    for path in written:
-        print(path)
     for sentence in found.notes:
         note(sentence)
+    told = {"coverage": found.coverage, "notes": [*notes, *map(spelled, found.notes)]}
+    _tell_files(written, as_json, **told)
+
+
+def _tell_files(paths: Iterable[Path], as_json: bool, **more: Any) -> None:
+    """Print the names of files, or one JSON object of them and of what else there is to tell."""
+    if as_json:
+        print_json({"files": [str(path) for path in paths], **more})
+        return
+    for path in paths:
+        print(path)
 
 
 def segment(
@@ -75,8 +93,9 @@ def segment(
     ] = "scenes",
     size: Annotated[
         int | None,
-        typer.Option("--size", min=1, help="Longest side of the overlay in px. [1024]"),
+        typer.Option("--size", min=1, max=32768, help="Longest side of the overlay in px. [1024]"),
     ] = None,
+    device: DeviceOption = "auto",
     weights: WeightsOption = None,
     max_pixels: MaxPixelsOption = None,
     as_json: JsonOption = False,
@@ -89,7 +108,12 @@ def segment(
     check_writable(target, keep=(photo,))
     with printed_notes() as notes:
         found = photo_masks(
-            photo, size=size, segmenter=segmenter, weights_dir=weights, **limits(max_pixels)
+            photo,
+            size=size,
+            segmenter=segmenter,
+            device=device,
+            weights_dir=weights,
+            **limits(max_pixels),
         )
     path = write_overlay(found, target)
     shares = dict(sorted(found.coverage.items(), key=lambda item: -item[1]))
@@ -107,10 +131,15 @@ def contours(
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Folder. [PHOTO.contours]"),
     ] = None,
-    size: SizeOption = None,
+    size: Annotated[
+        int | None,
+        typer.Option("--size", min=1, max=32768, help="Longest side of the maps in px. [1024]"),
+    ] = None,
     encoder: EncoderOption = "hed-vgg16",
+    device: DeviceOption = "auto",
     weights: WeightsOption = None,
     max_pixels: MaxPixelsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the contours that an encoder sees in a photo, fused and at each scale.
 
@@ -119,12 +148,16 @@ def contours(
     from layered_nst.views.findings import photo_contours, write_contours
 
     folder = output or photo.with_name(f"{photo.stem}.contours")
-    with printed_notes():
+    with printed_notes() as notes:
         found = photo_contours(
-            photo, size=size, encoder=encoder, weights_dir=weights, **limits(max_pixels)
+            photo,
+            size=size,
+            encoder=encoder,
+            device=device,
+            weights_dir=weights,
+            **limits(max_pixels),
         )
-    for path in write_contours(found, folder):
-        print(path)
+    _tell_files(write_contours(found, folder), as_json, notes=notes)
 
 
 def new(
@@ -132,23 +165,28 @@ def new(
     output: Annotated[Path, typer.Option("--output", "-o", help="Recipe to write.")] = Path(
         "recipe.yaml"
     ),
-    style: Annotated[
-        list[Path] | None,
-        typer.Option("--style", help="Style picture; may be given several times."),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing recipe.")] = False,
+    style: StyleOption = None,
+    force: ForceOption = False,
+    device: DeviceOption = "auto",
     weights: WeightsOption = None,
+    max_pixels: MaxPixelsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a commented starter recipe with the regions that segmentation finds."""
     from layered_nst.recipe.starter import write_starter
     from layered_nst.views.findings import photo_masks
 
-    with printed_notes():
-        found = photo_masks(photo, weights_dir=weights)
+    with printed_notes() as notes:
+        found = photo_masks(photo, device=device, weights_dir=weights, **limits(max_pixels))
     write_starter(output, photo, found.coverage, styles=style or (), force=force)
-    print(output)
     if not style:
-        note("no style yet: give a region of the recipe one, or run this again with --style")
+        sentence = "no style yet: give a region of the recipe one, or run this again with --style"
+        notes.append(sentence)
+        note(sentence)
+    if as_json:
+        print_json({"recipe": str(output), "coverage": found.coverage, "notes": notes})
+    else:
+        print(output)
 
 
 def schema(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from layered_nst.cli.options import (
     DeviceOption,
     EncoderOption,
     JsonOption,
+    LayersOption,
     MaxPixelsOption,
     PhotoArgument,
     QualityOption,
@@ -21,6 +22,9 @@ from layered_nst.cli.options import (
     limits,
 )
 from layered_nst.cli.signals import undisturbed
+
+if TYPE_CHECKING:
+    from layered_nst.views.feature_sheets import FeatureMaps
 
 
 def features(
@@ -47,6 +51,7 @@ def features(
     device: DeviceOption = "auto",
     weights: WeightsOption = None,
     max_pixels: MaxPixelsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show what the layers of the encoder answer to in a photo, as sheets of feature maps."""
     from layered_nst.machine.device import choose_device
@@ -59,20 +64,28 @@ def features(
     if sheets.is_sheet(target):
         check_writable(target, keep=(photo,))
     chosen = choose_device(device)
-    with printed_notes():
+    with printed_notes() as notes:
         picture = read_picture(photo, **limits(max_pixels))
         network = load_encoder(encoder, weights_dir=weights, device=chosen)
     seen = sheets.seen(picture, size).to(chosen)
     found = sheets.feature_maps(network, seen, _names(layers), count=channels)
-    for path in sheets.write_feature_sheets(found, seen, target):
+    paths = sheets.write_feature_sheets(found, seen, target)
+    if as_json:
+        layers_told = {maps.layer: _told(maps) for maps in found}
+        print_json({"files": [*map(str, paths)], "layers": layers_told, "notes": notes})
+        return
+    for path in paths:
         print(path)
+
+
+def _told(maps: FeatureMaps) -> dict[str, Any]:
+    energy = dict(zip(map(str, maps.channels), maps.energy.tolist(), strict=True))
+    return {"channels": maps.width, "energy": energy, "top": maps.top}
 
 
 def texture(
     style: Annotated[Path, typer.Argument(metavar="STYLE", help="Style picture.")],
-    layers: Annotated[
-        str | None, typer.Option("--layers", metavar="NAME,NAME", help="Layers. [the style's own]")
-    ] = None,
+    layers: LayersOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Sheet. [STYLE.texture.png]")
     ] = None,

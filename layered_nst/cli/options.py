@@ -67,6 +67,14 @@ StepsOption = Annotated[int | None, typer.Option("--steps", min=0, help="Steps a
 QualityOption = Annotated[
     Quality | None, typer.Option("--quality", help="How long to work on it.", show_default=False)
 ]
+StyleOption = Annotated[
+    list[Path] | None,
+    typer.Option("--style", help="Style picture; may be given several times."),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace an existing recipe.")]
+LayersOption = Annotated[
+    str | None, typer.Option("--layers", metavar="NAME,NAME", help="Layers. [the style's own]")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 
 

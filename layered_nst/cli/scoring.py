@@ -13,6 +13,7 @@ from rich.table import Table
 from layered_nst.cli.console import out, print_json, printed_notes
 from layered_nst.cli.options import (
     ContentOption,
+    DeviceOption,
     JsonOption,
     MaxPixelsOption,
     SetOption,
@@ -32,6 +33,7 @@ def score(
     ] = None,
     content: ContentOption = None,
     set_: SetOption = None,
+    device: DeviceOption = "auto",
     weights: WeightsOption = None,
     max_pixels: MaxPixelsOption = None,
     as_json: JsonOption = False,
@@ -49,6 +51,7 @@ def score(
             recipe,
             content,
             overrides=set_ or (),
+            device=device,
             weights_dir=weights,
             **limits(max_pixels),
         )

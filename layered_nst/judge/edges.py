@@ -34,7 +34,8 @@ def thin_edges(encoder: Encoder, rgb: Tensor) -> Tensor:
         encoder: one that has contour heads.
         rgb: picture of shape (3, H, W) in [0, 1].
     """
-    probability = contour_map(encoder, rgb)[0].double().cpu().numpy()
+    seen = rgb.to(next(encoder.buffers()).device)
+    probability = contour_map(encoder, seen)[0].double().cpu().numpy()
     return torch.from_numpy(thinned(probability) >= THRESHOLD)
 
 

@@ -1,11 +1,17 @@
 """What a result is measured by: pure functions from features, masks and pixels to numbers.
 
-They share nothing with the losses, so that tuning the engine can never move the judge.
+They share nothing with the losses, so that tuning the engine can never move the judge. Where a
+number is a quotient, a thin class holds the sums that it is made of: ``of`` takes them from a
+picture, ``+`` joins those of several pictures, such as the frames of a clip, and ``value`` is the
+number. The sums of all pictures together say more than the mean of their numbers, in which a
+picture with ten edge pixels counts as much as one with ten thousand.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -24,6 +30,22 @@ HALO_BAND = 6.0
 """How far from the product's outline a halo is looked for, px."""
 HALO_REACH = 18.0
 """How far from a pixel the colors of the two sides are taken, px."""
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over pixels; those of several pictures add up."""
+
+    def __add__(self, other: Self) -> Self:
+        if type(self) is not type(other):
+            return NotImplemented
+        mine, theirs = (vars(part).values() for part in (self, other))
+        return type(self)(*(a + b for a, b in zip(mine, theirs, strict=True)))
+
+
+def quotient(total: float, count: float) -> float:
+    """A mean, NaN of nothing."""
+    return total / count if count else float("nan")
 
 
 def style_distance(found: Sequence[Moments], target: Sequence[Moments]) -> float:
@@ -76,7 +98,26 @@ def nearest(distances: NDArray[np.float64], alike: NDArray[np.bool_]) -> list[in
 
 def leak(owners: Sequence[int]) -> float:
     """Share of regions nearest to a style that isn't theirs, from what ``nearest`` found."""
-    return sum(owner != region for region, owner in enumerate(owners)) / len(owners)
+    return Leak.of(owners).value
+
+
+@dataclass(frozen=True)
+class Leak(Sums):
+    """Of regions: how many are nearest to a style that isn't theirs, and how many there are."""
+
+    strays: int
+    regions: int
+
+    @classmethod
+    def of(cls, owners: Sequence[int]) -> Leak:
+        """As ``leak``."""
+        strays = sum(owner != region for region, owner in enumerate(owners))
+        return cls(strays, len(owners))
+
+    @property
+    def value(self) -> float:
+        """A share, 0 to 1; NaN without a region."""
+        return quotient(self.strays, self.regions)
 
 
 def seam(rgb: Tensor, masks: Tensor) -> float:
@@ -90,13 +131,34 @@ def seam(rgb: Tensor, masks: Tensor) -> float:
         rgb: picture of shape (3, H, W).
         masks: shape (R, H, W).
     """
-    gray = rgb.double().mean(0)
-    gradient = torch.zeros_like(gray)
-    gradient[:, 1:] += gray.diff(dim=1).abs()
-    gradient[1:] += gray.diff(dim=0).abs()
-    near = dilated(_borders(masks)[None].float(), SEAM_REACH - 1)[0] > 0
-    beside, elsewhere = gradient[near].mean(), gradient[~near].mean().clamp(min=1e-9)
-    return float(beside / elsewhere)
+    return Seam.of(rgb, masks).value
+
+
+@dataclass(frozen=True)
+class Seam(Sums):
+    """Gradients and pixels, beside borders and elsewhere."""
+
+    beside: float
+    pixels_beside: int
+    elsewhere: float
+    pixels_elsewhere: int
+
+    @classmethod
+    def of(cls, rgb: Tensor, masks: Tensor) -> Seam:
+        """As ``seam``."""
+        gray = rgb.double().mean(0)
+        gradient = torch.zeros_like(gray)
+        gradient[:, 1:] += gray.diff(dim=1).abs()
+        gradient[1:] += gray.diff(dim=0).abs()
+        near = dilated(_borders(masks)[None].float(), SEAM_REACH - 1)[0] > 0
+        beside, elsewhere = gradient[near], gradient[~near]
+        return cls(float(beside.sum()), beside.numel(), float(elsewhere.sum()), elsewhere.numel())
+
+    @property
+    def value(self) -> float:
+        """1 is a border that doesn't show; NaN without a border, or without anything else."""
+        there = quotient(self.beside, self.pixels_beside)
+        return there / max(quotient(self.elsewhere, self.pixels_elsewhere), 1e-9)
 
 
 def _borders(masks: Tensor) -> Tensor:
@@ -120,15 +182,35 @@ def content_distance(found: Sequence[Tensor], photo: Sequence[Tensor], mask: Ten
         found, photo: feature maps of the two pictures, each (C, h, w).
         mask: weight of every pixel, shape (H, W); not empty.
     """
-    sizes = {str(number): (part.shape[1], part.shape[2]) for number, part in enumerate(photo)}
-    weights = layer_masks(mask[None].double(), sizes)
-    total = 0.0
-    for number, (here, there) in enumerate(zip(found, photo, strict=True)):
-        weight = weights[str(number)][0]
-        moved = ((here - there).double().square().sum(0) * weight).sum()
-        energy = (there.double().square().sum(0) * weight).sum().clamp(min=1e-12)
-        total += float(moved / energy)
-    return total / len(photo)
+    return Content.of(found, photo, mask).value
+
+
+@dataclass(frozen=True, eq=False)
+class Content(Sums):
+    """In each map: how far features have moved, squared, and the photo's energy, shape (L,)."""
+
+    moved: NDArray[np.float64]
+    energy: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, found: Sequence[Tensor], photo: Sequence[Tensor], mask: Tensor) -> Content:
+        """As ``content_distance``."""
+        sizes = {str(number): (part.shape[1], part.shape[2]) for number, part in enumerate(photo)}
+        weights = layer_masks(mask[None].double(), sizes)
+        sums = [
+            [
+                float((part.double().square().sum(0) * weights[str(number)][0]).sum())
+                for part in (here - there, there)
+            ]
+            for number, (here, there) in enumerate(zip(found, photo, strict=True))
+        ]
+        moved, energy = np.array(sums, dtype=np.float64).T
+        return cls(moved, energy)
+
+    @property
+    def value(self) -> float:
+        """Relative, mean over the maps; 0 is the photo itself."""
+        return float(np.mean(self.moved / np.maximum(self.energy, 1e-12)))
 
 
 def edges_kept(found: Tensor, photo: Tensor, inside: Tensor, *, tolerance: int) -> float:
@@ -144,12 +226,32 @@ def edges_kept(found: Tensor, photo: Tensor, inside: Tensor, *, tolerance: int) 
     Returns:
         In [0, 1]; NaN where the photo has no edge inside.
     """
-    predicted, existing = found & inside, photo & inside
-    if not bool(existing.any()):
-        return float("nan")
-    near = dilated(torch.stack([photo, found]).float(), tolerance) > 0
-    counts = predicted, predicted & near[0], existing, existing & near[1]
-    return f_score(*(int(part.sum()) for part in counts))
+    return EdgesKept.of(found, photo, inside, tolerance=tolerance).value
+
+
+@dataclass(frozen=True)
+class EdgesKept(Sums):
+    """Edge pixels: the picture's, those of them that are true, the photo's, those found again."""
+
+    predicted: int
+    true: int
+    existing: int
+    found: int
+
+    @classmethod
+    def of(cls, found: Tensor, photo: Tensor, inside: Tensor, *, tolerance: int) -> EdgesKept:
+        """As ``edges_kept``."""
+        predicted, existing = found & inside, photo & inside
+        near = dilated(torch.stack([photo, found]).float(), tolerance) > 0
+        counts = predicted, predicted & near[0], existing, existing & near[1]
+        return cls(*(int(part.sum()) for part in counts))
+
+    @property
+    def value(self) -> float:
+        """F-score, 0 to 1; NaN where the photo has no edge."""
+        if not self.existing:
+            return float("nan")
+        return f_score(self.predicted, self.true, self.existing, self.found)
 
 
 def halo(rgb: Tensor, product: Tensor) -> float:
@@ -168,13 +270,36 @@ def halo(rgb: Tensor, product: Tensor) -> float:
     Returns:
         ΔE; NaN where the picture shows no outline, or nothing beyond the band.
     """
+    return Halo.of(rgb, product).value
+
+
+@dataclass(frozen=True)
+class Halo(Sums):
+    """Color differences around a product, and the pixels that they are of."""
+
+    difference: float
+    pixels: int
+
+    @classmethod
+    def of(cls, rgb: Tensor, product: Tensor) -> Halo:
+        """As ``halo``."""
+        differences = _differences(rgb, product)
+        known = differences[np.isfinite(differences)]
+        return cls(float(known.sum()), known.size)
+
+    @property
+    def value(self) -> float:
+        """ΔE; NaN without a pixel."""
+        return quotient(self.difference, self.pixels)
+
+
+def _differences(rgb: Tensor, product: Tensor) -> NDArray[np.float64]:
+    """ΔE of each pixel of the band to the nearer side, infinite where there is none."""
     coverage = product.float().cpu().numpy()
     away = np.abs(signed_distance(coverage >= 0.5, coverage, reach=HALO_BAND))
     band = np.argwhere(away <= HALO_BAND)
     lab = rgb_to_lab(rgb.double()).permute(1, 2, 0).cpu().numpy()
-    differences = _nearest_color(lab, away > HALO_BAND, band)
-    known = np.isfinite(differences)
-    return float(differences[known].mean()) if known.any() else float("nan")
+    return _nearest_color(lab, away > HALO_BAND, band)
 
 
 def _nearest_color(

@@ -40,16 +40,22 @@ class Judge(nn.Module):
 
     @torch.no_grad()
     def forward(self, rgb: Tensor) -> list[Tensor]:
-        """Features of a picture of shape (3, H, W) in [0, 1]: ``MAPS`` maps, each (C, h, w)."""
-        maps = self.encoder((rgb[None] - LITE0_MEAN) / LITE0_STD)
-        return [part[0] for part in maps[1 : MAPS + 1]]
+        """Features of a picture of shape (3, H, W) in [0, 1]: ``MAPS`` maps, each (C, h, w).
+
+        The maps lie on the CPU, whatever device looks: not all of them know float64, in which the
+        measures are taken.
+        """
+        seen = rgb.to(next(self.encoder.parameters(), rgb).device)
+        maps = self.encoder((seen[None] - LITE0_MEAN) / LITE0_STD)
+        return [part[0].cpu() for part in maps[1 : MAPS + 1]]
 
 
-def load_judge(*, weights_dir: Path | None = None) -> Judge:
-    """Load the judge with its ImageNet weights; it sits on the CPU.
+def load_judge(*, weights_dir: Path | None = None, device: torch.device | str = "cpu") -> Judge:
+    """Load the judge with its ImageNet weights.
 
     Args:
         weights_dir: folder searched before the installed package.
+        device: where the network runs; pictures may be anywhere.
 
     Raises:
         ModelError: the weights are missing, saying which package brings them, or broken.
@@ -62,7 +68,7 @@ def load_judge(*, weights_dir: Path | None = None) -> Judge:
         load_imagenet_lite(encoder, path)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise ModelError(f"{path}: not the weights of {MODEL}") from error
-    return Judge(encoder)
+    return Judge(encoder).to(device)
 
 
 def region_moments(maps: Sequence[Tensor], masks: Tensor) -> list[list[Moments]]:

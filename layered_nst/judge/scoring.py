@@ -26,6 +26,7 @@ from layered_nst.judge.measures import (
     style_distance,
 )
 from layered_nst.judge.network import Judge, load_judge, region_moments, style_moments
+from layered_nst.machine.device import choose_device
 from layered_nst.networks.encoders import Encoder, load_encoder
 from layered_nst.outputs.rerun import holds_recipe
 from layered_nst.picture import MAX_PIXELS, Picture, bleed_under_alpha, read_picture, resize
@@ -173,6 +174,7 @@ def score_file(
     content: Any = None,
     *,
     overrides: Sequence[str] | Mapping[str, Any] = (),
+    device: str | torch.device | None = None,
     weights_dir: Path | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Score:
@@ -182,7 +184,8 @@ def score_file(
         picture: the result, from whatever program.
         recipe: what it should be like; without it, the recipe in the picture's metadata.
         content: the photo, in place of the recipe's own.
-        overrides: as ``apply`` takes them.
+        overrides, weights_dir, max_pixels: as ``apply`` takes them.
+        device: where the networks look; by default the fastest there is.
 
     Raises:
         RecipeError: neither is there a recipe given nor in the metadata, or it is at fault.
@@ -191,7 +194,8 @@ def score_file(
     """
     if recipe is None and not holds_recipe(picture):
         raise RecipeError(f"{picture}: carries no recipe; name the one to score it by (`recipe`)")
-    judge = load_judge(weights_dir=weights_dir)
+    device = choose_device(device)
+    judge = load_judge(weights_dir=weights_dir, device=device)
     found = read_picture(picture, max_pixels=max_pixels)
     loaded = api.load(
         picture if recipe is None else recipe,
@@ -199,8 +203,8 @@ def score_file(
         size=max(found.size),
         overrides=overrides,
     )
-    scene = resolve(loaded, content, weights_dir=weights_dir, max_pixels=max_pixels)
-    contours = load_encoder(CONTOURS)
+    scene = resolve(loaded, content, weights_dir=weights_dir, device=device, max_pixels=max_pixels)
+    contours = load_encoder(CONTOURS, device=device)
     return score(_fitted(found, scene), scene, judge=judge, contours=contours)
 
 
@@ -217,13 +221,13 @@ def _fitted(found: Picture, scene: Scene) -> Tensor:
 def score(rgb: Tensor, scene: Scene, *, judge: Judge, contours: Encoder) -> Score:
     """Score a picture as a result of a scene.
 
-    It is done on the CPU, whatever device the scene is on: not all of them know float64.
+    Networks look where they are; it is measured on the CPU: not all devices know float64.
 
     Args:
         rgb: shape (3, H, W) in [0, 1], at the scene's size.
         scene: the recipe on its photo.
-        judge: sees the styles; on the CPU.
-        contours: an encoder with contour heads, on the CPU; sees the edges.
+        judge: sees the styles.
+        contours: an encoder with contour heads; sees the edges.
 
     Raises:
         ValueError: the picture has another size than the scene.
@@ -231,34 +235,43 @@ def score(rgb: Tensor, scene: Scene, *, judge: Judge, contours: Encoder) -> Scor
     if tuple(rgb.shape[1:]) != scene.size:
         raise ValueError(f"a picture of {tuple(rgb.shape[1:])} for a scene of {scene.size}")
     ruler = Ruler.of(scene, judge)
-    regions = ruler.regions
     found, photo = (_look(p, judge, contours) for p in (rgb.cpu(), scene.picture.rgb.cpu()))
     distances = ruler.distances(found.maps)
-    before = ruler.distances(photo.maps).diagonal()
-    owners = nearest(distances, _alike(scene, regions))
-
-    def region_score(i: int) -> RegionScore:
-        distance, photo_distance = float(distances[i, i]), float(before[i])
-        return RegionScore(
-            name=regions[i].name,
-            coverage=float(scene.mask(regions[i].name).double().mean()),
-            distance=distance,
-            photo_distance=photo_distance,
-            gain=gain(distance, photo_distance),
-            nearest=regions[owners[i]].name,
-            content=content_distance(found.maps, photo.maps, ruler.masks[i]),
-            edges=_edges_kept(found, photo, ruler.masks[i]),
-        )
-
+    owners = nearest(distances, _alike(scene, ruler.regions))
     return Score(
         size=scene.size,
-        regions=tuple(region_score(i) for i in range(len(regions))),
+        regions=_region_scores(scene, ruler, distances, owners, found, photo),
         leak=leak(owners),
         seam=seam(found.rgb, scene.masks.masks.cpu()),
         photo_seam=seam(photo.rgb, scene.masks.masks.cpu()),
         content=content_distance(found.maps, photo.maps, scene.visible.cpu()),
         edges=_edges_kept(found, photo, scene.visible),
-        product=_product(scene, regions, distances.diagonal(), found, photo),
+        product=_product(scene, ruler.regions, distances.diagonal(), found, photo),
+    )
+
+
+def _region_scores(
+    scene: Scene,
+    ruler: Ruler,
+    distances: Numbers,
+    owners: Sequence[int],
+    found: _Look,
+    photo: _Look,
+) -> tuple[RegionScore, ...]:
+    before = ruler.distances(photo.maps).diagonal()
+    parts = zip(ruler.regions, ruler.masks, distances.diagonal(), before, owners, strict=True)
+    return tuple(
+        RegionScore(
+            name=region.name,
+            coverage=float(scene.mask(region.name).cpu().double().mean()),
+            distance=float(distance),
+            photo_distance=float(photo_distance),
+            gain=gain(float(distance), float(photo_distance)),
+            nearest=ruler.regions[owner].name,
+            content=content_distance(found.maps, photo.maps, mask),
+            edges=_edges_kept(found, photo, mask),
+        )
+        for region, mask, distance, photo_distance, owner in parts
     )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from layered_nst import api
 from layered_nst.errors import LayeredNstWarning, OutputError
+from layered_nst.machine.cache import Cache
 from layered_nst.machine.device import choose_device
 from layered_nst.networks.encoders import contour_map, load_encoder
 from layered_nst.networks.segmenters import load_segmenter, segment
@@ -68,11 +69,28 @@ def recipe_masks(
     *,
     size: int | None = None,
     overrides: Sequence[str] | Mapping[str, Any] = (),
-    **options: Any,
+    device: str | torch.device | None = None,
+    weights_dir: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+    cache: bool | str | Path | Cache = True,
 ) -> Findings:
-    """The regions of a recipe on its photo, or on ``content``."""
+    """The regions of a recipe on its photo, or on ``content``.
+
+    Args:
+        recipe, content, size, overrides, device, weights_dir, max_pixels, cache: as ``apply``.
+
+    Raises:
+        LayeredNstError: as ``apply``.
+    """
     loaded = api.load(recipe, content, size=size, overrides=overrides)
-    scene, _ = api.prepare(loaded, content, **options)
+    scene, _ = api.prepare(
+        loaded,
+        content,
+        device=device,
+        weights_dir=weights_dir,
+        max_pixels=max_pixels,
+        cache=cache,
+    )
     rgb, found = scene.picture.rgb.cpu(), scene.masks
     return Findings(rgb, found.names, found.masks.cpu(), scene.notes, loaded.content)
 
@@ -82,11 +100,23 @@ def photo_masks(
     *,
     size: int | None = None,
     segmenter: str = "scenes",
+    device: str | torch.device | None = None,
     weights_dir: Path | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Findings:
-    """The classes that a segmenter finds in a photo, each pixel in the likeliest one."""
-    device = choose_device(None)
+    """The classes that a segmenter finds in a photo, each pixel in the likeliest one.
+
+    Args:
+        photo: a picture; transparent pixels take the colors around them.
+        size: longest side in px; the photo's own up to 1024 px if not given.
+        segmenter: a name, or the path of a ``.safetensors`` file.
+        device, weights_dir, max_pixels: as ``apply``.
+
+    Raises:
+        PictureError: the photo cannot be read.
+        ModelError: the segmenter cannot be had.
+    """
+    device = choose_device(device)
     picture = _at_size(read_picture(photo, max_pixels=max_pixels), size or SEGMENTED_SIDE)
     rgb = bleed_under_alpha(picture.rgb, picture.alpha).to(device)
     seen = segment(load_segmenter(segmenter, weights_dir=weights_dir, device=device), rgb)
@@ -102,6 +132,7 @@ def photo_contours(
     *,
     size: int | None = None,
     encoder: str = "hed-vgg16",
+    device: str | torch.device | None = None,
     weights_dir: Path | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> dict[str, Tensor]:
@@ -111,6 +142,7 @@ def photo_contours(
         photo: a picture; transparent pixels take the colors around them.
         size: longest side in px; the photo's own up to 1024 px if not given.
         encoder: a name, or the path of a file, as recipes use it.
+        device: ``cpu``, ``cuda``, ``mps``; by default the fastest there is.
         weights_dir: folder with weights that are not bundled.
         max_pixels: largest picture that is read.
 
@@ -121,7 +153,7 @@ def photo_contours(
     Raises:
         ModelError: the encoder cannot be had, or has no such heads.
     """
-    device = choose_device(None)
+    device = choose_device(device)
     network = load_encoder(encoder, weights_dir=weights_dir, device=device)
     picture = _at_size(read_picture(photo, max_pixels=max_pixels), size or CONTOURS_SIDE)
     rgb = bleed_under_alpha(picture.rgb, picture.alpha).to(device)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image, ImageDraw
 
 from layered_nst import api
 from layered_nst.errors import Interrupted, LayeredNstError, RecipeError
+from layered_nst.machine.cache import Cache
 from layered_nst.outputs.result import Result, files_of
 from layered_nst.painting.progress import OnProgress, Progress
-from layered_nst.picture import read_picture, to_image, write_picture
+from layered_nst.picture import MAX_PIXELS, read_picture, to_image, write_picture
 from layered_nst.picture.layout import (
     ALARM,
     INK,
@@ -118,9 +121,12 @@ def paint_gallery(
     *,
     size: int = 256,
     overrides: Sequence[str] = ("optimize.quality=draft",),
+    device: str | torch.device | None = None,
+    weights_dir: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+    cache: bool | str | Path | Cache = True,
     on_tile: Callable[[Cell], None] = lambda _: None,
     on_progress: OnProgress = lambda _: None,
-    **options: Any,
 ) -> list[Cell]:
     """Paint every recipe of a folder; one that fails doesn't keep the others from being painted.
 
@@ -128,34 +134,36 @@ def paint_gallery(
         content: a photo in place of those of the recipes.
         size: longest side of each result in px.
         overrides: for all recipes.
+        device, weights_dir, max_pixels, cache: as ``apply``.
         on_tile: called with each tile when it is done.
         on_progress: called after each step; ``stage`` names the recipe, ``done`` counts all.
-        options: others of ``api.apply``, such as ``device`` and ``cache``.
 
     Raises:
         RecipeError: no recipes there.
         Interrupted: ``partial`` holds the tiles so far, None before the first.
     """
     files, tiles = find_recipes(folder), list[Cell]()
+    run = partial(
+        api.apply, device=device, weights_dir=weights_dir, max_pixels=max_pixels, cache=cache
+    )
     try:
         for number, file in enumerate(files):
             label = file.relative_to(folder).with_suffix("").as_posix()
             tell = _among(on_progress, label, number, len(files))
-            options = {**options, "on_progress": tell}
-            tiles.append(_paint(Cell(file, label), content, size, overrides, options))
+            load = partial(api.load, file, content, size=size, overrides=overrides)
+            paint = partial(run, content=content, on_progress=tell)
+            tiles.append(_paint(Cell(file, label), load, paint))
             on_tile(tiles[-1])
     except (Interrupted, KeyboardInterrupt) as stop:
         raise Interrupted("interrupted", partial=tiles or None) from stop
     return tiles
 
 
-def _paint(
-    tile: Cell, content: Any, size: int, overrides: Sequence[str], options: Mapping[str, Any]
-) -> Cell:
+def _paint(tile: Cell, load: Callable[[], Recipe], paint: Callable[[Recipe], Result]) -> Cell:
     try:
-        recipe = api.load(tile.file, content, size=size, overrides=overrides)
+        recipe = load()
         tile = replace(tile, name=recipe.name, coverage=_unknown(recipe))
-        return _painted(tile, api.apply(recipe, content, **options))
+        return _painted(tile, paint(recipe))
     except Interrupted:
         raise
     except LayeredNstError as error:
