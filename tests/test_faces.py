@@ -10,12 +10,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from layered_nst.errors import ModelError
+from layered_nst.errors import ModelError, RecipeError, RegionError
 from layered_nst.files.tensors import read_metadata, read_tensors, write_tensors
 from layered_nst.networks.catalogue import BUNDLE
 from layered_nst.networks.faces import Face, detect_faces, detector, load_detector
 from layered_nst.picture import read_picture
+from layered_nst.recipe import load_recipe
 from layered_nst.regions.faces import face_mask
+from layered_nst.scene.provenance import read_inputs
+from layered_nst.scene.resolving import resolve
+from layered_nst.scene.scene import Scene
 
 PHOTOS = Path(__file__).parents[1] / "assets" / "photos"
 
@@ -161,6 +165,51 @@ def test_a_face_beyond_the_edge_has_the_mask_that_is_seen(astronaut: Tensor) -> 
     assert float(mask[:50].max()) == 1
     assert float(mask[150:].max()) == 0
     assert float(face_mask([Face(0.9, (1.5, 1.5, 1.8, 1.8), points)], astronaut).max()) == 0
+
+
+def scene_of(photo: str | Tensor, select: dict[str, object], **keys: object) -> Scene:
+    regions = [
+        {"name": "rest", "select": "rest", "style": str(PHOTOS / "fig.jpg")},
+        {"name": "face", "select": select, "protect": True, **keys},
+    ]
+    recipe = load_recipe({"recipe": 1, "size": 256, "regions": regions})
+    content = PHOTOS / photo if isinstance(photo, str) else photo.permute(1, 2, 0).numpy()
+    return resolve(recipe, content)
+
+
+def test_a_recipe_selects_faces_and_their_parts() -> None:
+    whole = scene_of("astronaut.jpg", {"face": "all"})
+    assert whole.mask("face").shape == (256, 256)
+    assert 0.02 < whole.masks.coverage["face"] < 0.06
+    eyes = scene_of("astronaut.jpg", {"face": "largest", "part": "eyes"})
+    assert 0 < eyes.masks.coverage["face"] < 0.2 * whole.masks.coverage["face"]
+    # The detector is among the models that the picture was made from.
+    assert "face detector" in read_inputs(whole, ["light"], "float32").models
+
+
+def test_a_recipe_takes_as_many_of_the_largest_faces_as_it_says(astronaut: Tensor) -> None:
+    photo = torch.full((3, 512, 800), 0.5)
+    photo[:, :, :512] = astronaut
+    photo[:, 100:356, 530:786] = F.interpolate(astronaut[None], (256, 256), mode="area")[0]
+    shares = [
+        scene_of(photo, {"face": count}).masks.coverage["face"]
+        for count in ("largest", 1, 2, "all")
+    ]
+    assert shares[0] == shares[1]
+    assert shares[2] == shares[3] > 1.1 * shares[0]
+
+
+def test_a_photo_without_a_face_says_so() -> None:
+    scene = scene_of("coffee.jpg", {"face": "all"})
+    assert "region 'face' is empty: no face was found in the photo" in scene.notes
+    with pytest.raises(RegionError, match="no face was found in the photo"):
+        scene_of("coffee.jpg", {"face": "all"}, if_empty="error")
+
+
+@pytest.mark.parametrize("wrong", [{"face": 0}, {"face": "some"}, {"face": "all", "part": "nose"}])
+def test_wrong_values_say_what_is_allowed(wrong: dict[str, object]) -> None:
+    with pytest.raises(RecipeError, match=r"regions\.face\.select\.(face|part): .*allowed: "):
+        scene_of("coffee.jpg", wrong)
 
 
 def test_damaged_weights_are_refused_in_a_sentence(

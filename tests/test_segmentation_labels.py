@@ -34,7 +34,11 @@ def test_scenes_understands_what_designers_say(word: str, expected: str):
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("face", "cannot tell face from the rest of person; write person to take all of person"),
+        (
+            "face",
+            "cannot tell face from the rest of person; write face: all to find faces, "
+            "or person to take all of person",
+        ),
         ("skin", "cannot tell skin from the rest of person; write person to take all of person"),
         ("bottle", "cannot tell bottle from other objects; write object to take every object"),
         ("cups", "cannot tell cups from other objects; write object to take every object"),
@@ -56,7 +60,7 @@ def test_a_segmenter_that_knows_the_thing_itself_takes_the_word():
     assert names("face", ("face", "person")) == {"face"}
     assert names("clouds", ("cloud", "sky")) == {"cloud"}
     assert names("furniture", ("bed", "object")) == {"bed"}
-    with pytest.raises(RegionError, match="write person"):
+    with pytest.raises(RegionError, match="or person to take all of person"):
         resolve_class("face", VOC)
 
 

@@ -7,7 +7,7 @@ pixels of the photo; ``unit`` forces one or the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -71,6 +71,19 @@ class ClassSelector(_SelectorModel):
     threshold: Annotated[float, Number(0, 1)] | None = None
     """Takes every pixel that is one of the classes with at least this probability. Without it,
     every pixel that they are likelier for than any other class."""
+
+
+class FaceSelector(_SelectorModel):
+    """Faces, fitted to their skin and to the photo's edges."""
+
+    face: Annotated[
+        Literal["all", "largest"] | Annotated[int, Whole(1)],
+        Allowed("all, largest, or how many of the largest"),
+    ]
+    """`all` of them, the `largest`, or how many of the largest. Turned, small and painted ones are
+    found as it comes."""
+    part: Annotated[Literal["face", "eyes", "mouth"], Allowed("face, eyes or mouth")] = "face"
+    """What of each face: all of it, its `eyes` or its `mouth`."""
 
 
 class MaskSelector(_SelectorModel):
@@ -184,6 +197,7 @@ def _tag(value: Any) -> str | None:
 
 Selector = Annotated[
     Annotated[ClassSelector, Tag("is:class")]
+    | Annotated[FaceSelector, Tag("is:face")]
     | Annotated[MaskSelector, Tag("is:mask")]
     | Annotated[BoxSelector, Tag("is:box")]
     | Annotated[EllipseSelector, Tag("is:ellipse")]
@@ -200,6 +214,7 @@ Selector = Annotated[
 
 SELECTORS: dict[str, type[_SelectorModel]] = {
     "is:class": ClassSelector,
+    "is:face": FaceSelector,
     "is:mask": MaskSelector,
     "is:box": BoxSelector,
     "is:ellipse": EllipseSelector,
@@ -228,6 +243,18 @@ KINDS = tuple(tag.removeprefix("is:") for tag in SELECTORS if tag != "is:rest")
 def kinds_in(mapping: Mapping[Any, Any]) -> tuple[str, ...]:
     """Return the telling keys that a mapping has."""
     return tuple(kind for kind in KINDS if kind in mapping)
+
+
+def leaves(selector: Selector) -> Iterator[Selector]:
+    """The selectors that a selector is made of, itself if it is made of no others."""
+    match selector:
+        case AnySelector(any=parts) | AllSelector(all=parts):
+            for part in parts:
+                yield from leaves(part)
+        case NotSelector(not_=part):
+            yield from leaves(part)
+        case _:
+            yield selector
 
 
 for _model in (AnySelector, AllSelector, NotSelector):

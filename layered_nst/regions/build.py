@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from layered_nst.errors import RegionError
+from layered_nst.networks.faces import Face
 from layered_nst.networks.segmenters import Segmentation
 from layered_nst.picture import MAX_PIXELS, Picture
 from layered_nst.recipe import Region
-from layered_nst.recipe.selectors import ClassSelector, RestSelector
+from layered_nst.recipe.selectors import ClassSelector, FaceSelector, RestSelector
 from layered_nst.regions.edges import grow
 from layered_nst.regions.select import select, uses_rest
 from layered_nst.regions.shapes import Coverage
@@ -61,6 +62,7 @@ def build_masks(
     photo_size: tuple[int, int] | None = None,
     refined: Collection[str] = (),
     max_pixels: int = MAX_PIXELS,
+    detect: Callable[[], Sequence[Face]] | None = None,
 ) -> RegionMasks:
     """Find the regions of a recipe in a photo.
 
@@ -76,6 +78,8 @@ def build_masks(
         photo_size: height and width of the photo as it was read, if that differs.
         refined: names of regions whose borders are fitted to the photo's edges nearby.
         max_pixels: largest mask that is read.
+        detect: gives the faces of the photo, largest first; called at most once, and only if a
+            region asks for faces.
 
     Raises:
         RegionError: no region has a pixel; a class the segmenter doesn't have; a mask of another
@@ -83,7 +87,15 @@ def build_masks(
         PictureError: a mask cannot be read.
     """
     once = cache(segment)
-    found = _find(regions, picture, once, photo_size or picture.size, refined, max_pixels)
+    look = partial(
+        select,
+        picture=picture,
+        segment=once,
+        photo_size=photo_size or picture.size,
+        max_pixels=max_pixels,
+        detect=None if detect is None else cache(detect),
+    )
+    found = _find(regions, picture, look, refined)
     layers = [Coat.of(f.grown, r.feather) for f, r in zip(found, regions, strict=True)]
     shares = stack(layers)
     _give_rest_the_remains(regions, shares)
@@ -130,10 +142,8 @@ class _Found:
 def _find(
     regions: Sequence[Region],
     picture: Picture,
-    segment: Callable[[], Segmentation],
-    photo_size: tuple[int, int],
+    look: Callable[..., Tensor],
     refined: Collection[str],
-    max_pixels: int,
 ) -> list[_Found]:
     """Regions that speak of the rest come last, as they must know all others."""
     found: dict[int, _Found] = {}
@@ -142,14 +152,7 @@ def _find(
         region = regions[i]
         rest = torch.from_numpy(free).to(picture.rgb.device)
         try:
-            mask = select(
-                region.select,
-                picture=picture,
-                segment=segment,
-                photo_size=photo_size,
-                rest=rest,
-                max_pixels=max_pixels,
-            )
+            mask = look(region.select, rest=rest)
         except RegionError as error:
             raise RegionError(f"region {region.name!r}: {error}") from error
         if region.name in refined:
@@ -189,6 +192,8 @@ def _why_empty(region: Region, found: _Found, segment: Callable[[], Segmentation
 
 
 def _why_nothing(region: Region, segment: Callable[[], Segmentation], size: tuple[int, ...]) -> str:
+    if isinstance(region.select, FaceSelector):
+        return "no face was found in the photo"
     if not isinstance(region.select, ClassSelector):
         return f"its selector takes none of the photo's {size[1]}×{size[0]} px"
     shares = sorted(segment().shares().items(), key=lambda item: -item[1])

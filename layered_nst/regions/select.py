@@ -6,7 +6,7 @@ and from a photo's alpha are crisp: their border is one pixel wide.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from layered_nst import plugins
 from layered_nst.errors import RegionError
+from layered_nst.networks.faces import Face, detect_faces, load_detector
 from layered_nst.networks.segmenters import Segmentation, resolve_class
 from layered_nst.picture import MAX_PIXELS, Picture, read_picture
 from layered_nst.picture.lab import rgb_to_lab
@@ -29,15 +30,18 @@ from layered_nst.recipe.selectors import (
     ClassSelector,
     ColorSelector,
     EllipseSelector,
+    FaceSelector,
     MaskSelector,
     NotSelector,
     PolygonSelector,
     RestSelector,
     Selector,
     kind_of,
+    leaves,
 )
 from layered_nst.regions.components import keep_largest
 from layered_nst.regions.edges import antialias
+from layered_nst.regions.faces import face_mask
 from layered_nst.regions.shapes import Bounds, box_coverage, ellipse_coverage, polygon_coverage
 from layered_nst.words import pixels
 
@@ -58,6 +62,7 @@ class View:
         photo_size: height and width of the photo as it was read, the px of shapes.
         rest: what the word ``rest`` stands for, shape (H, W).
         max_pixels: largest mask that is read.
+        detect: gives the faces, largest first; by default they are looked for in ``picture``.
     """
 
     picture: Picture
@@ -65,6 +70,12 @@ class View:
     photo_size: tuple[int, int]
     rest: Tensor
     max_pixels: int = MAX_PIXELS
+    detect: Callable[[], Sequence[Face]] | None = None
+
+    def faces(self) -> Sequence[Face]:
+        """The faces in the photo, largest first."""
+        rgb = self.picture.rgb
+        return self.detect() if self.detect else detect_faces(load_detector(rgb.device), rgb)
 
     def in_px(self, points: Tensor, unit: str | None) -> Tensor:
         """Scale points (x, y) of shape (N, 2) to px of the result."""
@@ -87,6 +98,7 @@ def select(
     photo_size: tuple[int, int] | None = None,
     rest: Tensor | None = None,
     max_pixels: int = MAX_PIXELS,
+    detect: Callable[[], Sequence[Face]] | None = None,
 ) -> Tensor:
     """Make the mask of what a selector selects.
 
@@ -97,6 +109,7 @@ def select(
             these. The picture's own size if not given.
         rest: what ``rest`` stands for, shape (H, W); everything if not given.
         max_pixels: largest mask that is read.
+        detect: gives the faces, largest first; called only if faces are asked for.
 
     Returns:
         Shape (H, W), float32, in [0, 1], on the picture's device.
@@ -107,7 +120,7 @@ def select(
     """
     if rest is None:
         rest = picture.rgb.new_ones(picture.size)
-    view = View(picture, segment, photo_size or picture.size, rest, max_pixels)
+    view = View(picture, segment, photo_size or picture.size, rest, max_pixels, detect)
     return _select(selector, view)
 
 
@@ -118,13 +131,7 @@ def _select(selector: Selector, view: View) -> Tensor:
 
 def uses_rest(selector: Selector) -> bool:
     """Whether ``rest`` occurs in a selector or in the selectors it is made of."""
-    match selector:
-        case AnySelector(any=parts) | AllSelector(all=parts):
-            return any(uses_rest(part) for part in parts)
-        case NotSelector(not_=part):
-            return uses_rest(part)
-        case _:
-            return isinstance(selector, RestSelector)
+    return any(isinstance(leaf, RestSelector) for leaf in leaves(selector))
 
 
 def select_class(selector: ClassSelector, view: View) -> Tensor:
@@ -153,6 +160,13 @@ def _margin(probabilities: Tensor, chosen: list[int], threshold: float | None) -
 def _largest(probabilities: Tensor, classes: list[int]) -> Tensor:
     # One by one: indexing with a list would copy hundreds of megabytes first.
     return reduce(torch.maximum, (probabilities[i] for i in classes))
+
+
+def select_face(selector: FaceSelector, view: View) -> Tensor:
+    wanted, faces = selector.face, view.faces()
+    if wanted != "all":
+        faces = faces[: 1 if wanted == "largest" else wanted]
+    return face_mask(faces, view.picture.rgb, selector.part)
 
 
 def select_mask(selector: MaskSelector, view: View) -> Tensor:

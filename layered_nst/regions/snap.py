@@ -6,14 +6,7 @@ import torch
 from torch import Tensor
 
 from layered_nst.picture.guided import guided_filter
-from layered_nst.recipe.selectors import (
-    AllSelector,
-    AlphaSelector,
-    AnySelector,
-    MaskSelector,
-    NotSelector,
-    Selector,
-)
+from layered_nst.recipe.selectors import AlphaSelector, MaskSelector, Selector, leaves
 from layered_nst.regions.edges import antialias, is_gradual, signed_distance
 
 REACH = 0.012
@@ -50,10 +43,4 @@ def snap(mask: Tensor, rgb: Tensor, *, reach: float = REACH) -> Tensor:
 
 def is_drawn(selector: Selector) -> bool:
     """Whether a selector's border is anyone's guess: not taken from a mask or the photo's alpha."""
-    match selector:
-        case AnySelector(any=parts) | AllSelector(all=parts):
-            return all(is_drawn(part) for part in parts)
-        case NotSelector(not_=part):
-            return is_drawn(part)
-        case _:
-            return not isinstance(selector, MaskSelector | AlphaSelector)
+    return not any(isinstance(leaf, MaskSelector | AlphaSelector) for leaf in leaves(selector))

@@ -16,6 +16,7 @@ from layered_nst.networks.catalogue import weights_path
 from layered_nst.networks.encoders.encoder import encoder_path
 from layered_nst.picture import Picture
 from layered_nst.recipe import Recipe, named_files
+from layered_nst.recipe.selectors import FaceSelector, leaves
 from layered_nst.scene.scene import Scene
 
 
@@ -62,6 +63,7 @@ def read_inputs(
     models = {
         **_encoders(encoders, weights_dir),
         "segmenter": _segmenter(scene, weights_dir),
+        **_detector(recipe),
     }
     return Inputs(photo, files, models, str(scene.picture.rgb.device), precision)
 
@@ -76,6 +78,14 @@ def _encoders(used: Sequence[str], weights_dir: Path | None) -> dict[str, dict[s
         part: _model(Path(name).stem, encoder_path(name, weights_dir=weights_dir))
         for part, name in names.items()
     }
+
+
+def _detector(recipe: Recipe) -> dict[str, dict[str, str]]:
+    """The detector of faces, if a selector asks for some."""
+    parts = (leaf for region in recipe.regions for leaf in leaves(region.select))
+    if not any(isinstance(part, FaceSelector) for part in parts):
+        return {}
+    return {"face detector": _model("blazeface", weights_path("blazeface"))}
 
 
 def _segmenter(scene: Scene, weights_dir: Path | None) -> dict[str, str] | None:

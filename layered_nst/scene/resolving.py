@@ -14,6 +14,7 @@ from torch import Tensor
 from layered_nst import regions
 from layered_nst.errors import RecipeError, RegionError
 from layered_nst.machine.cache import Cache
+from layered_nst.networks.faces import Face, detect_faces, load_detector
 from layered_nst.networks.segmenters import Segmentation, Segmenter, load_segmenter, segment
 from layered_nst.picture import (
     MAX_PIXELS,
@@ -85,6 +86,7 @@ def resolve(
         photo_size=photo.size,
         refined=[region.name for region in selected if _is_refined(region, recipe)],
         max_pixels=max_pixels,
+        detect=seen.faces,
     )
     shelf = _Shelf(device, max_pixels)
     styles = {r.name: _styles(r, picture, masks, shelf) for r in recipe.regions}
@@ -161,6 +163,7 @@ class _Eyes:
         self._recipe, self._photo, self._picture = recipe, photo, picture
         self._weights_dir, self._device, self._cache = weights_dir, device, cache
         self.segmentation: Segmentation | None = None
+        self._faces: tuple[Face, ...] | None = None
 
     def __call__(self) -> Segmentation:
         if self.segmentation is None:
@@ -171,6 +174,12 @@ class _Eyes:
             shares = average(seen.probabilities, self._picture.size)
             self.segmentation = replace(seen, probabilities=shares)
         return self.segmentation
+
+    def faces(self) -> tuple[Face, ...]:
+        """The faces in the photo, largest first; looked for when a selector first asks."""
+        if self._faces is None:
+            self._faces = detect_faces(load_detector(self._device), self._view())
+        return self._faces
 
     def _look(self, view: Tensor) -> Segmentation:
         segmenter: Segmenter = load_segmenter(

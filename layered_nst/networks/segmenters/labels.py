@@ -167,6 +167,13 @@ PARTS = frozenset(
 )
 """Words for a part of what a class takes in: nobody who says face means the whole person."""
 
+FOUND_OTHERWISE = {
+    "face": "face: all to find faces, or ",
+    "eye": "face: all with part: eyes to find eyes, or ",
+    "mouth": "face: all with part: mouth to find mouths, or ",
+}
+"""Words of ``PARTS`` that another selector finds, as a sentence says it."""
+
 ASSORTED = ("object", "furniture")
 """Classes of unlike things: nobody who says bottle means every object."""
 
@@ -260,9 +267,10 @@ def _cannot_tell(name: str, wider: str) -> str:
         others, all_of_it = f"other {wider}s", f"every {wider}"
     else:
         others, all_of_it = f"the rest of {wider}", f"all of {wider}"
+    found = FOUND_OTHERWISE.get(canonical(name), "")
     return (
-        f"class {name!r}: this segmenter cannot tell {name} from {others}; write {wider} to take "
-        f"{all_of_it}"
+        f"class {name!r}: this segmenter cannot tell {name} from {others}; write {found}{wider} to "
+        f"take {all_of_it}"
     )
 
 
