@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from workbench import lay_out, run
 
-from layered_nst import apply, load_recipe
+from layered_nst import apply, check, load_recipe
 from layered_nst.errors import BudgetError, OutOfMemoryError
 from layered_nst.machine import memory as machine_memory
 from layered_nst.machine.memory import memory_errors, obtainable_bytes, parse_memory
@@ -26,6 +27,8 @@ from layered_nst.strategies import budget as memory
 from layered_nst.strategies.budget import Room, advice, automatic_memory, make_room
 from layered_nst.strategies.costs import TOLERANCE, Footprint, LevelCost, estimate, level_costs
 from layered_nst.strategies.looks import planned
+from layered_nst.styles import style as styling
+from layered_nst.styles.style import StylePicture
 
 # 3500 bytes for each pixel of a whole run.
 NEED = Footprint(at_rest=1e9, result=100, seen=3100, style=800, kept=32, history=10)
@@ -395,3 +398,49 @@ def test_a_limit_of_the_address_space_counts() -> None:
         [sys.executable, "-c", LIMITED], capture_output=True, text=True, check=True, env=os.environ
     )
     assert 700e6 < float(said.stdout) <= 750e6
+
+
+@pytest.mark.parametrize("size", [(1, 2000), (2000, 1), (40, 1200)])
+def test_a_narrow_picture_reads_its_styles_no_larger_than_is_useful(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    """And what is read is what the check has counted."""
+    monkeypatch.chdir(lay_out(tmp_path))
+    read: list[tuple[int, int]] = []
+    usual = styling._at_side
+
+    def seen(style: StylePicture, longest: int) -> StylePicture:
+        found = usual(style, longest)
+        read.append((found.rgb.shape[1], found.rgb.shape[2]))
+        return found
+
+    narrow = np.full((*size, 3), 90, np.uint8)
+    narrow[: size[0] // 2, : (size[1] + 1) // 2] = 200
+    found = check("look.yaml", narrow, size=max(size), steps=1, cache=False)
+    counted = {side for cost in found.costs for side in cost.styles}
+    monkeypatch.setattr(styling, "_at_side", seen)
+    apply("look.yaml", narrow, size=max(size), steps=1, cache=False)
+    colors = (styling.COLOR_SIDE, styling.COLOR_SIDE)
+    assert counted == {*read} - {colors}
+    assert max(height * width for height, width in counted) <= 4.2 * max(size) * min(size) + 100
+
+
+def test_the_pass_over_a_style_of_large_strokes_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(lay_out(tmp_path))
+    usual, large = (
+        check("look.yaml", overrides={"regions.sky.scale": scale}, steps=1, size=256)
+        for scale in (1, 10)
+    )
+    # The style of the sky is seen at 2560×2560 px; whole, it would take 5 GB.
+    assert large.megabytes > usual.megabytes + 2560**2 * 28e-6
+    whole = Reading(None, None, 10)
+    assert sum(c.passes(whole) for c in large.costs) > 5 * sum(c.passes(whole) for c in usual.costs)
+    with pytest.raises(OutOfMemoryError, match=r"`memory=\d+M` is too little, even in tiles"):
+        check(
+            "look.yaml",
+            overrides={"regions.sky.scale": 10},
+            size=256,
+            memory=f"{usual.megabytes:.0f}M",
+        )

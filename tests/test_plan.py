@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -188,3 +189,21 @@ def test_every_key_of_the_recipe_arrives_in_the_plan() -> None:
 def test_each_optimizer_has_its_own_learning_rate() -> None:
     assert make_plan(Optimize(), (64, 64)).learning_rate == 1
     assert make_plan(Optimize(optimizer="adam"), (64, 64)).learning_rate == 0.02
+
+
+@pytest.mark.parametrize("size", [(750, 3000), (3000, 750), (768, 1024), (1, 4), (600, 600)])
+def test_strokes_are_sized_by_the_longest_side_up_to_four_to_one(size: tuple[int, int]) -> None:
+    levels = make_plan(Optimize(), size).levels
+    assert {level.strokes for level in levels} == {None}
+    assert [level.strokes_for for level in levels] == [level.longest for level in levels]
+
+
+@pytest.mark.parametrize("size", [(1, 8000), (8000, 1), (400, 4000), (40, 4000), (99, 400)])
+def test_in_wider_pictures_strokes_are_those_of_four_to_one_with_the_same_area(
+    size: tuple[int, int],
+) -> None:
+    for level in make_plan(Optimize(), size).levels:
+        pixels = size[0] * size[1] * (level.longest / max(size)) ** 2
+        assert level.strokes_for == pytest.approx(2 * math.sqrt(pixels), abs=0.5)
+        # A style that has the aspect ratio of a square is read at 4 times the picture's pixels.
+        assert level.strokes_for**2 <= 4 * pixels + 2 * level.strokes_for + 1

@@ -34,7 +34,7 @@ from layered_nst.recipe import Recipe, Region
 from layered_nst.scene.resolving import FEWEST_PIXELS, resolve
 from layered_nst.scene.scene import Scene
 from layered_nst.styles.moments import Moments
-from layered_nst.styles.style import pictures_of, stroke_side
+from layered_nst.styles.style import pictures_of, stroke_side, stroked_by
 from layered_nst.words import pixels
 
 CONTOURS = "hed-vgg16"
@@ -152,7 +152,7 @@ class Ruler:
             style_moments(
                 judge,
                 pictures_of(scene.styles[region.name]),
-                longest=stroke_side(max(scene.size), region.scale),
+                longest=stroke_side(stroked_by(scene.size), region.scale),
             )
             for region in regions
         ]

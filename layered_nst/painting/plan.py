@@ -9,6 +9,7 @@ from typing import Any
 
 from layered_nst.recipe import Optimize
 from layered_nst.styles.layers import STYLE_LAYERS
+from layered_nst.styles.style import stroked_by
 
 CONTENT_LAYERS: Mapping[str, float] = {"conv4_2": 1.0}
 
@@ -71,8 +72,8 @@ class Level:
         encoder: the one that it sees with.
         style: factor on the plan's weights of style and of contours, which are held against it.
         total_variation: factor on the plan's.
-        strokes: longest side in px of the whole picture where the level sees a window of it: that
-            is what strokes are sized by. None where it sees the whole.
+        strokes: side in px by which strokes are sized, where that is not ``longest``: as the level
+            sees a window of the picture, or a picture that is very wide.
     """
 
     longest: int
@@ -84,7 +85,7 @@ class Level:
 
     @property
     def strokes_for(self) -> int:
-        """Longest side in px of the picture that strokes are sized by."""
+        """Side in px by which strokes are sized."""
         return self.longest if self.strokes is None else self.strokes
 
     @property
@@ -159,7 +160,7 @@ def make_plan(
         precision: in which the encoder multiplies where ``optimize`` leaves it open.
     """
     return Plan(
-        levels=_levels(optimize, max(size), encoder),
+        levels=_levels(optimize, size, encoder),
         style=_default(optimize.style, 30.0),
         content=_default(optimize.content, 1.0),
         contour=_default(optimize.contour, 20.0),
@@ -189,9 +190,9 @@ def _normalized(weights: Mapping[Any, float]) -> dict[str, float]:
     return {layer: weight / total for layer, weight in weights.items() if weight > 0}
 
 
-def _levels(optimize: Optimize, longest: int, encoder: str | None) -> tuple[Level, ...]:
+def _levels(optimize: Optimize, size: tuple[int, int], encoder: str | None) -> tuple[Level, ...]:
     preset = PRESETS[optimize.quality]
-    sides = _sides(optimize.levels, longest, preset)
+    sides = _sides(optimize.levels, max(size), preset)
     counts = _counts(optimize.steps, sides, preset)
     light = max(0, len(sides) - preset.heavy)
     encoders = [encoder or (LIGHT if number < light else HEAVY) for number in range(len(sides))]
@@ -200,7 +201,15 @@ def _levels(optimize: Optimize, longest: int, encoder: str | None) -> tuple[Leve
     if optimize.steps is None:  # who gives the steps means just these
         counts = [round(n * tuning.steps) for n, tuning in zip(counts, tunings, strict=True)]
     parts = zip(sides, counts, encoders, tunings, strict=True)
-    return tuple(Level(s, n, e, t.style, t.total_variation) for s, n, e, t in parts)
+    return tuple(
+        Level(s, n, e, t.style, t.total_variation, _strokes(s, size)) for s, n, e, t in parts
+    )
+
+
+def _strokes(side: int, size: tuple[int, int]) -> int | None:
+    """What sizes the strokes of a level, if that is not its longest side."""
+    found = stroked_by(size, side)
+    return None if found == side else found
 
 
 def _counts(steps: int | Sequence[int] | None, sides: Sequence[int], preset: Preset) -> list[int]:

@@ -15,11 +15,16 @@ def variation(picture: Tensor, mask: Tensor) -> Tensor:
         picture: shape (C, H, W).
         mask: weight of each pixel, shape (H, W).
     """
-    found = (
-        (squared.mean(0) * lesser).sum() / lesser.sum().clamp(min=1e-6)
-        for squared, lesser in neighbors(picture, mask)
-    )
-    return sum(found, picture.new_zeros(()))
+    return sum((_along(dim, picture, mask) for dim in _dims(mask)), picture.new_zeros(()))
+
+
+def _along(dim: int, picture: Tensor, mask: Tensor) -> Tensor:
+    # Channel by channel: at a print's size the temporaries of all together would be the peak.
+    squared = torch.zeros_like(_lesser(mask, dim))
+    for plane in picture:
+        squared += _squared(plane, dim)
+    lesser = _lesser(mask, dim)
+    return (squared.div_(len(picture)).mul_(lesser)).sum() / lesser.sum().clamp(min=1e-6)
 
 
 def neighbors(picture: Tensor, weight: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -29,9 +34,19 @@ def neighbors(picture: Tensor, weight: Tensor) -> Iterator[tuple[Tensor, Tensor]
         picture: shape (…, H, W).
         weight: shape (H, W).
     """
-    for dim in (-2, -1):
-        pairs = weight.shape[dim] - 1
-        if pairs:
-            later, earlier = (picture.narrow(dim, start, pairs) for start in (1, 0))
-            lesser = torch.minimum(weight.narrow(dim, 1, pairs), weight.narrow(dim, 0, pairs))
-            yield (later - earlier).square(), lesser
+    for dim in _dims(weight):
+        yield _squared(picture, dim), _lesser(weight, dim)
+
+
+def _dims(weight: Tensor) -> list[int]:
+    return [dim for dim in (-2, -1) if weight.shape[dim] > 1]
+
+
+def _squared(picture: Tensor, dim: int) -> Tensor:
+    pairs = picture.shape[dim] - 1
+    return (picture.narrow(dim, 1, pairs) - picture.narrow(dim, 0, pairs)).square()
+
+
+def _lesser(weight: Tensor, dim: int) -> Tensor:
+    pairs = weight.shape[dim] - 1
+    return torch.minimum(weight.narrow(dim, 1, pairs), weight.narrow(dim, 0, pairs))

@@ -51,6 +51,8 @@ BYTES_PER_PIXEL_SEEN = 450
 BYTES_PER_BYTE_KEPT = 2.5
 # Where contours are held, for each pixel that is seen.
 BYTES_PER_PIXEL_OF_CONTOURS = 600
+# A style at the side of its strokes: while it is resized, and while its neighbors are compared.
+BYTES_PER_PIXEL_OF_STYLE = 32
 # A pass that has no way back holds two layers of the first block in float32 at most.
 BYTES_PER_CHANNEL_OF_STYLE = 13.0
 PROBE_SIDE = 160
@@ -119,7 +121,7 @@ class Footprint:
 
     def of_style(self, pixels: float, of_result: float, read: float) -> float:
         """Peak memory while a style of so many pixels is read, ``read`` of them at once."""
-        always = self.at_rest + self.result * of_result + BYTES_PER_PIXEL_READ * pixels
+        always = self.at_rest + self.result * of_result + BYTES_PER_PIXEL_OF_STYLE * pixels
         return always + self.style * read
 
     def _of_level(self, history: int) -> float:

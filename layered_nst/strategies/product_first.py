@@ -60,10 +60,7 @@ def plan_for_window(plan: Plan, window: Window, size: tuple[int, int]) -> Plan:
     """
     height, width = (part.stop - part.start for part in window)
     scale = max(height, width) / plan.levels[-1].longest
-    # Strokes are sized by the whole picture, which is why its side goes along.
-    scaled = [
-        replace(v, longest=max(1, round(v.longest * scale)), strokes=v.longest) for v in plan.levels
-    ]
+    scaled = [_on_window(level, scale) for level in plan.levels]
     allowed = PRODUCT_WORK * sum(work(plan, size))
     own = replace(plan, levels=())
     for level in scaled:
@@ -74,6 +71,12 @@ def plan_for_window(plan: Plan, window: Window, size: tuple[int, int]) -> Plan:
             break
         own = found
     return own if own.levels else _with_fewer_steps(plan, scaled[0], (height, width), allowed)
+
+
+def _on_window(level: Level, scale: float) -> Level:
+    # Strokes are sized by the whole picture, which is why its side goes along.
+    longest = max(1, round(level.longest * scale))
+    return replace(level, longest=longest, strokes=level.strokes_for)
 
 
 def _choices(level: Level, plan: Plan) -> tuple[Level, ...]:

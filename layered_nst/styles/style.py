@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -20,6 +21,8 @@ from layered_nst.styles.moments import Moments, MomentSums, blend, compute, meas
 
 # Colors are told from statistics alone, which a small copy gives as well.
 COLOR_SIDE = 512
+WIDEST = 4.0
+"""Aspect ratio up to which strokes are sized by a picture's longest side."""
 
 
 class PictureMoments(Protocol):
@@ -215,8 +218,23 @@ def with_colors(
     return [style.repainted(wanted, kept) for style in styles]
 
 
+def stroked_by(size: tuple[int, int], longest: int | None = None) -> int:
+    """Side in px by which strokes are sized in a picture of this height and width.
+
+    That is its longest side. In a picture wider than 4:1, or as high, it is that of one of 4:1
+    with the same area: by the side of a narrow band, strokes would be larger than the band, and
+    styles would be read at many times its pixels.
+
+    Args:
+        longest: side of a level of the picture; its own longest side if not given.
+    """
+    side = max(size) if longest is None else longest
+    aspect = max(size) / min(size)
+    return side if aspect <= WIDEST else max(1, round(side * math.sqrt(WIDEST / aspect)))
+
+
 def stroke_side(longest: int, scale: float) -> int:
-    """Longest side in px at which a style is seen for a picture of this longest side."""
+    """Longest side in px at which a style is seen where strokes are sized by ``longest``."""
     return max(8, round(longest * scale))
 
 
