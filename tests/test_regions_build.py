@@ -269,6 +269,31 @@ def test_the_classes_of_a_photo_leave_no_ground_between_them() -> None:
     assert found.notes == ("region 'backdrop' is empty: the regions above it cover all of it",)
 
 
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_a_mask_of_0_and_1_is_named_by_its_lightest_value(tmp_path: Path, depth: Any) -> None:
+    drawn = np.zeros(SIZE, depth)
+    drawn[:30] = 1
+    Image.fromarray(drawn).save(tmp_path / "m.png")
+    top = np.iinfo(depth).max
+    mask = {"mask": str(tmp_path / "m.png")}
+    for selector in (mask, {"all": ["rest", mask]}, {"any": [mask]}):
+        found = build(region("all", "rest"), region("m", selector))
+        assert found.notes[0].endswith(f"m.png is 1 of {top}; a mask is what is white, {top}"), (
+            found.notes
+        )
+
+
+def test_a_mask_whose_form_is_in_its_alpha_is_named_so(tmp_path: Path) -> None:
+    drawn = np.zeros((*SIZE, 4), np.uint8)
+    drawn[:30, :, 3] = 255
+    Image.fromarray(drawn).save(tmp_path / "m.png")
+    found = build(region("all", "rest"), region("m", {"mask": str(tmp_path / "m.png")}))
+    assert "has its form in its alpha" in found.notes[0]
+    Image.new("L", SIZE[::-1]).save(tmp_path / "m.png")
+    found = build(region("all", "rest"), region("m", {"mask": str(tmp_path / "m.png")}))
+    assert found.notes[0].endswith("m.png is black all over; a mask is what is white")
+
+
 def test_an_empty_class_is_noted_with_what_was_found_instead() -> None:
     nothing = Segmentation(torch.eye(3)[1][:, None, None].expand(3, *SIZE), CLASSES, "test")
     found = build(

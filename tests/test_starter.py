@@ -95,7 +95,33 @@ def test_a_starter_says_what_every_key_is_for_in_plain_american_english(styles: 
     assert text.endswith("seed: 0\n")
 
 
-@pytest.mark.parametrize("stem", ["my photo", "früh: 写真 #1", "2024", "true", "it's [1] {x}"])
+@pytest.mark.parametrize(
+    "name",
+    ["1e3", "5e12", "0o17", "0x1F", "1_000", ".5", "no", "a, b", "x}", "walls/brick", "a: b",
+     "天空", "rest", "#1", "?", "\u00a0x", "it's", "null", "~", "a b c " * 30],
+)  # fmt: skip
+def test_any_class_name_gives_a_recipe_that_its_loader_reads(name: str) -> None:
+    found = {name: 0.5, f"{name}.": 0.3}
+    write_starter(Path("r.yaml"), Path("photo.png"), found, styles=[Path("dots.png")])
+    regions = load_recipe("r.yaml").regions
+    assert [r.select.class_ for r in regions if hasattr(r.select, "class_")] == [
+        (name,),
+        (f"{name}.",),
+    ]
+    assert len({region.name for region in regions}) == 3
+
+
+@pytest.mark.parametrize("stem", ["a\nb", "a\r\nrecipe: 2", "x # y", "\u2028z", "\x1b[2J"])
+def test_a_name_with_line_breaks_does_not_leave_its_comment(stem: str, folder: Path) -> None:
+    photo = Path("photo.png").rename(f"{stem}.png")
+    write_starter(folder / "r.yaml", photo.absolute(), {"sky": 1.0}, styles=[Path("dots.png")])
+    assert load_recipe("r.yaml").content == photo.absolute()
+
+
+@pytest.mark.parametrize(
+    "stem",
+    ["my photo", "früh: 写真 #1", "2024", "true", "it's [1] {x}", "1e3", "0o17", "5E-2", "on"],
+)
 def test_any_file_name_survives_in_a_starter(stem: str, folder: Path) -> None:
     place = lay_out(folder / "deep" / "down")
     photo = (place / "photo.png").rename(place / f"{stem}.png")

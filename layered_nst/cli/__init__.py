@@ -24,8 +24,15 @@ from layered_nst.cli import (
     segmenter,
     styles,
 )
-from layered_nst.cli.console import err, print_json, show_log, spelled
+from layered_nst.cli.console import (
+    err,
+    never_fail_on_characters,
+    print_json,
+    show_log,
+    spelled,
+)
 from layered_nst.cli.signals import Stop
+from layered_nst.cli.starving import is_shortage_while_importing, room_in_words
 from layered_nst.errors import Interrupted, LayeredNstError
 from layered_nst.machine.allocator import reuse_memory
 
@@ -87,6 +94,7 @@ app.add_typer(cache.app, name="cache")
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
     stop = Stop()
+    never_fail_on_characters()
     reuse_memory()
     # At its usual pace the search for cycles would walk the half million objects of torch again and
     # again while they are imported, for half a second of every command that needs it.
@@ -132,6 +140,9 @@ def _other(error: Exception, debug: bool) -> int:
     if hasattr(error, "exit_code") and hasattr(error, "show"):
         error.show()
         return int(error.exit_code)
+    if is_shortage_while_importing(error):
+        sentence = f"out of memory: not even the libraries fit into {room_in_words()}"
+        return _failed(error, 3, debug, sentence)
     if isinstance(error, MemoryError) or "not enough memory" in str(error):
         return _failed(error, 3, debug, "out of memory; try a smaller --size")
     if isinstance(error, OSError):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import logging
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from layered_nst.errors import LayeredNstWarning
+from layered_nst.files.texts import json_text
 
 # Names of files and regions are the user's: a :cat: among them is no emoji.
 out = Console(soft_wrap=True, emoji=False)
@@ -90,4 +94,34 @@ def printed_notes() -> Iterator[list[str]]:
 def print_json(value: dict[str, Any]) -> None:
     # A loss may be infinite, which JSON has no word for.
     finite = json.loads(json.dumps(value), parse_constant=lambda _: None)
-    print(json.dumps(finite, ensure_ascii=False))
+    text = json_text(finite)
+    print(text if _can_show(text) else json.dumps(finite))
+
+
+def _can_show(text: str) -> bool:
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def never_fail_on_characters() -> None:
+    """Print what a stream cannot show as an escape, on standard output as on standard error.
+
+    A byte of a file's name that is no UTF-8 leaves as it came, so that a printed path can be used.
+    """
+    codecs.register_error("layered-nst", _shown)
+    for stream, errors in ((sys.stdout, "layered-nst"), (sys.stderr, "backslashreplace")):
+        # None without a console, or whatever a program has put in its place.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
+
+
+def _shown(error: UnicodeError) -> tuple[str | bytes, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    letter = error.object[error.start]
+    if 0xDC80 <= ord(letter) <= 0xDCFF:
+        return bytes([ord(letter) - 0xDC00]), error.start + 1
+    escaped = letter.encode("ascii", "backslashreplace").decode()
+    return escaped, error.start + 1

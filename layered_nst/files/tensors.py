@@ -7,7 +7,8 @@ digest of all other texts, and who writes tensors puts a digest of them into tho
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from layered_nst.files.atomic import replacing
 from layered_nst.files.hashes import text_hash
+from layered_nst.files.texts import is_utf8
 
 SEAL = "seal"
 """Key of the digest of all other metadata; files of before it was written have none."""
@@ -50,6 +52,17 @@ def _with_sorted_texts(data: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + data[end:]
 
 
+@contextmanager
+def openable(path: Path) -> Iterator[Path]:
+    """A name by which safetensors can open a file: it knows none that is not UTF-8."""
+    if is_utf8(str(path)):
+        yield path
+        return
+    # Only systems that have such names have such files, and they have this folder too.
+    with path.open("rb") as file:
+        yield Path(f"/dev/fd/{file.fileno()}")
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """The texts that a safetensors file carries, without the seal.
 
@@ -57,7 +70,7 @@ def read_metadata(path: Path) -> dict[str, str]:
         OSError, SafetensorError: it cannot be read, or is no safetensors file or cut short, or
             its texts are not those that were sealed.
     """
-    with safe_open(path, framework="pt") as file:
+    with openable(path) as name, safe_open(name, framework="pt") as file:
         texts = file.metadata() or {}
     seal = texts.pop(SEAL, None)
     if seal is not None and seal != _seal(texts):
@@ -73,6 +86,6 @@ def read_tensors(path: Path, *, prefix: str = "") -> dict[str, Tensor]:
     Raises:
         OSError, SafetensorError: it cannot be read, or is no safetensors file or cut short.
     """
-    with safe_open(path, framework="pt") as file:
-        names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
-        return {name.removeprefix(prefix): file.get_tensor(name).clone() for name in names}
+    with openable(path) as name, safe_open(name, framework="pt") as file:
+        keys = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118
+        return {key.removeprefix(prefix): file.get_tensor(key).clone() for key in keys}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layered_nst.files.atomic import replacing
+from layered_nst.files.texts import json_text
 from layered_nst.painting.progress import finite
 from layered_nst.recipe import dump_recipe
 
@@ -88,7 +89,7 @@ def write_manifest(result: Result, picture: Path, *, notes: Sequence[str] = ()) 
     manifest = result.manifest
     first = {"layered-nst": FORMAT, "output": picture.name}
     sentences = list(dict.fromkeys([*notes, *manifest["notes"]]))
-    text = json.dumps({**first, **manifest, "notes": sentences}, indent=2, ensure_ascii=False)
+    text = json_text({**first, **manifest, "notes": sentences}, indent=2)
     path = manifest_path(picture)
     with replacing(path) as file:
         file.write(text.encode() + b"\n")

@@ -15,7 +15,7 @@ from layered_nst.errors import OutputError, RecipeError
 from layered_nst.files.hashes import file_hash
 from layered_nst.outputs.manifest import MANIFEST_KEY, RECIPE_KEY
 from layered_nst.picture import FORMATS, read_metadata
-from layered_nst.recipe import Recipe, named_files
+from layered_nst.recipe import Recipe, is_stream, named_files
 from layered_nst.recipe.yaml_positions import parse_yaml
 from layered_nst.scene.provenance import versions
 
@@ -92,7 +92,7 @@ def holds_recipe(path: Path) -> bool:
     """Whether a file is a recipe, a manifest, or a picture that this package made."""
     if path.suffix.lower() in FORMATS:
         return RECIPE_KEY in read_metadata(path)
-    return path.suffix.lower() in (".yaml", ".yml") or is_manifest(path)
+    return path.suffix.lower() in (".yaml", ".yml") or is_stream(path) or is_manifest(path)
 
 
 def check_manifest_path(path: Path) -> None:
@@ -177,10 +177,20 @@ def default_target(source: Path, recipe: Recipe) -> Path:
     own place: ``temple.2.png``, or the next number that is free.
     """
     record = read_record(source)
+    if is_stream(source):
+        return _beside(recipe)
     if record is None:
         return Path(f"{source.stem}.{recipe.output.format or 'png'}")
     made = Path(record.picture)
     suffix = f".{recipe.output.format}" if recipe.output.format else made.suffix or ".png"
     stem = re.sub(r"\.\d+$", "", made.stem)
     names = (Path(f"{stem}.{number}{suffix}") for number in count(2))
+    return next(name for name in names if not name.exists())
+
+
+def _beside(recipe: Recipe) -> Path:
+    """A name for the picture of a recipe that has none: after its photo, ``temple.2.png``."""
+    stem = "picture" if recipe.content is None else recipe.content.stem
+    suffix = recipe.output.format or "png"
+    names = (Path(f"{stem}.{number}.{suffix}") for number in count(2))
     return next(name for name in names if not name.exists())

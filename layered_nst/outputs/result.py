@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from layered_nst.errors import OutputError
+from layered_nst.files.texts import readable
 from layered_nst.outputs.manifest import manifest_of, picture_metadata
 from layered_nst.painting.plan import Plan
 from layered_nst.picture import (
@@ -191,7 +192,7 @@ class Result:
             layers=self.layers,
             rgb=self.rgb,
             alpha=self.alpha,
-            name=self.recipe.name or path.stem,
+            name=self.recipe.name or readable(path.stem),
             dpi=(dpi, dpi) if isinstance(dpi, int | float) else dpi,
         )
         write_layered(path, layered)

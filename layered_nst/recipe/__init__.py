@@ -1,7 +1,7 @@
 """Recipes: which regions a photo has, which styles they get, and what must stay recognizable."""
 
 from layered_nst.recipe.dumping import dump_recipe
-from layered_nst.recipe.files import named_files
+from layered_nst.recipe.files import is_stream, named_files
 from layered_nst.recipe.json_schema import json_schema
 from layered_nst.recipe.libraries import find_library, find_look
 from layered_nst.recipe.loading import load_recipe
@@ -52,6 +52,7 @@ __all__ = [
     "dump_recipe",
     "find_library",
     "find_look",
+    "is_stream",
     "json_schema",
     "load_recipe",
     "named_files",

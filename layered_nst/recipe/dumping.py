@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
 
 from layered_nst.recipe.schema import Recipe
+from layered_nst.recipe.spaces import ODD
 from layered_nst.recipe.yaml_positions import CORE_SCALARS
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes whatever either YAML 1.1 or 1.2 would take for something other than text."""
+    """Quotes whatever YAML 1.1, 1.2 or our own loader would not take for that very text."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -19,6 +21,15 @@ class _Dumper(yaml.SafeDumper):
 
 for _kind, _pattern, _first in CORE_SCALARS:
     _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", _pattern, _first)
+_Dumper.add_implicit_resolver("!odd", re.compile(rf"[{ODD}].*|.*[{ODD}]$", re.DOTALL), None)
+
+
+def dump_text(text: str) -> str:
+    """Return a text as YAML that fits into one line, also between brackets."""
+    dumped: str = yaml.dump(
+        [text], Dumper=_Dumper, default_flow_style=True, width=float("inf"), allow_unicode=True
+    )
+    return dumped.strip()[1:-1]
 
 
 def dump_recipe(recipe: Recipe) -> str:

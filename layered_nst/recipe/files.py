@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,21 @@ def why_unusable(path: Path) -> str | None:
     if os.path.exists(path):
         return f"is not a plain file: {shown(path)}"
     return f"no such file: {shown(path)}{_where_it_may_be(path)}"
+
+
+STANDARD_INPUT = "-"
+"""What a recipe's path is if it comes through the standard input."""
+
+
+def is_stream(path: str | os.PathLike[str]) -> bool:
+    """Whether a recipe would come through the standard input or a pipe, to be read only once."""
+    if os.fspath(path) == STANDARD_INPUT:
+        return True
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
 
 
 def with_absolute_paths(root: Node) -> Node:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pydantic import ValidationError
 
 from layered_nst.errors import RecipeError
 from layered_nst.recipe.beside import with_masks_beside
 from layered_nst.recipe.files import (
+    STANDARD_INPUT,
     absolute,
+    is_stream,
     missing_files,
     shown,
     why_unusable,
@@ -43,7 +47,8 @@ def load_recipe(
     """Load a recipe and check all of it.
 
     Args:
-        source: A YAML file, a mapping of the same form, or a recipe.
+        source: A YAML file, a mapping of the same form, or a recipe. A pipe is read once, and
+            ``-`` is the standard input; relative paths in them start at the current folder.
         overrides: ``"regions.sky.strength=0.5"`` texts with YAML values, or a mapping from key
             path to value. Relative paths in them start at the current folder.
         content: Photo to use in place of the recipe's own, which then need not exist.
@@ -80,7 +85,11 @@ def _read(source: str | Path | Mapping[str, Any] | Recipe, called: str) -> Node:
         return _on_its_photo(from_plain(source, place))
     if isinstance(source, Mapping):
         return _on_its_photo(_with_bases(from_plain(source, place), chain=()))
+    if os.fspath(source) == STANDARD_INPUT:
+        return _streamed(_standard_input(), "standard input", place.folder)
     path = absolute(os.fspath(source), place.folder)
+    if is_stream(path):
+        return _streamed(_read_text(path), str(path), place.folder)
     reason = why_unusable(path)
     if reason:
         raise RecipeError(reason)
@@ -95,13 +104,22 @@ def _with_content(root: Node, content: os.PathLike[str] | str | None) -> Node:
 
 
 def _read_file(path: Path, *, chain: tuple[Path, ...]) -> Node:
-    root = parse_yaml(_read_text(path), source=shown(path), folder=path.parent)
+    root = _parsed(_read_text(path), shown(path), path.parent)
+    return _on_its_photo(_with_bases(root, chain=(*chain, path)))
+
+
+def _parsed(text: str, source: str, folder: Path) -> Node:
+    root = parse_yaml(text, source=source, folder=folder)
     if root is None or root.value is None:
-        raise RecipeError(f"{shown(path)}: is empty, a recipe starts with recipe: 1")
+        raise RecipeError(f"{source}: is empty, a recipe starts with recipe: 1")
     if not isinstance(root.value, dict):
         found = "a list" if isinstance(root.value, list) else show(root.value)
-        raise RecipeError(f"{shown(path)}: found {found}, allowed: a mapping of keys and values")
-    return _on_its_photo(_with_bases(root, chain=(*chain, path)))
+        raise RecipeError(f"{source}: found {found}, allowed: a mapping of keys and values")
+    return root
+
+
+def _streamed(text: str, source: str, folder: Path) -> Node:
+    return _on_its_photo(_with_bases(_parsed(text, source, folder), chain=()))
 
 
 def _on_its_photo(root: Node) -> Node:
@@ -115,16 +133,28 @@ def _on_its_photo(root: Node) -> Node:
 def _read_text(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            return _text_of(file, shown(path))
     except OSError as error:
         raise RecipeError(f"{shown(path)}: cannot be read: {error.strerror}") from error
+
+
+def _standard_input() -> str:
+    if sys.stdin is None or sys.stdin.closed:
+        raise RecipeError("standard input: is closed, so no recipe can be read from it")
+    # A stream that a program has put in its place may have no bytes below it.
+    file = getattr(sys.stdin, "buffer", None)
+    return _text_of(file or io.BytesIO(sys.stdin.read().encode()), "standard input")
+
+
+def _text_of(file: IO[bytes], source: str) -> str:
+    data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise RecipeError(f"{shown(path)}: is larger than {MAX_BYTES:,} bytes, no recipe is")
+        raise RecipeError(f"{source}: is larger than {MAX_BYTES:,} bytes, no recipe is")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         at = f"byte {error.start} is 0x{data[error.start]:02x}"
-        raise RecipeError(f"{shown(path)}: is not UTF-8 text ({at})") from error
+        raise RecipeError(f"{source}: is not UTF-8 text ({at})") from error
 
 
 def _with_bases(root: Node, *, chain: tuple[Path, ...]) -> Node:

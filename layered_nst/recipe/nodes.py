@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from layered_nst.errors import RecipeError
+from layered_nst.files.texts import whole_characters
 
 MAX_DEPTH = 32
 """Levels of nesting that a recipe may have."""
@@ -95,7 +96,9 @@ def from_plain(value: Any, place: Place, *, depth: int = 0) -> Node:
         return Node(items, place)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return Node([from_plain(item, place, depth=depth + 1) for item in value], place)
-    return Node(os.fspath(value) if isinstance(value, Path) else value, place)
+    if isinstance(value, str):
+        return Node(whole_characters(value), place)
+    return Node(os.fspath(value) if isinstance(value, os.PathLike) else value, place)
 
 
 def region_name(node: Node) -> str | None:

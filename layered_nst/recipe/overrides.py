@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from layered_nst.errors import RecipeError
+from layered_nst.files.texts import whole_characters, with_placeholders, without_placeholders
 from layered_nst.recipe.merging import displace, merge
 from layered_nst.recipe.nodes import MAX_DEPTH, Node, Place, Steps, from_plain, region_name
 from layered_nst.recipe.spellings import with_usual_keys
@@ -47,13 +48,23 @@ def _split(text: str) -> tuple[str, Node]:
     source = f"{FLAG} {key_path}"
     if value.strip().startswith("#"):  # a color; YAML would take it for a comment
         return key_path, from_plain(value.strip(), Place(FLAG, None, Path.cwd()))
-    node = parse_yaml(value, source=source, folder=Path.cwd(), numbered=False)
+    # A shell hands over names of files as they are, and YAML reads no such bytes.
+    text = with_placeholders(whole_characters(value))
+    node = parse_yaml(text, source=source, folder=Path.cwd(), numbered=False)
     return key_path, _from_flag(node) if node else Node(None, Place(FLAG, None, Path.cwd()))
 
 
 def _from_flag(node: Node) -> Node:
     """Call the source of all values by the flag alone; the key path is in every message anyway."""
-    return from_plain(node.plain(), Place(FLAG, None, node.place.folder))
+    return from_plain(_as_given(node.plain()), Place(FLAG, None, node.place.folder))
+
+
+def _as_given(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _as_given(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_given(item) for item in value]
+    return without_placeholders(value) if isinstance(value, str) else value
 
 
 def _steps(key_path: str) -> Steps:

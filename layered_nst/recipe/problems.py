@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from layered_nst.errors import RecipeError
+from layered_nst.files.texts import is_utf8, readable
 from layered_nst.recipe.nodes import Node, Place, Steps, region_name
 from layered_nst.recipe.schema import (
     ENCODER_NAMES,
@@ -165,6 +166,8 @@ def _sentence(detail: ErrorDetails) -> str:
     kind, found = detail["type"], detail["input"]
     if kind == "problem":
         return str(detail["ctx"]["sentence"])
+    if isinstance(found, str) and not is_utf8(found):
+        return f"found '{readable(found)}', allowed: a text without broken characters"
     if kind == "allowed":
         return f"found {show(found)}, allowed: {detail['msg']}{_hint(found, detail)}"
     if kind == "missing":

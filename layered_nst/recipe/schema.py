@@ -35,6 +35,7 @@ from layered_nst.recipe.values import (
     SomeTexts,
     Text,
     Texts,
+    Title,
     Weight,
     Whole,
     problem,
@@ -360,7 +361,7 @@ class Recipe(Section):
 
     recipe: Literal[1]
     """Version of the recipe format."""
-    name: Annotated[str, Allowed("a text (numbers need quotes)")] = ""
+    name: Title = ""
     """Name of the recipe, for people; layers and reports show it."""
     content: FilePath | None = None
     """The photo, unless `--content` names another. Without it, `--content` must name one."""

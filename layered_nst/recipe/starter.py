@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import yaml
-
 from layered_nst.errors import OutputError, PictureError
 from layered_nst.files.atomic import replacing
 from layered_nst.files.names import did_you_mean_file
+from layered_nst.files.texts import readable
+from layered_nst.recipe.dumping import dump_text
+from layered_nst.recipe.values import NOT_IN_NAMES
 
 # Regions smaller than this are left to the rest: a starter should be short.
 SMALLEST_SHARE = 0.02
@@ -43,7 +45,7 @@ _REST = """\
 """
 
 _REGION = """  - name: {name}  # {share:.0%} of this photo
-    select: {{class: {name}}}
+    select: {{class: {class_}}}
     feather: 4                # width of the soft border, px of the result
 {style}
 
@@ -105,14 +107,18 @@ def starter(path: Path, photo: Path, coverage: Mapping[str, float], styles: Sequ
     left = 1 - sum(share for _, share in found)
     looks = (_look(path, styles, number) for number in itertools.count())
     head = _HEAD.format(
-        photo=photo.name,
-        argument=shlex.quote(path.name),
-        name=_scalar(photo.stem),
-        content=_scalar(_relative(photo, path)),
+        photo=_in_comment(photo.name),
+        argument=_in_comment(shlex.quote(path.name)),
+        name=dump_text(readable(photo.stem)),
+        content=dump_text(_relative(photo, path)),
     )
     regions = [_REST.format(style=next(looks))] if left >= SMALLEST_REST else []
+    names = _names([name for name, _ in found])
     regions += [
-        _REGION.format(name=_scalar(name), share=share, style=next(looks)) for name, share in found
+        _REGION.format(
+            name=dump_text(name), class_=dump_text(called), share=share, style=next(looks)
+        )
+        for name, (called, share) in zip(names, found, strict=True)
     ]
     return head + "".join(regions) + _TAIL
 
@@ -120,16 +126,24 @@ def starter(path: Path, photo: Path, coverage: Mapping[str, float], styles: Sequ
 def _look(path: Path, styles: Sequence[Path], number: int) -> str:
     if not styles:
         return _PROTECTED
-    return _STYLED.format(style=_scalar(_relative(styles[number % len(styles)], path)))
+    return _STYLED.format(style=dump_text(_relative(styles[number % len(styles)], path)))
 
 
 def _relative(file: Path, recipe: Path) -> str:
     return Path(os.path.relpath(file.absolute(), recipe.absolute().parent)).as_posix()
 
 
-def _scalar(text: str) -> str:
-    return (
-        yaml.safe_dump(text, default_flow_style=True, width=4096, allow_unicode=True)
-        .removesuffix("\n...\n")
-        .strip()
-    )
+def _in_comment(text: str) -> str:
+    """A name on one line of a comment: a file may be called anything."""
+    return readable("".join(c if c.isprintable() or c == " " else repr(c)[1:-1] for c in text))
+
+
+def _names(classes: Sequence[str]) -> list[str]:
+    """Names of regions for classes, which may be called anything."""
+    names = ["rest"]
+    for text in classes:
+        plain = re.sub(NOT_IN_NAMES, " ", readable(text))
+        stem = " ".join(plain.split())[:50].strip() or "region"
+        free = (stem if n == 1 else f"{stem} {n}" for n in itertools.count(1))
+        names.append(next(name for name in free if name not in names))
+    return names[1:]

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from PIL import ImageColor
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -21,6 +22,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from layered_nst.files.texts import is_utf8, readable
 
 
 class Section(BaseModel):
@@ -125,12 +128,23 @@ def _range_in_words(least: float | None, most: float | None, *, above: bool = Fa
     return f" from {'above ' if above else ''}{least:.15g} to {most:.15g}"
 
 
+def _refuse_what_is_no_text(value: str) -> str:
+    if not is_utf8(value):
+        raise problem(f"found '{readable(value)}', allowed: a text without broken characters")
+    return value
+
+
 Flag = Annotated[bool, Strict(), Allowed("true or false")]
 Text = Annotated[str, StringConstraints(min_length=1), Allowed("a text (numbers need quotes)")]
+Title = Annotated[
+    str, Allowed("a text (numbers need quotes)"), AfterValidator(_refuse_what_is_no_text)
+]
 FilePath = Annotated[Path, Allowed("the path of a file")]
 Weight = Annotated[float, Number(0)]
 
-NAME_PATTERN = r'^[^\s.=/\\:*?"<>|()\[\]{}]+( [^\s.=/\\:*?"<>|()\[\]{}]+)*$'
+_KEY_LETTERS = r'\s.=/\\:*?"<>|()\[\]{}'
+NOT_IN_NAMES = rf"[{_KEY_LETTERS}]"
+NAME_PATTERN = rf"^[^{_KEY_LETTERS}]+( [^{_KEY_LETTERS}]+)*$"
 """Words without what would break a key path or the name of a file made for a region."""
 
 Name = Annotated[

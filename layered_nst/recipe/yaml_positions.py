@@ -15,7 +15,9 @@ import yaml
 from yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from layered_nst.errors import RecipeError
+from layered_nst.files.texts import half_character, whole_characters
 from layered_nst.recipe.nodes import MAX_DEPTH, MAX_NODES, Node, Place
+from layered_nst.recipe.spaces import ODD, odd_edge, odd_space
 
 MAX_BYTES = 1_000_000
 """Size limit of a recipe file."""
@@ -85,6 +87,9 @@ def parse_yaml(text: str, *, source: str, folder: Path, numbered: bool = True) -
     except yaml.reader.ReaderError as error:
         found = f"character {error.character!r} at position {error.position}"
         raise RecipeError(f"{source}: is not a text file ({found})") from error
+    except (ValueError, OverflowError) as error:
+        # An escape such as "\\UFFFFFFFF" is a number that no character has.
+        raise RecipeError(f"{source}: not valid YAML: an escape names no character") from error
 
 
 class _Builder:
@@ -121,6 +126,7 @@ class _Builder:
         for key, value in node.value:
             if not isinstance(key, ScalarNode):
                 raise _at(key.start_mark, "a key is a word, not a list or a mapping")
+            _refuse_odd_characters(key)
             if key.value == "<<" and key.style is None:
                 merged = self._merge_key(value, depth)
                 continue
@@ -154,6 +160,7 @@ def _scalar(node: yaml.Node) -> Any:
     kind = node.tag.removeprefix(_TAG)
     if not isinstance(node, ScalarNode) or kind not in ("null", "bool", "int", "float", "str"):
         raise _at(node.start_mark, f"the tag {_short(node.tag)} is not allowed in a recipe")
+    _refuse_odd_characters(node)
     try:
         return _read_scalar(kind, node.value)
     except ValueError as error:
@@ -175,7 +182,19 @@ def _read_scalar(kind: str, text: str) -> Any:
         return int(text, {"0x": 16, "0o": 8}.get(text[:2], 10))
     if kind == "float":
         return float(re.sub(r"\.(inf|nan)", r"\1", text.lower()))
-    return text
+    return whole_characters(text)
+
+
+def _refuse_odd_characters(node: ScalarNode) -> None:
+    """Refuse what looks like a space or like nothing beside a word, and halves of characters."""
+    odd = odd_edge(node.value) if node.style is None else None
+    if odd:
+        word = _short(node.value.strip(f"{ODD} -"))
+        words = "write a plain one, or put the text into quotes"
+        raise _at(node.start_mark, f"{odd} stands beside {word!r}; {words}")
+    half = half_character(whole_characters(node.value))
+    if half:
+        raise _at(node.start_mark, f"{half} is half of a character, without its other half")
 
 
 def _at(mark: yaml.Mark | None, problem: str) -> yaml.MarkedYAMLError:
@@ -198,6 +217,9 @@ def _syntax_sentence(error: yaml.MarkedYAMLError, text: str, *, source: str, num
     what = error.problem or error.context or "cannot be read"
     if isinstance(error, _Refused):
         return f"{where}: {what}"
+    odd = odd_space(text, until=mark.line if mark else len(text))
+    if odd:
+        return f"{where}: not valid YAML: {odd}" if numbered else f"{where}: {odd}"
     return f"{where}: not valid YAML: {what}{_syntax_hint(what, text)}"
 
 

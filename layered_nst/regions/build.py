@@ -14,11 +14,12 @@ from torch import Tensor
 from layered_nst.errors import RegionError
 from layered_nst.networks.faces import Face
 from layered_nst.networks.segmenters import Segmentation
-from layered_nst.picture import MAX_PIXELS, Picture
+from layered_nst.picture import MAX_PIXELS, Picture, read_picture
+from layered_nst.picture.masks import why_blank
 from layered_nst.recipe import Region
 from layered_nst.recipe.selectors import ClassSelector, FaceSelector, RestSelector
 from layered_nst.regions.edges import grow
-from layered_nst.regions.select import select, uses_rest
+from layered_nst.regions.select import masks_of, select, uses_rest
 from layered_nst.regions.shapes import Coverage
 from layered_nst.regions.snap import snap
 from layered_nst.regions.stack import Coat, stack
@@ -100,7 +101,7 @@ def build_masks(
     shares = stack(layers)
     _give_rest_the_remains(regions, shares)
     empty = {
-        region.name: f"region {region.name!r} is empty: {_why_empty(region, found[i], once)}"
+        region.name: f"region {region.name!r} is empty: {_why_empty(region, found[i], once, max_pixels)}"
         for i, region in enumerate(regions)
         if shares[i].max() < NOTHING
     }
@@ -179,16 +180,25 @@ def _give_rest_the_remains(regions: Sequence[Region], shares: NDArray[np.float32
             return
 
 
-def _why_empty(region: Region, found: _Found, segment: Callable[[], Segmentation]) -> str:
+def _why_empty(
+    region: Region, found: _Found, segment: Callable[[], Segmentation], max_pixels: int
+) -> str:
     if isinstance(region.select, RestSelector):
         return "the other regions leave nothing of the photo"
     if not found.anything:
-        return _why_nothing(region, segment, found.grown.shape)
+        odd = _odd_masks(region, max_pixels)
+        return "; ".join((_why_nothing(region, segment, found.grown.shape), *odd))
     if found.grown.max() < NOTHING:
         return f"nothing is left of it after grow: {region.grow:g} px"
     if found.grown.max() < 0.5:
         return "what it selects is thinner than a pixel"
     return "the regions above it cover all of it"
+
+
+def _odd_masks(region: Region, max_pixels: int) -> tuple[str, ...]:
+    """Why masks of its selector take nothing at all, in a sentence each."""
+    drawn = (read_picture(path, max_pixels=max_pixels) for path in masks_of(region.select))
+    return tuple(filter(None, map(why_blank, drawn)))
 
 
 def _why_nothing(region: Region, segment: Callable[[], Segmentation], size: tuple[int, ...]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from layered_nst.networks.faces import Face, detect_faces, load_detector
 from layered_nst.networks.segmenters import Segmentation, resolve_class
 from layered_nst.picture import MAX_PIXELS, Picture, read_picture
 from layered_nst.picture.lab import rgb_to_lab
+from layered_nst.picture.masks import MASK_NOISE, coverage_of
 from layered_nst.recipe.selectors import (
     AllSelector,
     AlphaSelector,
@@ -45,11 +47,8 @@ from layered_nst.regions.faces import face_mask
 from layered_nst.regions.shapes import Bounds, box_coverage, ellipse_coverage, polygon_coverage
 from layered_nst.words import pixels
 
-# Scanned and JPEG masks are rarely quite black and white; what they miss would be a haze.
-MASK_NOISE = 0.02
 # Far below what anyone sees, and above the rounding of Lab: tolerance 0 means the color itself.
 COLOR_ROUNDING = 0.01
-LUMINANCE = (0.2126, 0.7152, 0.0722)
 
 
 @dataclass(frozen=True)
@@ -134,6 +133,11 @@ def uses_rest(selector: Selector) -> bool:
     return any(isinstance(leaf, RestSelector) for leaf in leaves(selector))
 
 
+def masks_of(selector: Selector) -> list[Path]:
+    """The mask files of a selector and of the selectors it is made of."""
+    return [leaf.mask for leaf in leaves(selector) if isinstance(leaf, MaskSelector)]
+
+
 def select_class(selector: ClassSelector, view: View) -> Tensor:
     seen = view.segment()
     chosen = sorted({i for name in selector.class_ for i in resolve_class(name, seen.classes)})
@@ -172,10 +176,7 @@ def select_face(selector: FaceSelector, view: View) -> Tensor:
 def select_mask(selector: MaskSelector, view: View) -> Tensor:
     drawn = read_picture(selector.mask, max_pixels=view.max_pixels)
     _check_shape(drawn, view.photo_size)
-    weights = drawn.rgb.new_tensor(LUMINANCE)
-    mask = torch.einsum("c,chw->hw", weights, drawn.rgb)
-    if drawn.alpha is not None:
-        mask = mask * drawn.alpha
+    mask = coverage_of(drawn)
     # Linear, not cubic: an overshoot beside an edge would select a line that nobody drew.
     mask = F.interpolate(mask[None, None], view.picture.size, mode="bilinear", antialias=True)[0, 0]
     clean = ((mask - MASK_NOISE) / (1 - 2 * MASK_NOISE)).clamp(0, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from layered_nst import regions
-from layered_nst.errors import RecipeError, RegionError
+from layered_nst.errors import LayeredNstWarning, RecipeError, RegionError
 from layered_nst.machine.cache import Cache
 from layered_nst.networks.faces import Face, detect_faces, load_detector
 from layered_nst.networks.segmenters import Segmentation, Segmenter, load_segmenter, segment
@@ -25,6 +26,7 @@ from layered_nst.picture import (
     read_picture,
     resize_picture,
 )
+from layered_nst.picture.masks import why_blank
 from layered_nst.recipe import MaskSelector, Recipe, Region, StyleSource, find_look
 from layered_nst.recipe.beside import masks_folder
 from layered_nst.recipe.files import absolute, shown
@@ -257,13 +259,17 @@ def _weight_mask(
 ) -> Tensor | None:
     if source.weight_mask is None:
         return None
-    return regions.select(
+    drawn = regions.select(
         MaskSelector(mask=source.weight_mask),
         picture=picture,
         segment=_no_segmentation,
         photo_size=photo_size,
         max_pixels=max_pixels,
     )
+    if not bool(drawn.any()):
+        why = why_blank(read_picture(source.weight_mask, max_pixels=max_pixels))
+        warnings.warn(f"weight_mask: its style has no weight: {why}", LayeredNstWarning, 2)
+    return drawn
 
 
 def _no_segmentation() -> Segmentation:

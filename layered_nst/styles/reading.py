@@ -9,6 +9,7 @@ from torch import Tensor
 
 from layered_nst.errors import PictureError
 from layered_nst.picture import MAX_PIXELS, Picture, bleed_under_alpha, read_picture, resize
+from layered_nst.picture.masks import why_blank
 from layered_nst.styles.style import StylePicture
 from layered_nst.words import pixels
 
@@ -34,9 +35,15 @@ def read_style_picture(
     if mask is not None:
         shown = shown * _read_mask(mask, picture, max_pixels)
     if not bool((shown > 0).any()):
-        raise PictureError(f"{path}: its mask or alpha leaves nothing of it")
+        why = _why_blank(mask, max_pixels)
+        raise PictureError(f"{path}: its mask or alpha leaves nothing of it{why}")
     rgb = bleed_under_alpha(picture.rgb, picture.alpha)
     return StylePicture(rgb.to(device), shown.to(device), weight, str(path))
+
+
+def _why_blank(mask: Path | None, max_pixels: int) -> str:
+    blank = None if mask is None else why_blank(read_picture(mask, max_pixels=max_pixels))
+    return f"; {blank}" if blank else ""
 
 
 def _read_mask(path: Path, style: Picture, max_pixels: int) -> Tensor:

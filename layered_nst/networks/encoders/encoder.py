@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from layered_nst.errors import ModelError
 from layered_nst.files.hashes import bytes_hash
+from layered_nst.files.tensors import openable
 from layered_nst.networks.catalogue import weights_path
 from layered_nst.networks.encoders.encoder_files import read_encoder_file
 from layered_nst.networks.encoders.rectified import convolve, convolve_and_pool, max_pool
@@ -304,7 +305,8 @@ def _load_named(name: str, path: Path, dtype: torch.dtype) -> Encoder:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    return load_file(path)
+    with openable(path) as name:
+        return load_file(name)
 
 
 def _read_torchvision(path: Path) -> dict[str, Tensor]:

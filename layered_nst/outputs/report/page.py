@@ -27,6 +27,7 @@ from torch import Tensor
 from layered_nst._version import __version__
 from layered_nst.errors import OutputError
 from layered_nst.files.atomic import replacing
+from layered_nst.files.texts import readable
 from layered_nst.outputs.report.curves import Span, draw, panels, spans
 from layered_nst.outputs.report.film import (
     chosen_frames,
@@ -151,14 +152,14 @@ def write_report(
         versions=_versions(result),
     )
     with replacing(folder / PAGE) as file:
-        file.write(text.encode())
+        file.write(readable(text).encode())
     return folder / PAGE
 
 
 @cache
 def _template() -> Template:
     environment = Environment(
-        loader=PackageLoader("layered_nst", "outputs"),
+        loader=PackageLoader("layered_nst", "outputs/report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -323,7 +324,7 @@ class _Shown:
 
     def _write_text(self, name: str, text: str) -> str:
         with replacing(self.folder / name) as file:
-            file.write(text.encode())
+            file.write(readable(text).encode())
         return f"{FILES}/{name}"
 
     def _write_image(self, stem: str, image: Image.Image) -> _PictureFile:
