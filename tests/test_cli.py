@@ -91,7 +91,10 @@ def test_help_does_not_wait_for_torch() -> None:
         assert "torch" not in {name.split(".")[0] for name in imports}
         ours = {name for name in imports if name.startswith("layered_nst")}
         assert all(
-            re.match(r"layered_nst\.(cli|errors|machine|machine\.allocator|words|_version)\b", name)
+            re.match(
+                r"layered_nst\.(cli|errors|files\.texts|machine|machine\.allocator|words|_version)\b",
+                name,
+            )
             for name in ours
         ), module
 

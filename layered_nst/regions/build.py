@@ -101,15 +101,16 @@ def build_masks(
     shares = stack(layers)
     _give_rest_the_remains(regions, shares)
     empty = {
-        region.name: f"region {region.name!r} is empty: {_why_empty(region, found[i], once, max_pixels)}"
-        for i, region in enumerate(regions)
+        r.name: f"region {r.name!r} is empty: {_why_empty(r, found[i], once, max_pixels)}"
+        for i, r in enumerate(regions)
         if shares[i].max() < NOTHING
     }
     _refuse_empty(regions, empty, strict)
     names = tuple(region.name for region in regions)
     whole = [
-        f"region {r.name!r} takes the whole photo: {_why_nothing(r, once, picture.size)}"
-        for r, f in zip(regions, found, strict=True)
+        f"region {region.name!r} takes the whole photo: "
+        + _why_nothing(region, once, picture.size, max_pixels)
+        for region, f in zip(regions, found, strict=True)
         if f.is_whole
     ]
     notes = (*whole, *empty.values(), *_uncovered(shares[-1]))
@@ -186,8 +187,7 @@ def _why_empty(
     if isinstance(region.select, RestSelector):
         return "the other regions leave nothing of the photo"
     if not found.anything:
-        odd = _odd_masks(region, max_pixels)
-        return "; ".join((_why_nothing(region, segment, found.grown.shape), *odd))
+        return _why_nothing(region, segment, found.grown.shape, max_pixels)
     if found.grown.max() < NOTHING:
         return f"nothing is left of it after grow: {region.grow:g} px"
     if found.grown.max() < 0.5:
@@ -201,11 +201,14 @@ def _odd_masks(region: Region, max_pixels: int) -> tuple[str, ...]:
     return tuple(filter(None, map(why_blank, drawn)))
 
 
-def _why_nothing(region: Region, segment: Callable[[], Segmentation], size: tuple[int, ...]) -> str:
+def _why_nothing(
+    region: Region, segment: Callable[[], Segmentation], size: tuple[int, ...], max_pixels: int
+) -> str:
     if isinstance(region.select, FaceSelector):
         return "no face was found in the photo"
     if not isinstance(region.select, ClassSelector):
-        return f"its selector takes none of the photo's {size[1]}×{size[0]} px"
+        nothing = f"its selector takes none of the photo's {size[1]}×{size[0]} px"
+        return "; ".join((nothing, *_odd_masks(region, max_pixels)))
     shares = sorted(segment().shares().items(), key=lambda item: -item[1])
     seen = ", ".join(f"{name} {share:.0%}" for name, share in shares if share >= 0.005)
     return f"the photo has no {' or '.join(region.select.class_)} (found: {seen})"
