@@ -50,6 +50,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         kind: f"{_SELECT}:select_{kind}"
         for kind in (
             "class",
+            "subject",
             "face",
             "mask",
             "box",

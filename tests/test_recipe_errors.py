@@ -185,10 +185,13 @@ def test_a_name_that_would_break_key_paths_or_file_names_is_refused(name: str) -
 @pytest.mark.parametrize(
     ("select", "expected"),
     [
-        ("{clas: sky}", "select: found clas, allowed: one of class, face, mask, box"),
+        ("{clas: sky}", "select: found clas, allowed: one of class, subject, face, mask, box"),
         ("{clas: sky}", "(did you mean class?)"),
-        ("{}", "select: found an empty mapping, allowed: one of class, face, mask"),
-        ("sky", "select: found 'sky', allowed: rest, or a mapping with one of class, face, mask"),
+        ("{}", "select: found an empty mapping, allowed: one of class, subject, face, mask"),
+        (
+            "sky",
+            "select: found 'sky', allowed: rest, or a mapping with one of class, subject, face",
+        ),
         ("sky", "(did you mean {class: sky}?)"),
         ("Rest", "(did you mean rest?)"),
         ("3", "select: found 3, allowed: rest, or a mapping with one of class"),

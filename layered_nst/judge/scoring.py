@@ -322,7 +322,7 @@ def _edges_kept(found: _Look, photo: _Look, mask: Tensor) -> float:
 def _product(
     scene: Scene, regions: Sequence[Region], distances: Numbers, found: _Look, photo: _Look
 ) -> ProductScore | None:
-    names = scene.recipe.product
+    names = scene.recipe.products
     if not names:
         return None
     mask = _mask(scene, names)

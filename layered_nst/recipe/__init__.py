@@ -27,6 +27,7 @@ from layered_nst.recipe.selectors import (
     PolygonSelector,
     RestSelector,
     Selector,
+    SubjectSelector,
 )
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "RestSelector",
     "Selector",
     "StyleSource",
+    "SubjectSelector",
     "dump_recipe",
     "find_library",
     "find_look",

@@ -66,4 +66,6 @@ def _complete_region(region: dict[str, Any]) -> dict[str, Any]:
 
 def _product_needed() -> dict[str, Any]:
     two_steps = {"properties": {"strategy": {"const": "product-then-style"}}}
-    return {"if": {**two_steps, "required": ["strategy"]}, "then": {"required": ["product"]}}
+    subject = {"properties": {"select": {"type": "object", "required": ["subject"]}}}
+    needed = [{"required": ["product"]}, {"properties": {"regions": {"contains": subject}}}]
+    return {"if": {**two_steps, "required": ["strategy"]}, "then": {"anyOf": needed}}

@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from layered_nst.recipe.selectors import MaskSelector, Selector
+from layered_nst.recipe.selectors import MaskSelector, Selector, SubjectSelector
 from layered_nst.recipe.values import (
     Allowed,
     Color,
@@ -376,7 +376,8 @@ class Recipe(Section):
     strategy: Literal["joint", "product-then-style"] = "joint"
     """All regions at once, or the product first and then all, starting from it."""
     product: Texts = ()
-    """Names of the regions that must stay recognizable; `product-then-style` paints them first."""
+    """Names of the regions that must stay recognizable; `product-then-style` paints them first.
+    Without it, those that select the subject."""
     regions: Annotated[tuple[Region, ...], Field(min_length=1)]
     """The regions, bottom to top: an upper one is cut out of the lower ones. What none of them
     takes stays the photo."""
@@ -405,8 +406,9 @@ class Recipe(Section):
                 sentence = f"no region named {name!r}{did_you_mean(name, names)}"
                 known = f"{sentence}; the regions are {', '.join(names)}"
                 raise problem(known, at=("product", index))
-        if self.strategy == "product-then-style" and not self.product:
-            raise problem("product-then-style needs product: [region, …]", at=("strategy",))
+        if self.strategy == "product-then-style" and not self.products:
+            sentence = "product-then-style needs product: [region, …], or a region of the subject"
+            raise problem(sentence, at=("strategy",))
         if self.strategy == "product-then-style" and self.optimize.start == "noise":
             sentence = (
                 "found noise, allowed: color, content (product-then-style starts from the product)"
@@ -447,7 +449,14 @@ class Recipe(Section):
 
     def is_painted_first(self, region: Region) -> bool:
         """Whether the recipe's strategy paints a region before all others, as a product."""
-        return self.strategy == "product-then-style" and region.name in self.product
+        return self.strategy == "product-then-style" and region.name in self.products
+
+    @property
+    def products(self) -> tuple[str, ...]:
+        """Names of the product's regions: those of ``product``, or those of the subject."""
+        if self.product or self.strategy == "joint":
+            return self.product
+        return tuple(r.name for r in self.regions if isinstance(r.select, SubjectSelector))
 
 
 def _selecting(region: Region, selector: Any) -> Region:

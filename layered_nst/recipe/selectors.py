@@ -73,6 +73,18 @@ class ClassSelector(_SelectorModel):
     every pixel that they are likelier for than any other class."""
 
 
+class SubjectSelector(_SelectorModel):
+    """What the photo was taken of, whatever it is, as the segmenter sees it."""
+
+    subject: Annotated[
+        # In this order, as 1 equals True.
+        Annotated[int, Whole(1)] | Literal[True],
+        Allowed("true, or a whole number of at least 1"),
+    ]
+    """`true` takes all of it; a number, only so many of its largest connected pieces. Its shadow
+    and what it stands on are not part of it, and holes in it stay holes."""
+
+
 class FaceSelector(_SelectorModel):
     """Faces, fitted to their skin and to the photo's edges."""
 
@@ -197,6 +209,7 @@ def _tag(value: Any) -> str | None:
 
 Selector = Annotated[
     Annotated[ClassSelector, Tag("is:class")]
+    | Annotated[SubjectSelector, Tag("is:subject")]
     | Annotated[FaceSelector, Tag("is:face")]
     | Annotated[MaskSelector, Tag("is:mask")]
     | Annotated[BoxSelector, Tag("is:box")]
@@ -214,6 +227,7 @@ Selector = Annotated[
 
 SELECTORS: dict[str, type[_SelectorModel]] = {
     "is:class": ClassSelector,
+    "is:subject": SubjectSelector,
     "is:face": FaceSelector,
     "is:mask": MaskSelector,
     "is:box": BoxSelector,

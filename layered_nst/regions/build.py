@@ -17,7 +17,12 @@ from layered_nst.networks.segmenters import Segmentation
 from layered_nst.picture import MAX_PIXELS, Picture, read_picture
 from layered_nst.picture.masks import why_blank
 from layered_nst.recipe import Region
-from layered_nst.recipe.selectors import ClassSelector, FaceSelector, RestSelector
+from layered_nst.recipe.selectors import (
+    ClassSelector,
+    FaceSelector,
+    RestSelector,
+    SubjectSelector,
+)
 from layered_nst.regions.edges import grow
 from layered_nst.regions.select import masks_of, select, uses_rest
 from layered_nst.regions.shapes import Coverage
@@ -204,6 +209,8 @@ def _odd_masks(region: Region, max_pixels: int) -> tuple[str, ...]:
 def _why_nothing(
     region: Region, segment: Callable[[], Segmentation], size: tuple[int, ...], max_pixels: int
 ) -> str:
+    if isinstance(region.select, SubjectSelector):
+        return "nothing in the photo stands out as its subject"
     if isinstance(region.select, FaceSelector):
         return "no face was found in the photo"
     if not isinstance(region.select, ClassSelector):

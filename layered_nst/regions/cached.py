@@ -47,10 +47,14 @@ def remembered_segmentation(
     entry = cache.get("segmentation", key)
     if entry is not None:
         name, classes = json.loads(entry[1])
-        return Segmentation(entry[0]["probabilities"].to(view.device), tuple(classes), name)
+        planes = {plane: value.to(view.device) for plane, value in entry[0].items()}
+        return Segmentation(
+            planes["probabilities"], tuple(classes), name, subject=planes.get("subject")
+        )
     seen = look()
     text = json.dumps([seen.segmenter, list(seen.classes)])
-    cache.put("segmentation", key, {"probabilities": seen.probabilities}, text)
+    subject = {} if seen.subject is None else {"subject": seen.subject}
+    cache.put("segmentation", key, {"probabilities": seen.probabilities, **subject}, text)
     return seen
 
 

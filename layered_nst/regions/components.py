@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from layered_nst.regions.edges import Mask
 from layered_nst.regions.shapes import Coverage
 
+Areas = NDArray[np.intp]
+"""Of components, px, in the order of their numbers."""
+
 # A hole larger than this share of the region, such as a gate's arch, is part of its shape.
 PINHOLE = 0.005
+
+
+# A piece smaller than this share of the largest one is a crumb, not another thing.
+CRUMB = 0.04
 
 
 def keep_largest(coverage: Coverage, count: int) -> Coverage:
@@ -21,14 +31,25 @@ def keep_largest(coverage: Coverage, count: int) -> Coverage:
     Args:
         coverage: shape (H, W) in [0, 1]; at least 0.5 is inside.
     """
+    # Stable, so that of two equal components the upper one is always kept.
+    return _keep(coverage, lambda areas: np.argsort(-areas, kind="stable")[:count])
+
+
+def keep_sizable(coverage: Coverage) -> Coverage:
+    """Keep the largest connected component of a mask and all that are no crumbs beside it.
+
+    See ``keep_largest`` for the rest.
+    """
+    return _keep(coverage, lambda areas: np.flatnonzero(areas >= CRUMB * areas.max()))
+
+
+def _keep(coverage: Coverage, choose: Callable[[Areas], NDArray[np.intp]]) -> Coverage:
     touching = np.ones((3, 3), dtype=bool)
     numbers, found = ndimage.label(coverage >= 0.5, structure=touching)
     if found == 0:
         return coverage
     areas = np.bincount(numbers.ravel())[1:]
-    # Stable, so that of two equal components the upper one is always kept.
-    largest = np.argsort(-areas, kind="stable")[:count] + 1
-    kept = np.isin(numbers, largest)
+    kept = np.isin(numbers, choose(areas) + 1)
     fringe = ndimage.binary_dilation(kept, structure=touching)
     return np.where(_pinholes(kept), np.float32(1), np.where(fringe, coverage, np.float32(0)))
 

@@ -20,7 +20,12 @@ from torch.nn import functional as F
 from layered_nst import plugins
 from layered_nst.errors import RegionError
 from layered_nst.networks.faces import Face, detect_faces, load_detector
-from layered_nst.networks.segmenters import Segmentation, resolve_class
+from layered_nst.networks.segmenters import (
+    FINDS_SUBJECTS,
+    Segmentation,
+    means_subject,
+    resolve_class,
+)
 from layered_nst.picture import MAX_PIXELS, Picture, read_picture
 from layered_nst.picture.lab import rgb_to_lab
 from layered_nst.picture.masks import MASK_NOISE, coverage_of
@@ -38,14 +43,15 @@ from layered_nst.recipe.selectors import (
     PolygonSelector,
     RestSelector,
     Selector,
+    SubjectSelector,
     kind_of,
     leaves,
 )
-from layered_nst.regions.components import keep_largest
+from layered_nst.regions.components import keep_largest, keep_sizable
 from layered_nst.regions.edges import antialias
 from layered_nst.regions.faces import face_mask
 from layered_nst.regions.shapes import Bounds, box_coverage, ellipse_coverage, polygon_coverage
-from layered_nst.words import pixels
+from layered_nst.words import listed, pixels
 
 # Far below what anyone sees, and above the rounding of Lab: tolerance 0 means the color itself.
 COLOR_ROUNDING = 0.01
@@ -140,14 +146,38 @@ def masks_of(selector: Selector) -> list[Path]:
 
 def select_class(selector: ClassSelector, view: View) -> Tensor:
     seen = view.segment()
+    if seen.subject is not None and means_subject(selector.class_, seen.classes):
+        return _subject(view, seen, selector.largest)
     chosen = sorted({i for name in selector.class_ for i in resolve_class(name, seen.classes)})
     margin = _margin(seen.probabilities, chosen, selector.threshold)
-    if margin.shape != view.picture.size:
-        margin = F.interpolate(margin[None, None], view.picture.size, mode="bilinear")[0, 0]
-    mask = antialias(margin)
+    mask = antialias(_at_size(margin, view.picture.size))
     if selector.largest is None:
         return mask
     return view.mask(keep_largest(mask.cpu().numpy(), selector.largest))
+
+
+def select_subject(selector: SubjectSelector, view: View) -> Tensor:
+    # True is a number to Python.
+    count = None if selector.subject is True else selector.subject
+    return _subject(view, view.segment(), count)
+
+
+def _subject(view: View, seen: Segmentation, count: int | None) -> Tensor:
+    if seen.subject is None:
+        raise RegionError(
+            f"subject: {seen.segmenter} tells classes apart and finds no subject; "
+            f"{listed(FINDS_SUBJECTS)} does"
+        )
+    mask = antialias(_at_size(seen.subject - 0.5, view.picture.size)).cpu().numpy()
+    if mask.max() < 0.5:
+        return view.mask(np.zeros_like(mask))
+    return view.mask(keep_sizable(mask) if count is None else keep_largest(mask, count))
+
+
+def _at_size(plane: Tensor, size: tuple[int, int]) -> Tensor:
+    if plane.shape == size:
+        return plane
+    return F.interpolate(plane[None, None], size, mode="bilinear")[0, 0]
 
 
 def _margin(probabilities: Tensor, chosen: list[int], threshold: float | None) -> Tensor:

@@ -111,10 +111,14 @@ def resolve(
 
 def _in_small(seen: Segmentation | None) -> Segmentation | None:
     """What is kept of a segmentation once masks are made: at a print's size it outweighs them."""
-    if seen is None or max(seen.probabilities.shape[1:]) <= SEGMENTED_SIDE:
+    if seen is None or max(seen.size) <= SEGMENTED_SIDE:
         return seen
-    size = fit_within((seen.probabilities.shape[1], seen.probabilities.shape[2]), SEGMENTED_SIDE)
-    return replace(seen, probabilities=average(seen.probabilities, size))
+    return _at_size(seen, fit_within(seen.size, SEGMENTED_SIDE))
+
+
+def _at_size(seen: Segmentation, size: tuple[int, int]) -> Segmentation:
+    subject = None if seen.subject is None else average(seen.subject[None], size)[0]
+    return replace(seen, probabilities=average(seen.probabilities, size), subject=subject)
 
 
 def _is_refined(region: Region, recipe: Recipe) -> bool:
@@ -173,8 +177,7 @@ class _Eyes:
             seen = remembered_segmentation(
                 self._cache, spec, view, lambda: self._look(view), weights_dir=self._weights_dir
             )
-            shares = average(seen.probabilities, self._picture.size)
-            self.segmentation = replace(seen, probabilities=shares)
+            self.segmentation = _at_size(seen, self._picture.size)
         return self.segmentation
 
     def faces(self) -> tuple[Face, ...]:

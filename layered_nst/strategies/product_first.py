@@ -39,7 +39,7 @@ def paint(run: Run) -> Tensor:
     *before, style = run.stages
     asked = run.problem
     for stage in before:
-        cut = cut_out(asked, product_mask(run.scene), run.scene.recipe.product, stage.window)
+        cut = cut_out(asked, product_mask(run.scene), run.scene.recipe.products, stage.window)
         product = run.once(stage, cut)
         asked = with_product(asked, product, cut, stage.window)
     return run.optimize(style, asked)
@@ -47,7 +47,7 @@ def paint(run: Run) -> Tensor:
 
 def product_mask(scene: Scene) -> Tensor:
     """The product's share of every visible pixel that is painted, shape (H, W)."""
-    painted = [name for name in scene.recipe.product if scene.styles.get(name)]
+    painted = [name for name in scene.recipe.products if scene.styles.get(name)]
     masks = [scene.mask(name) * scene.visible for name in painted]
     return sum(masks, torch.zeros_like(scene.visible))
 

@@ -18,6 +18,7 @@ from layered_nst.errors import ModelError
 from layered_nst.files import tensors as stored
 from layered_nst.files.hashes import digest
 from layered_nst.files.tensors import read_metadata, write_tensors
+from layered_nst.networks.segmenters.subject import PREFIX
 
 # Files of version 1 have the statistics of normalizations beside their weights.
 FORMATS = ("layered-nst segmenter 1", "layered-nst segmenter 2")
@@ -45,8 +46,13 @@ class Description:
     notes: Mapping[str, Any]
 
 
-def save_segmenter(network: nn.Module, path: Path, described: Description) -> None:
+def save_segmenter(
+    network: nn.Module, path: Path, described: Description, *, subject: nn.Module | None = None
+) -> None:
     """Write float16 weights, and in the metadata what ``described`` says of them.
+
+    Args:
+        subject: a ``SubjectHead`` on the network's encoder, to go into the same file.
 
     What batch normalization has learned of its input's statistics is stored in its weights and
     biases, which makes the file smaller and changes no result.
@@ -56,7 +62,9 @@ def save_segmenter(network: nn.Module, path: Path, described: Description) -> No
     Raises:
         OutputError: missing folder, no permission, full disk.
     """
-    tensors = {name: _stored(value) for name, value in folded(network).items()}
+    head = {} if subject is None else folded(subject)
+    named = {**folded(network), **{f"{PREFIX}{name}": value for name, value in head.items()}}
+    tensors = {name: _stored(value) for name, value in named.items()}
     metadata = {
         "format": FORMAT,
         "architecture": described.architecture,
@@ -201,13 +209,21 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, path: Path, class
     named = _without_prefix(tensors, path)
     _check_classes(named, path=path, classes=classes)
     parts = dict(network.named_children())
+    # What lies beside the network's own parts (losses, auxiliary heads) served training alone.
+    fill_part(network, {k: v for k, v in named.items() if k.split(".")[0] in parts}, path=path)
+
+
+def fill_part(network: nn.Module, own: Mapping[str, Tensor], *, path: Path) -> None:
+    """Load tensors, named as the network names them, with neutral statistics if they have none.
+
+    Raises:
+        ModelError: tensors that are missing, left over or of another shape.
+    """
     counters = {
         k: torch.zeros_like(v)
         for k, v in network.state_dict().items()
         if k.endswith("num_batches_tracked")
     }
-    # What lies beside the network's own parts (losses, auxiliary heads) served training alone.
-    own = {k: v for k, v in named.items() if k.split(".")[0] in parts}
     statistics = {} if any(k.endswith(STATISTICS) for k in own) else _neutral(network)
     try:
         network.load_state_dict({**counters, **statistics, **own})

@@ -88,6 +88,12 @@ SAME = {
 }
 """Words that mean the same; the right side is the one used in ``KINDS``."""
 
+PRODUCT = ("product", "products")
+"""Words for the subject, where a segmenter finds one; elsewhere they mean its objects."""
+
+FINDS_SUBJECTS = ("scenes",)
+"""Segmenters of the catalogue that find a photo's subject beside its classes."""
+
 KINDS = {
     "person": (
         "man",
@@ -201,6 +207,14 @@ def resolve_class(name: str, classes: Sequence[str]) -> tuple[int, ...]:
     if _takes_too_much(canonical(name), known, found) and not _spelled(name, classes):
         raise RegionError(_cannot_tell(name, classes[found[0]]))
     return found
+
+
+def means_subject(words: Sequence[str], classes: Sequence[str]) -> bool:
+    """Whether a class selector says product: what a photo was taken of, not every object in it.
+
+    A team's own class of that name is meant first.
+    """
+    return all(_plain(word) in PRODUCT and not _spelled(word, classes) for word in words)
 
 
 def canonical(name: str) -> str:

@@ -135,4 +135,4 @@ def _contour_layer(scene: Scene) -> Layer:
 
 
 def _product(scene: Scene) -> Iterable[str]:
-    return scene.recipe.product or [r.name for r in scene.recipe.regions if r.style]
+    return scene.recipe.products or [r.name for r in scene.recipe.regions if r.style]

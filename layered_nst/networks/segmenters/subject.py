@@ -1,0 +1,134 @@
+"""The subject head: what a photo was taken of, beside the classes and in the same pass.
+
+It hangs on the early, shared half of the class network's encoder (down to an eighth of the photo's
+side), goes on from there with deep blocks of its own, and draws the mask through skip connections
+from a half, a quarter and an eighth of the side, so that outlines are crisp and holes stay holes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from layered_nst.picture import fit_within, guided
+
+SHARED = 3
+"""Blocks of the encoder, from its start, that classes and subject share."""
+
+LAST_LAYERS = 3
+"""Layers kept of the last of the head's own blocks."""
+
+RATES = (1, 4, 8)
+"""Dilations of the convolutions that look around, at a sixteenth of the photo's side."""
+
+PREFIX = "subject."
+"""What the names of the head's tensors begin with in a segmenter's file."""
+
+RADIUS, EPS, GRID = 0.02, 1e-3, 400
+"""Of the guided filter that draws the outline: its window as a share of the longer side, the
+variance of color that counts as flat, and the longer side in px on which fits are made."""
+
+
+class SubjectHead(nn.Module):
+    """Logits of the subject at half the side of what the encoder was shown.
+
+    Args:
+        deep: the head's own deep blocks, from an eighth to a sixteenth of the side.
+        early: channels of the shared features at a half, a quarter and an eighth of the side.
+        channels: channels that ``deep`` ends with.
+        width: channels of what looks around.
+        drawing: channels of the decoder at an eighth, a quarter and a half of the side.
+    """
+
+    def __init__(
+        self,
+        deep: nn.Module,
+        *,
+        early: Sequence[int] = (16, 24, 40),
+        channels: int = 192,
+        width: int = 96,
+        drawing: Sequence[int] = (48, 32, 24),
+    ) -> None:
+        super().__init__()
+        self.deep = deep
+        self.narrow = _convolution(channels, width, 1)
+        self.around = nn.ModuleList(_separable(width, width, rate) for rate in RATES)
+        self.whole = nn.Sequential(nn.Conv2d(channels, width, 1), nn.ReLU())
+        self.joined = _convolution(width * (len(RATES) + 1), width, 1)
+        self.draw = nn.ModuleList()
+        below = width
+        for skip, out in zip(reversed(early), drawing, strict=True):
+            self.draw.append(_convolution(below + skip, out, 3))
+            below = out
+        self.last = nn.Conv2d(below, 1, 3, padding=1)
+
+    def forward(self, early: Sequence[Tensor]) -> Tensor:
+        """Logits (B, 1, h / 2, w / 2).
+
+        Args:
+            early: the encoder's features at a half, a quarter and an eighth of the side.
+        """
+        deep = self.deep(early[-1])
+        near = self.narrow(deep)
+        whole = self.whole(deep.mean((2, 3), keepdim=True))
+        seen = [near, *(look(near) for look in self.around)]
+        x = self.joined(torch.cat(seen, 1)) + whole
+        for skip, draw in zip(reversed(early), self.draw, strict=True):
+            x = F.interpolate(x, skip.shape[-2:], mode="bilinear", align_corners=False)
+            x = draw(torch.cat([x, skip.to(x.dtype)], 1))
+        logits: Tensor = self.last(x)
+        return logits
+
+
+def subject_head(encoder: nn.Module) -> SubjectHead:
+    """A head whose deep blocks begin as copies of the encoder's.
+
+    Args:
+        encoder: of segmentation-models-pytorch around an EfficientNet-Lite1 of timm.
+    """
+    blocks = copy.deepcopy(encoder.get_submodule("model.blocks"))
+    assert isinstance(blocks, nn.Sequential)
+    last = blocks[5]
+    assert isinstance(last, nn.Sequential)
+    return SubjectHead(nn.Sequential(*blocks[SHARED:5], last[:LAST_LAYERS]))
+
+
+def outlined(rough: Tensor, rgb: Tensor) -> Tensor:
+    """Draw a rough mask's outline along the photo's edges.
+
+    Args:
+        rough: shape (h, w), in [0, 1], of any size.
+        rgb: the photo, shape (3, H, W), in [0, 1].
+
+    Returns:
+        Shape (H, W), in [0, 1].
+    """
+    full = (rgb.shape[-2], rgb.shape[-1])
+    grid = fit_within(full, min(GRID, max(full)))
+    fitted = guided.guided_filter(
+        guided.resample(rgb, grid),
+        guided.resample(rough[None], grid),
+        radius=max(1, round(RADIUS * max(grid))),
+        eps=EPS,
+        full=rgb,
+    )
+    return fitted[0].clamp(0, 1)
+
+
+def _convolution(into: int, out: int, side: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(into, out, side, padding=side // 2, bias=False), nn.BatchNorm2d(out), nn.ReLU()
+    )
+
+
+def _separable(into: int, out: int, rate: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(into, into, 3, padding=rate, dilation=rate, groups=into, bias=False),
+        nn.Conv2d(into, out, 1, bias=False),
+        nn.BatchNorm2d(out),
+        nn.ReLU(),
+    )

@@ -1,0 +1,260 @@
+"""What a photo was taken of: the selector, the head in a segmenter's file, and the product."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from workbench import lay_out, run
+
+from layered_nst.errors import ModelError, RecipeError, RegionError
+from layered_nst.machine.cache import Cache
+from layered_nst.networks.catalogue import weights_path
+from layered_nst.networks.segmenters import Segmentation, load_segmenter, segment
+from layered_nst.networks.segmenters.checkpoints import read_described, save_segmenter
+from layered_nst.networks.segmenters.subject import SubjectHead, outlined, subject_head
+from layered_nst.picture import Picture
+from layered_nst.recipe import load_recipe
+from layered_nst.recipe.selectors import Selector
+from layered_nst.regions import build_masks, select
+from layered_nst.regions.cached import remembered_segmentation
+
+SIZE = (60, 80)
+Box = tuple[int, int, int, int]
+PHOTOS = Path(__file__).parents[1] / "assets" / "photos"
+
+
+def seen(
+    *boxes: tuple[int, int, int, int], without: tuple[int, int, int, int] | None = None
+) -> Any:
+    """A segmentation whose subject fills boxes (left, top, right, bottom) but for a hole."""
+    subject = torch.full(SIZE, 0.1)
+    for left, top, right, bottom in boxes:
+        subject[top:bottom, left:right] = 0.9
+    if without is not None:
+        subject[without[1] : without[3], without[0] : without[2]] = 0.1
+    even = torch.full((2, *SIZE), 0.5)
+    return Segmentation(even, ("object", "sky"), "test", subject=subject)
+
+
+def chosen(selector: Any, found: Segmentation, size: tuple[int, int] = SIZE) -> Tensor:
+    from pydantic import TypeAdapter
+
+    stated: Any = TypeAdapter(Selector).validate_python(selector)
+    picture = Picture(torch.rand(3, *size, generator=torch.Generator().manual_seed(0)))
+    return select(stated, picture=picture, segment=lambda: found)
+
+
+BIG, SMALL, CRUMB = (5, 5, 35, 35), (50, 10, 65, 25), (70, 50, 74, 54)
+
+
+def test_the_subject_is_all_of_it_without_crumbs() -> None:
+    mask = chosen({"subject": True}, seen(BIG, SMALL, CRUMB))
+    assert (mask >= 0.5).sum() == 30 * 30 + 15 * 15
+
+
+def test_a_number_asks_for_the_largest_pieces() -> None:
+    found = seen(BIG, SMALL, (45, 40, 68, 55))
+    one, two = (chosen({"subject": count}, found) >= 0.5 for count in (1, 2))
+    assert one.sum() == 30 * 30
+    assert two.sum() == 30 * 30 + 23 * 15
+
+
+def test_holes_stay_holes() -> None:
+    mask = chosen({"subject": True}, seen(BIG, without=(15, 15, 22, 22)))
+    assert (mask[16:21, 16:21] == 0).all()
+
+
+def test_a_subject_of_another_size_is_brought_to_the_pictures() -> None:
+    mask = chosen({"subject": True}, seen(BIG), size=(120, 160))
+    assert mask.shape == (120, 160)
+    assert (mask >= 0.5).float().mean() == pytest.approx(900 / 4800, abs=0.02)
+
+
+def test_a_photo_without_a_subject_leaves_the_region_empty() -> None:
+    from layered_nst.recipe import Region
+
+    regions = [
+        Region.model_validate({"name": name, "select": chosen, "style": "style.png"})
+        for name, chosen in (("scene", "rest"), ("product", {"subject": True}))
+    ]
+    picture = Picture(torch.rand(3, *SIZE))
+    found = build_masks(regions, picture=picture, segment=seen)
+    assert found.coverage["product"] == 0
+    assert found.notes == (
+        "region 'product' is empty: nothing in the photo stands out as its subject",
+    )
+    whole = regions[1].model_copy(update={"if_empty": "whole"})
+    found = build_masks([regions[0], whole], picture=picture, segment=seen)
+    assert found.coverage["product"] == 1
+    assert found.notes[0].startswith("region 'product' takes the whole photo: nothing in the photo")
+
+
+def test_a_segmenter_without_a_head_for_it_says_which_has_one() -> None:
+    classes = Segmentation(torch.full((2, *SIZE), 0.5), ("object", "sky"), "mine")
+    sentence = r"^subject: mine tells classes apart and finds no subject; scenes does$"
+    with pytest.raises(RegionError, match=sentence):
+        chosen({"subject": True}, classes)
+
+
+def test_product_means_the_subject_where_one_is_found() -> None:
+    found = seen(BIG, SMALL)
+    assert (chosen({"class": "product"}, found) == chosen({"subject": True}, found)).all()
+    assert (
+        chosen({"class": "products", "largest": 1}, found) == chosen({"subject": 1}, found)
+    ).all()
+    own = Segmentation(found.probabilities, ("product", "sky"), "mine", subject=found.subject)
+    assert (chosen({"class": "product"}, own) == 1).all()
+
+
+@pytest.mark.parametrize("subject", [0, -1, False, "largest", 1.5, [1]])
+def test_other_values_are_refused(subject: Any) -> None:
+    region = {"name": "a", "select": {"subject": subject}, "style": "a.png"}
+    with pytest.raises(RecipeError, match=r"allowed: true, or a whole number of at least 1"):
+        load_recipe({"recipe": 1, "regions": [region]}, check_files=False)
+
+
+# The product
+
+
+def neon(**more: Any) -> dict[str, Any]:
+    regions = [
+        {"name": "scene", "select": "rest", "style": "a.png"},
+        {"name": "cup", "select": {"subject": True}, "style": "a.png"},
+    ]
+    return {"recipe": 1, "strategy": "product-then-style", "regions": regions} | more
+
+
+def test_a_product_that_is_not_named_is_the_subject() -> None:
+    recipe = load_recipe(neon(), check_files=False)
+    assert recipe.products == ("cup",)
+    assert recipe.is_painted_first(recipe.regions[1])
+    assert not recipe.is_painted_first(recipe.regions[0])
+    assert load_recipe(neon(product="scene"), check_files=False).products == ("scene",)
+    assert load_recipe(neon(strategy="joint"), check_files=False).products == ()
+
+
+def test_a_recipe_of_a_product_without_one_is_refused() -> None:
+    nothing = neon(regions=neon()["regions"][:1])
+    with pytest.raises(RecipeError, match=r"needs product: \[region, …\], or a region of the subj"):
+        load_recipe(nothing, check_files=False)
+
+
+def test_editors_know_that_the_subject_is_the_product() -> None:
+    from jsonschema import Draft202012Validator
+
+    from layered_nst.recipe import json_schema
+
+    validator = Draft202012Validator(json_schema())
+    assert validator.is_valid(neon())
+    assert validator.is_valid(neon(regions=neon()["regions"][:1], product="scene"))
+    assert not validator.is_valid(neon(regions=neon()["regions"][:1]))
+
+
+# The head
+
+
+@pytest.fixture(scope="module")
+def with_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled segmenter with an untrained head for the subject in its file."""
+    scenes = load_segmenter("scenes")
+    described = read_described(weights_path("scenes"))
+    path = tmp_path_factory.mktemp("head") / "both.safetensors"
+    torch.manual_seed(0)
+    head = subject_head(scenes.network.get_submodule("encoder"))
+    save_segmenter(scenes.network, path, described, subject=head)
+    return path
+
+
+def photo() -> Tensor:
+    with Image.open(PHOTOS / "coffee.jpg") as opened:
+        pixels = np.asarray(opened.convert("RGB").resize((96, 64)))
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1) / 255
+
+
+def test_classes_are_the_same_with_and_without_the_head(with_head: Path) -> None:
+    import dataclasses
+
+    both = load_segmenter(str(with_head))
+    alone = dataclasses.replace(both, subject=None)
+    assert isinstance(both.subject, SubjectHead)
+    seen_both, seen_alone = segment(both, photo()), segment(alone, photo())
+    assert torch.equal(seen_both.probabilities, seen_alone.probabilities)
+    assert seen_alone.subject is None
+    assert seen_both.subject is not None
+    assert seen_both.subject.shape == photo().shape[1:]
+    assert 0 <= float(seen_both.subject.min()) <= float(seen_both.subject.max()) <= 1
+
+
+def test_the_head_sees_what_it_saw_before_it_was_written(with_head: Path) -> None:
+    scenes = load_segmenter("scenes")
+    torch.manual_seed(0)
+    head = subject_head(scenes.network.get_submodule("encoder")).eval()
+    again = load_segmenter(str(with_head)).subject
+    assert again is not None
+    early = [torch.rand(1, channels, 8 * s, 8 * s) for channels, s in ((16, 4), (24, 2), (40, 1))]
+    with torch.no_grad():
+        expected, found = head(early), again(early)
+    assert torch.allclose(found, expected, atol=0.02 * float(expected.abs().max()) + 1e-3)
+
+
+def test_loading_draws_no_random_numbers(with_head: Path) -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    load_segmenter(str(with_head))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_head_that_lost_a_part_is_refused(with_head: Path, tmp_path: Path) -> None:
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    with safe_open(with_head, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        texts = {k: v for k, v in file.metadata().items() if k not in ("seal", "digest")}
+    del tensors["subject.last.weight"]
+    save_file(tensors, tmp_path / "broken.safetensors", metadata=texts)
+    with pytest.raises(ModelError, match=r"broken\.safetensors"):
+        load_segmenter(str(tmp_path / "broken.safetensors"))
+
+
+def test_the_subject_is_kept_with_the_classes(with_head: Path, tmp_path: Path) -> None:
+    cache, calls = Cache(tmp_path), []
+
+    def look() -> Segmentation:
+        calls.append(1)
+        return segment(load_segmenter(str(with_head)), photo())
+
+    first, second = (
+        remembered_segmentation(cache, str(with_head), photo(), look) for _ in range(2)
+    )
+    assert len(calls) == 1
+    assert first.subject is not None
+    assert second.subject is not None
+    assert torch.equal(first.subject, second.subject)
+
+
+def test_an_outline_follows_the_edge_of_the_photo() -> None:
+    rgb = torch.full((3, 240, 320), 0.2)
+    rgb[:, :, 160:] = 0.8
+    rough = torch.zeros(60, 80)
+    rough[:, 41:] = 1
+    drawn = outlined(rough, rgb)
+    assert drawn.shape == (240, 320)
+    assert ((drawn >= 0.5) == (rgb[0] > 0.5)).float().mean() > 0.99, "4 px of 320 were wrong"
+
+
+def test_a_recipe_of_the_subject_runs_from_the_command_line(
+    with_head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay_out(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    select = "regions.sky.select={subject: true}"
+    ran = run("check", "look.yaml", "--set", select, "--set", f"segmentation={with_head}", "--json")
+    assert ran.code == 0, ran.err
+    assert set(ran.json["coverage"]) == {"ground", "sky"}
