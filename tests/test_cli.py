@@ -675,7 +675,7 @@ def test_training_data_that_is_missing_is_one_sentence(arguments: list[str]) -> 
     assert ran.error == "nowhere/classes.txt: no such file"
 
 
-def labelled(data: Path, classes: Sequence[str]) -> Path:
+def labeled(data: Path, classes: Sequence[str]) -> Path:
     """A folder of two photos, ``a`` to train on and ``b`` to score, that are all of one class."""
     for part in ("images", "labels"):
         (data / part).mkdir(parents=True)
@@ -690,15 +690,15 @@ def labelled(data: Path, classes: Sequence[str]) -> Path:
 
 def test_segmenter_teach_writes_what_the_segmenter_thinks(folder: Path) -> None:
     from layered_nst.networks.segmenters import load_segmenter
-    from layered_nst.training.segmenters.dataset import read_labelled_photos
+    from layered_nst.training.segmenters.dataset import read_labeled_photos
 
     scenes = load_segmenter("scenes")
-    data = labelled(folder / "data", scenes.classes)
+    data = labeled(folder / "data", scenes.classes)
     (data / "labels" / "a.png").unlink()
     ran = run("segmenter", "teach", data, "scenes")
     assert ran.code == 0, ran.err
     assert ran.out == f"{data / 'soft'}  soft labels: 1\n"
-    photos = read_labelled_photos(data)
+    photos = read_labeled_photos(data)
     thought = photos.soft_label("a", (48, 64))
     assert thought is not None
     assert (thought / 255 - scenes(photos.image("a") / 255)).abs().max() < 0.003
@@ -712,7 +712,7 @@ def test_segmenter_score_prints_numbers_and_writes_a_sheet(folder: Path) -> None
     from layered_nst.networks.segmenters import load_segmenter
 
     classes = load_segmenter("scenes").classes
-    data = labelled(folder / "data", classes)
+    data = labeled(folder / "data", classes)
     ran = run("segmenter", "score", weights_path("scenes"), data)
     assert ran.code == 0, ran.err
     assert classes[1] in ran.out

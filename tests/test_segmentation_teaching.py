@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from layered_nst.errors import DataError, ModelError
 from layered_nst.training.segmenters.dataset import (
     IGNORED,
-    LabelledPhotos,
-    read_labelled_photos,
+    LabeledPhotos,
+    read_labeled_photos,
     read_photos_to_teach,
     training_batches,
     training_pool,
@@ -35,7 +35,7 @@ PLAN = TrainingPlan(
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> LabelledPhotos:
+def data(tmp_path: Path) -> LabeledPhotos:
     return write_photos(tmp_path / "data")
 
 
@@ -53,14 +53,14 @@ class Brightness:
         return torch.stack([both[c] for c in self.classes])
 
 
-def ask(data: LabelledPhotos, *teachers: Brightness) -> None:
+def ask(data: LabeledPhotos, *teachers: Brightness) -> None:
     teach(teachers, data.folder, data.train, classes=data.classes, photo=data.image)
 
 
-def without_labels(data: LabelledPhotos, names: tuple[str, ...]) -> LabelledPhotos:
+def without_labels(data: LabeledPhotos, names: tuple[str, ...]) -> LabeledPhotos:
     for name in names:
         (data.folder / "labels" / f"{name}.png").unlink()
-    return read_labelled_photos(data.folder)
+    return read_labeled_photos(data.folder)
 
 
 # soft labels on disk
@@ -78,7 +78,7 @@ def test_a_soft_label_comes_back_at_the_size_of_its_photo(tmp_path: Path) -> Non
     assert F.avg_pool2d(larger, 2)[:, 1:-1, 1:-1].allclose((same / 255)[:, 1:-1, 1:-1], atol=0.2)
 
 
-def test_teachers_vote_and_their_classes_are_put_in_order(data: LabelledPhotos) -> None:
+def test_teachers_vote_and_their_classes_are_put_in_order(data: LabeledPhotos) -> None:
     ask(data, Brightness(0.9), Brightness(0.7, classes=("noise", "stripes")))
     for name in data.train:
         soft = data.soft_label(name, (64, 64))
@@ -89,7 +89,7 @@ def test_teachers_vote_and_their_classes_are_put_in_order(data: LabelledPhotos) 
     assert not soft_path(data.folder, data.val[0]).exists()
 
 
-def test_soft_labels_that_are_there_are_kept(data: LabelledPhotos) -> None:
+def test_soft_labels_that_are_there_are_kept(data: LabeledPhotos) -> None:
     ask(data, Brightness(0.9))
     path = soft_path(data.folder, data.train[0])
     soft_path(data.folder, data.train[1]).unlink()
@@ -101,13 +101,13 @@ def test_soft_labels_that_are_there_are_kept(data: LabelledPhotos) -> None:
     assert renewed.max() == round(0.6 * 255)
 
 
-def test_a_teacher_of_other_classes_is_refused(data: LabelledPhotos) -> None:
+def test_a_teacher_of_other_classes_is_refused(data: LabeledPhotos) -> None:
     with pytest.raises(ModelError, match=r"brightness: tells apart sky, sea; .* stripes, noise"):
         ask(data, Brightness(classes=("sky", "sea")))
     assert not (data.folder / "soft").exists()
 
 
-def test_a_broken_or_foreign_soft_label_is_refused_by_name(data: LabelledPhotos) -> None:
+def test_a_broken_or_foreign_soft_label_is_refused_by_name(data: LabeledPhotos) -> None:
     path = soft_path(data.folder, data.train[2])
     write_soft_label(path, torch.full((2, 8, 8), 0.5), ("sky", "sea"))
     with pytest.raises(DataError, match=r"photo2\.safetensors: .* sky, sea; .* stripes, noise"):
@@ -117,16 +117,16 @@ def test_a_broken_or_foreign_soft_label_is_refused_by_name(data: LabelledPhotos)
         training_pool(data)
 
 
-def test_a_photo_to_train_on_needs_a_label_map_or_a_soft_one(data: LabelledPhotos) -> None:
+def test_a_photo_to_train_on_needs_a_label_map_or_a_soft_one(data: LabeledPhotos) -> None:
     (data.folder / "labels" / "photo1.png").unlink()
     with pytest.raises(DataError, match=r"labels/photo1\.png: no such file"):
-        read_labelled_photos(data.folder)
+        read_labeled_photos(data.folder)
     ask(read_photos_to_teach(data.folder), Brightness())
-    assert read_labelled_photos(data.folder).pair("photo1")[1].eq(IGNORED).all()
+    assert read_labeled_photos(data.folder).pair("photo1")[1].eq(IGNORED).all()
     (data.folder / "labels" / f"{data.val[0]}.png").unlink()
     write_soft_label(soft_path(data.folder, data.val[0]), torch.ones(2, 1, 1) / 2, data.classes)
     with pytest.raises(DataError, match=rf"labels/{data.val[0]}\.png: no such file"):
-        read_labelled_photos(data.folder)
+        read_labeled_photos(data.folder)
 
 
 # learning from them
@@ -155,7 +155,7 @@ def test_without_a_teacher_the_aims_give_torchs_cross_entropy() -> None:
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
 
 
-def test_crops_of_photo_label_and_soft_label_show_the_same_place(data: LabelledPhotos) -> None:
+def test_crops_of_photo_label_and_soft_label_show_the_same_place(data: LabeledPhotos) -> None:
     ask(data, Brightness(1.0))
     torch.manual_seed(0)
     seen = 0
@@ -192,7 +192,7 @@ def test_what_is_pasted_is_certain(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_student_learns_from_a_teacher_alone(data: LabelledPhotos, tmp_path: Path) -> None:
+def test_a_student_learns_from_a_teacher_alone(data: LabeledPhotos, tmp_path: Path) -> None:
     ask(data, Brightness(0.95))
     score = train_segmenter(
         without_labels(data, data.train), tmp_path / "student.safetensors", plan=PLAN
@@ -202,7 +202,7 @@ def test_a_student_learns_from_a_teacher_alone(data: LabelledPhotos, tmp_path: P
 
 @pytest.mark.slow
 def test_a_student_learns_from_labels_and_from_photos_without(
-    data: LabelledPhotos, tmp_path: Path
+    data: LabeledPhotos, tmp_path: Path
 ) -> None:
     ask(data, Brightness(0.95))
     for name in data.train[:2]:

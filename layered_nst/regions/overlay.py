@@ -63,11 +63,11 @@ def overlay(
         raise ValueError(f"{len(names)} names and a photo {tuple(rgb.shape)} for {masks.shape}")
     rgb, masks = rgb.detach().cpu(), masks.detach().cpu()
     colors = distinct_colors(len(names)).to(rgb)
-    # Color over the grey photo: its own colors would mix with those of the masks.
-    grey = (rgb * rgb.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0, keepdim=True)
+    # Color over the gray photo: its own colors would mix with those of the masks.
+    gray = (rgb * rgb.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0, keepdim=True)
     covered = masks.sum(0, keepdim=True).clamp(0, 1)
     paint = torch.einsum("rhw,rc->chw", masks, colors)
-    shown = rgb * (1 - covered) + (1 - strength) * grey * covered + strength * paint
+    shown = rgb * (1 - covered) + (1 - strength) * gray * covered + strength * paint
     shown = torch.where(_outlines(masks), 1.0, shown)
     pixels = (shown.clamp(0, 1) * 255).round().to(torch.uint8)
     picture = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/segmentation.py DATA [--weights FILE] [--every 2]
 
-DATA is a labelled folder as ``layered-nst segmenter train`` takes it; its ``val.txt`` is scored.
+DATA is a labeled folder as ``layered-nst segmenter train`` takes it; its ``val.txt`` is scored.
 The first table gives mean IoU, pixel accuracy and outline F-score for each way of looking, the
 second the median time of five runs on a photo of 1024x768 px.
 """
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from layered_nst.networks.segmenters import NetworkSegmenter, load_segmenter, segment
-from layered_nst.training.segmenters.dataset import LabelledPhotos, read_labelled_photos
+from layered_nst.training.segmenters.dataset import LabeledPhotos, read_labeled_photos
 from layered_nst.training.segmenters.scoring import score_segmenter
 
 TWICE = (0.75, 1.25)
@@ -34,7 +34,7 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-def quality(segmenter: NetworkSegmenter, data: LabelledPhotos, *, every: int) -> None:
+def quality(segmenter: NetworkSegmenter, data: LabeledPhotos, *, every: int) -> None:
     print(f"{'way of looking':44} mean IoU  accuracy  outline F")
     for way, options in WAYS.items():
         score = score_segmenter(segmenter, data, names=data.val[::every], **options)
@@ -65,7 +65,7 @@ def main() -> None:
     options = parser.parse_args()
     segmenter = load_segmenter(options.weights)
     speed(segmenter)
-    quality(segmenter, read_labelled_photos(options.data), every=options.every)
+    quality(segmenter, read_labeled_photos(options.data), every=options.every)
 
 
 if __name__ == "__main__":

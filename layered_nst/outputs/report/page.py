@@ -227,7 +227,7 @@ class _Shown:
         picture = self.scene.picture
         size = fit_within(picture.size, min(PICTURE_SIDE, max(picture.size)))
         masks = torch.stack(
-            [resize_picture(_grey(m), size).rgb[0] for m in self.scene.masks.masks.cpu()]
+            [resize_picture(_gray(m), size).rgb[0] for m in self.scene.masks.masks.cpu()]
         )
         rgb = resize_picture(replace(picture, rgb=picture.rgb.cpu(), alpha=None), size).rgb
         names = self.scene.masks.names
@@ -339,7 +339,7 @@ class _Shown:
         return _PictureFile(f"{FILES}/{name}", picture.size[1], picture.size[0])
 
 
-def _grey(mask: Tensor) -> Picture:
+def _gray(mask: Tensor) -> Picture:
     return Picture(mask.expand(3, -1, -1))
 
 

@@ -150,7 +150,7 @@ def laplacian_loss(picture: Tensor, target: Tensor, weight: Tensor, pool: int) -
 
 def laplacian(picture: Tensor, pool: int) -> Tensor:
     """The 5-point Laplacian of a pooled picture, summed over channels, shape (h, w)."""
-    grey = F.avg_pool2d(picture, pool).sum(1, keepdim=True)
-    grey = F.pad(grey, (1, 1, 1, 1), "replicate")
-    around = grey[..., :-2, 1:-1] + grey[..., 2:, 1:-1] + grey[..., 1:-1, :-2] + grey[..., 1:-1, 2:]
-    return (4 * grey[..., 1:-1, 1:-1] - around)[0, 0]
+    gray = F.avg_pool2d(picture, pool).sum(1, keepdim=True)
+    gray = F.pad(gray, (1, 1, 1, 1), "replicate")
+    around = gray[..., :-2, 1:-1] + gray[..., 2:, 1:-1] + gray[..., 1:-1, :-2] + gray[..., 1:-1, 2:]
+    return (4 * gray[..., 1:-1, 1:-1] - around)[0, 0]

@@ -114,7 +114,7 @@ def check_output(output: Path) -> None:
     """
     check_weights_output(output)
     if output.exists() and not is_distilled(output):
-        raise OutputError(f"{output}: is there and was not distilled; name another file with -o")
+        raise OutputError(f"{output}: is there and was not distilled; name another file")
 
 
 def _check_loss(loss: float, step: int, plan: DistillPlan) -> None:

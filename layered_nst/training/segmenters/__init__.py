@@ -1,1 +1,1 @@
-"""Segmenters that learn from labelled photos."""
+"""Segmenters that learn from labeled photos."""

@@ -1,4 +1,4 @@
-"""Labelled photos on disk: ``images/``, ``labels/`` and lists of classes and photos."""
+"""Labeled photos on disk: ``images/``, ``labels/`` and lists of classes and photos."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True)
-class LabelledPhotos:
+class LabeledPhotos:
     """A folder of photos with one label map each.
 
-    Label maps are 8-bit pictures of class indices into ``classes``; 255 is not labelled and counts
+    Label maps are 8-bit pictures of class indices into ``classes``; 255 is not labeled and counts
     in no loss and no score. Beside it, or in its place, a training photo may have a soft label,
     the probabilities that teachers give each class (``teaching``).
     """
@@ -59,7 +59,7 @@ class LabelledPhotos:
         """
         path = self._label_path(name)
         label = _pixels(path, modes=("L", "P"))
-        # Counting takes a tenth of the time of masking out what is not labelled.
+        # Counting takes a tenth of the time of masking out what is not labeled.
         unnamed = np.bincount(label.numpy().ravel(), minlength=256)[len(self.classes) : IGNORED]
         if unnamed.any():
             raise DataError(
@@ -78,7 +78,7 @@ class LabelledPhotos:
         return read_soft_label(path, self.classes, size) if path.exists() else None
 
     def pair(self, name: str) -> tuple[Tensor, Tensor]:
-        """Photo and label map; one with a soft label alone is nowhere labelled.
+        """Photo and label map; one with a soft label alone is nowhere labeled.
 
         Raises:
             DataError: as ``image`` and ``label``, or their sizes differ.
@@ -98,8 +98,8 @@ class LabelledPhotos:
         return self.folder / "labels" / f"{name}.png"
 
 
-def read_labelled_photos(folder: Path) -> LabelledPhotos:
-    """Read the lists of a labelled folder and check that every photo and label map is there.
+def read_labeled_photos(folder: Path) -> LabeledPhotos:
+    """Read the lists of a labeled folder and check that every photo and label map is there.
 
     A training photo may have a soft label in place of a label map.
 
@@ -114,17 +114,17 @@ def read_labelled_photos(folder: Path) -> LabelledPhotos:
     return data
 
 
-def read_photos_to_teach(folder: Path) -> LabelledPhotos:
+def read_photos_to_teach(folder: Path) -> LabeledPhotos:
     """Read the lists of a folder whose training photos need no label maps yet.
 
     Raises:
-        DataError: as ``read_labelled_photos``, but for the label maps.
+        DataError: as ``read_labeled_photos``, but for the label maps.
     """
     folder = Path(folder)
     classes = _lines(folder / "classes.txt")
     if len(classes) > IGNORED:
         raise DataError(f"{folder / 'classes.txt'}: {len(classes)} classes; at most {IGNORED}")
-    data = LabelledPhotos(folder, classes, _lines(folder / "train.txt"), _lines(folder / "val.txt"))
+    data = LabeledPhotos(folder, classes, _lines(folder / "train.txt"), _lines(folder / "val.txt"))
     for name in data.train + data.val:
         _only(folder / "images", name, SUFFIXES)
     both = sorted(set(data.train) & set(data.val))
@@ -194,7 +194,7 @@ def augmentation(size: int, *, least_share: float) -> v2.Transform:
 def paste_cutout(
     image: Tensor, label: Tensor, donor: Tensor, donor_label: Tensor, *, kept: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Paste the labelled things of one photo onto another at a random size and place.
+    """Paste the labeled things of one photo onto another at a random size and place.
 
     Args:
         image, donor: uint8 photos, (3, H, W) and (3, h, w).
@@ -262,7 +262,7 @@ class TrainingPool:
 
     Attributes:
         weights: how often to draw each training photo, so that rare classes are seen more.
-        donors: names of photos whose labelled things stand free.
+        donors: names of photos whose labeled things stand free.
         things: class indices that may be pasted: all but the backdrop.
         taught: whether any training photo has a soft label.
     """
@@ -273,7 +273,7 @@ class TrainingPool:
     taught: bool
 
 
-def training_pool(data: LabelledPhotos, *, balance: bool = True) -> TrainingPool:
+def training_pool(data: LabeledPhotos, *, balance: bool = True) -> TrainingPool:
     """Look once at every training label map and soft label.
 
     Args:
@@ -281,10 +281,10 @@ def training_pool(data: LabelledPhotos, *, balance: bool = True) -> TrainingPool
 
     Raises:
         DataError: a label map or soft label is broken, or another size than its photo; or no
-            pixel of all of them is labelled.
+            pixel of all of them is labeled.
     """
     backdrop = data.classes.index(BACKDROP) if BACKDROP in data.classes else IGNORED
-    present, donors, taught, labelled = [], [], False, 0
+    present, donors, taught, labeled = [], [], False, 0
     for name in data.train:
         label = data.pair(name)[1]
         soft = data.soft_label(name, (label.shape[0], label.shape[1]))
@@ -294,10 +294,10 @@ def training_pool(data: LabelledPhotos, *, balance: bool = True) -> TrainingPool
             taught = True
             label = torch.where(label == IGNORED, soft.argmax(0).to(label), label)
         counts = torch.bincount(label.flatten(), minlength=256)[: len(data.classes)]
-        labelled += int(counts.sum())
+        labeled += int(counts.sum())
         present.append(counts > 0.0025 * label.numel())
-    if not labelled:
-        listed = f"no pixel of the {len(data.train)} photos to learn from is labelled"
+    if not labeled:
+        listed = f"no pixel of the {len(data.train)} photos to learn from is labeled"
         raise DataError(f"{data.folder / 'labels'}: {listed}; label some of them")
     things = torch.tensor([i for i in range(len(data.classes)) if i != backdrop])
     rarity = _rarity(torch.stack(present).double())
@@ -305,14 +305,14 @@ def training_pool(data: LabelledPhotos, *, balance: bool = True) -> TrainingPool
     return TrainingPool(weights, tuple(donors), things, taught)
 
 
-def check_labelled(data: LabelledPhotos, names: Sequence[str]) -> None:
+def check_labeled(data: LabeledPhotos, names: Sequence[str]) -> None:
     """Find out before the work whether there is anything to score by.
 
     Raises:
-        DataError: no pixel of all these photos is labelled, or a label map is broken.
+        DataError: no pixel of all these photos is labeled, or a label map is broken.
     """
     if not any((data.label(name) != IGNORED).any() for name in names):
-        listed = f"no pixel of the {len(names)} label maps to score by is labelled"
+        listed = f"no pixel of the {len(names)} label maps to score by is labeled"
         raise DataError(f"{data.folder / 'labels'}: {listed}; label some of them")
 
 
@@ -323,9 +323,9 @@ def _rarity(present: Tensor) -> Tensor:
 
 
 def _stands_free(label: Tensor, backdrop: int) -> bool:
-    """Whether the labelled things are islands: the frame of the photo is surroundings, nearly all.
+    """Whether the labeled things are islands: the frame of the photo is surroundings, nearly all.
 
-    Surroundings are unlabelled or plain backdrop, so what a cut-out loses there is no thing.
+    Surroundings are unlabeled or plain backdrop, so what a cut-out loses there is no thing.
     """
     outside = (label == IGNORED) | (label == backdrop)
     frame = torch.cat([outside[0], outside[-1], outside[:, 0], outside[:, -1]]).float()
@@ -333,7 +333,7 @@ def _stands_free(label: Tensor, backdrop: int) -> bool:
 
 
 def training_batches(
-    data: LabelledPhotos,
+    data: LabeledPhotos,
     *,
     size: int,
     batch: int,
@@ -369,7 +369,7 @@ def training_batches(
 class _Crops(IterableDataset[tuple[Tensor, Tensor, Tensor | None]]):
     """An epoch of ``training_batches``; draws from torch's generator of the process it runs in."""
 
-    data: LabelledPhotos
+    data: LabeledPhotos
     size: int
     batch: int
     pool: TrainingPool
@@ -393,7 +393,7 @@ class _Crops(IterableDataset[tuple[Tensor, Tensor, Tensor | None]]):
 
 
 def _pasted(
-    data: LabelledPhotos, name: str, *, pool: TrainingPool, paste: float
+    data: LabeledPhotos, name: str, *, pool: TrainingPool, paste: float
 ) -> tuple[tv_tensors.Image, tv_tensors.Mask]:
     """A training photo, at times with a thing of another one pasted onto it.
 
@@ -409,7 +409,7 @@ def _pasted(
     return tv_tensors.Image(image), tv_tensors.Mask(torch.cat([label[None], soft]))
 
 
-def _taught(data: LabelledPhotos, name: str, label: Tensor) -> Tensor:
+def _taught(data: LabeledPhotos, name: str, label: Tensor) -> Tensor:
     """The soft label of a photo, uint8 (K, H, W); zeros if it has none."""
     soft = data.soft_label(name, (label.shape[0], label.shape[1]))
     return label.new_zeros(len(data.classes), *label.shape) if soft is None else soft

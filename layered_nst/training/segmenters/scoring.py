@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from layered_nst.errors import DataError
 from layered_nst.networks.segmenters.segmenter import Segmenter, load_segmenter, segment
 from layered_nst.picture.lines import dilated, f_score
-from layered_nst.training.segmenters.dataset import IGNORED, LabelledPhotos, check_labelled
+from layered_nst.training.segmenters.dataset import IGNORED, LabeledPhotos, check_labeled
 
 TOLERANCE = 2
 """Distance in px within which a predicted outline counts as true."""
@@ -41,7 +41,7 @@ def outline_counts(
     ``tolerance`` px. Outlines near pixels without a label are left out.
 
     Args:
-        prediction, truth: class indices, shape (H, W); 255 in ``truth`` is not labelled.
+        prediction, truth: class indices, shape (H, W); 255 in ``truth`` is not labeled.
 
     Returns:
         Whole numbers of shape (classes, 4).
@@ -80,7 +80,7 @@ class SegmentationScore:
 
     @property
     def accuracy(self) -> float:
-        """Share of labelled pixels whose class is right, in [0, 1]."""
+        """Share of labeled pixels whose class is right, in [0, 1]."""
         return float(self.matrix.diagonal().sum() / self.matrix.sum().clamp(min=1))
 
     @property
@@ -126,13 +126,13 @@ class SegmentationScore:
 
 def score_segmenter(
     segmenter: Segmenter | Path,
-    data: LabelledPhotos,
+    data: LabeledPhotos,
     *,
     names: Sequence[str] | None = None,
     on_photo: Callable[[int, int], None] = lambda *_: None,
     **options: Any,
 ) -> SegmentationScore:
-    """Score a segmenter on labelled photos as recipes use it: all scales, refined.
+    """Score a segmenter on labeled photos as recipes use it: all scales, refined.
 
     Args:
         segmenter: a segmenter, or a ``.safetensors`` file that ``train_segmenter`` wrote.
@@ -142,12 +142,12 @@ def score_segmenter(
         options: ``scales``, ``mirror``, ``connect`` or ``refine``, as ``segment`` takes them.
 
     Raises:
-        DataError: the data has other classes than the segmenter, or nothing of it is labelled.
+        DataError: the data has other classes than the segmenter, or nothing of it is labeled.
         ModelError: the weights are missing or broken.
     """
     segmenter = matching_segmenter(segmenter, data)
     names, classes = data.val if names is None else names, len(data.classes)
-    check_labelled(data, names)
+    check_labeled(data, names)
     matrix = torch.zeros(classes, classes, dtype=torch.long)
     outlines = torch.zeros(classes, 4, dtype=torch.long)
     for number, name in enumerate(names, 1):
@@ -159,7 +159,7 @@ def score_segmenter(
     return SegmentationScore(matrix, outlines)
 
 
-def matching_segmenter(segmenter: Segmenter | Path, data: LabelledPhotos) -> Segmenter:
+def matching_segmenter(segmenter: Segmenter | Path, data: LabeledPhotos) -> Segmenter:
     """Load a segmenter if it is a file, and check that it tells the data's classes apart.
 
     Raises:

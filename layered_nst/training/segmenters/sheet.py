@@ -14,7 +14,7 @@ from layered_nst.networks.segmenters.segmenter import Segmenter, segment
 from layered_nst.picture.guided import resample
 from layered_nst.picture.layout import INK, Words, beside, grid, tile
 from layered_nst.regions.overlay import overlay
-from layered_nst.training.segmenters.dataset import IGNORED, LabelledPhotos
+from layered_nst.training.segmenters.dataset import IGNORED, LabeledPhotos
 from layered_nst.training.segmenters.scoring import SegmentationScore, confusion, matching_segmenter
 
 SIDE = 340
@@ -23,7 +23,7 @@ SIDE = 340
 
 def score_sheet(
     segmenter: Segmenter | Path,
-    data: LabelledPhotos,
+    data: LabeledPhotos,
     *,
     names: Sequence[str] | None = None,
     limit: int = 24,
@@ -63,7 +63,7 @@ def _row(
     shown = (
         (torch.full_like(truth, IGNORED), Words(name, 15, INK)),
         (winner, Words(f"found: {said}")),
-        (truth, Words("as labelled")),
+        (truth, Words("as labeled")),
     )
     tiles = [tile(_masked(rgb, label, classes, size), [line], width=size) for label, line in shown]
     return beside(tiles)
@@ -75,7 +75,7 @@ def _evenly(names: Sequence[str], limit: int) -> list[str]:
 
 
 def _masked(rgb: Tensor, label: Tensor, classes: Sequence[str], longest: int) -> Image.Image:
-    """The photo, with each class of a label map in its color; what is not labelled stays bare."""
+    """The photo, with each class of a label map in its color; what is not labeled stays bare."""
     # Drawn on at its own size, so that names are as large on every sheet.
     height, width = label.shape
     scale = longest / max(height, width)

@@ -1,7 +1,7 @@
 """Soft labels: what teachers think of a photo, written beside it for a student to learn from.
 
 A larger network, or several networks that vote, know more than a small one can learn from label
-maps alone, and they can look at photos that nobody has labelled (Hinton, Vinyals and Dean,
+maps alone, and they can look at photos that nobody has labeled (Hinton, Vinyals and Dean,
 "Distilling the Knowledge in a Neural Network", 2015; Xie et al., "Self-training with Noisy
 Student", CVPR 2020).
 """
@@ -97,7 +97,7 @@ def teach(
         if set(teacher.classes) != set(classes):
             raise ModelError(
                 f"{teacher.name}: tells apart {', '.join(teacher.classes)}; "
-                f"the photos are labelled as {', '.join(classes)}"
+                f"the photos are labeled as {', '.join(classes)}"
             )
     orders = [[teacher.classes.index(c) for c in classes] for teacher in teachers]
     for done, name in enumerate(names, start=1):

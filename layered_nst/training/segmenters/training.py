@@ -1,4 +1,4 @@
-"""Train a DeepLabV3+ on a team's own labelled photos, resumably."""
+"""Train a DeepLabV3+ on a team's own labeled photos, resumably."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ from layered_nst.strategies.checkpoints import sweep
 from layered_nst.training.checkpoints import restored, save_training, training_path
 from layered_nst.training.segmenters.dataset import (
     IGNORED,
-    LabelledPhotos,
+    LabeledPhotos,
     TrainingPool,
-    check_labelled,
+    check_labeled,
     training_batches,
     training_pool,
 )
@@ -136,7 +136,7 @@ class _TrainingState:
 
 
 def train_segmenter(
-    data: LabelledPhotos,
+    data: LabeledPhotos,
     output: Path,
     *,
     plan: TrainingPlan = TrainingPlan(),
@@ -152,7 +152,7 @@ def train_segmenter(
     again with the same arguments, and ends with the same weights (bit for bit on a CPU).
 
     Args:
-        data: the labelled photos; ``data.val`` chooses the best epoch and is never trained on.
+        data: the labeled photos; ``data.val`` chooses the best epoch and is never trained on.
         output: a ``.safetensors`` file; rewritten whenever the validation IoU rises.
         plan: hyper-parameters; a checkpoint made with another plan is refused.
         imagenet: file with the encoder's ImageNet weights to start from; without it, from scratch.
@@ -167,7 +167,7 @@ def train_segmenter(
 
     Raises:
         DataError: photos or label maps are missing or broken, there are fewer than two, or no
-            pixel of all that are trained on, or of all of ``data.val``, is labelled.
+            pixel of all that are trained on, or of all of ``data.val``, is labeled.
         ModelError: the checkpoint is broken or of another plan, start or photos, ``imagenet`` is
             broken or of another encoder, ``start`` tells other classes apart, or the loss is no
             number any more.
@@ -176,7 +176,7 @@ def train_segmenter(
     check_weights_output(output)
     if start is not None:
         plan = _like(start, plan, data.classes)
-    check_labelled(data, data.val)
+    check_labeled(data, data.val)
     pool = training_pool(data, balance=plan.balance)
     torch.manual_seed(plan.seed)
     state = _new_state(data, plan, imagenet, start, device)
@@ -202,14 +202,14 @@ def _like(start: Path, plan: TrainingPlan, classes: Sequence[str]) -> TrainingPl
     if described.classes != tuple(classes):
         raise ModelError(
             f"{start}: tells apart {', '.join(described.classes)}; "
-            f"the photos are labelled as {', '.join(classes)}"
+            f"the photos are labeled as {', '.join(classes)}"
         )
     return replace(plan, encoder=described.encoder, decoder_channels=described.decoder_channels)
 
 
 def _keep(
     state: _TrainingState,
-    data: LabelledPhotos,
+    data: LabeledPhotos,
     plan: TrainingPlan,
     output: Path,
     *,
@@ -232,7 +232,7 @@ def _keep(
 
 
 def _new_state(
-    data: LabelledPhotos,
+    data: LabeledPhotos,
     plan: TrainingPlan,
     imagenet: Path | None,
     start: Path | None,
@@ -280,7 +280,7 @@ def _start_from(imagenet: Path, encoder: nn.Module) -> None:
 
 def _train_epoch(
     state: _TrainingState,
-    data: LabelledPhotos,
+    data: LabeledPhotos,
     plan: TrainingPlan,
     epoch: int,
     pool: TrainingPool,
@@ -357,7 +357,7 @@ def aims(labels: Tensor, soft: Tensor, plan: TrainingPlan) -> tuple[Tensor, Tens
     """What the network is to say of each pixel: the label map, the teacher, or their mean.
 
     Args:
-        labels: long (B, H, W), ``IGNORED`` where nobody labelled.
+        labels: long (B, H, W), ``IGNORED`` where nobody labeled.
         soft: uint8 (B, K, H, W), zeros where no teacher was asked.
 
     Returns:
@@ -389,7 +389,7 @@ def normalized(images: Tensor, mean: float = LITE0_MEAN, std: float = LITE0_STD)
 
 def validate(
     network: nn.Module,
-    data: LabelledPhotos,
+    data: LabeledPhotos,
     names: Sequence[str],
     *,
     device: torch.device | str = "cpu",
@@ -418,7 +418,7 @@ def validate(
 def _export(
     network: nn.Module,
     output: Path,
-    data: LabelledPhotos,
+    data: LabeledPhotos,
     plan: TrainingPlan,
     score: SegmentationScore,
     epoch: int,
@@ -444,7 +444,7 @@ def _export(
 
 
 def _belonging(
-    data: LabelledPhotos, plan: TrainingPlan, imagenet: Path | None, start: Path | None
+    data: LabeledPhotos, plan: TrainingPlan, imagenet: Path | None, start: Path | None
 ) -> dict[str, Any]:
     """What a checkpoint can go on with and no other, each so named that "made with other" fits."""
     return {
