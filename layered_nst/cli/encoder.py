@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from rich.table import Table
 
-from layered_nst.cli.console import err, out, print_json, printed_notes
-from layered_nst.cli.options import DeviceOption, JsonOption, MaxPixelsOption, WeightsOption, limits
-from layered_nst.errors import Interrupted, ModelError
+from layered_nst.cli.console import out, print_json, printed_notes
+from layered_nst.cli.options import (
+    DeviceOption,
+    JsonOption,
+    MaxPixelsOption,
+    SeedOption,
+    WeightsOption,
+    WeightsOutput,
+    limits,
+)
+from layered_nst.cli.training import counted, resumable, training_bar
+from layered_nst.errors import ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from layered_nst.training.encoders.matching import DistillPlan
+    from layered_nst.training.encoders.scoring import LayerScore
 
 app = typer.Typer(help="Distill light encoders from your own pictures.", no_args_is_help=True)
 
@@ -28,9 +37,6 @@ PhotosArgument = Annotated[
     list[Path],
     typer.Argument(metavar="PHOTOS...", help="Folders, with all below them, and pictures."),
 ]
-
-SPEED_SECONDS = 120.0
-"""The time left is told by the steps of so many seconds; a step takes up to some."""
 
 
 class Teacher(StrEnum):
@@ -44,31 +50,43 @@ class Teacher(StrEnum):
 @app.command("distill")
 def distill(
     photos: PhotosArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Encoder (.safetensors).")],
-    teacher: Annotated[Teacher, typer.Option(help="Encoder to learn from.")] = Teacher.HED_VGG16,
+    output: WeightsOutput = Path("own.safetensors"),
+    teacher: Annotated[
+        Teacher, typer.Option("--teacher", help="Encoder to learn from.")
+    ] = Teacher.HED_VGG16,
     width: Annotated[
         float | None,
-        typer.Option(help="Channels as a share of the teacher's, above 0 to 1; 0.25 if not given."),
+        typer.Option("--width", help="Channels as a share of the teacher's, above 0 to 1. [0.25]"),
     ] = None,
     start: Annotated[
         str | None,
         typer.Option(
+            "--start",
             metavar="WEIGHTS",
             help="Light encoder to train on, as wide as it is: light, or what this wrote.",
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the training.")] = 6000,
-    batch: Annotated[int, typer.Option(min=1, help="Crops in a step.")] = 8,
-    crop: Annotated[int, typer.Option(help="Side of a crop in px, 32 to 1024.")] = 144,
-    learning_rate: Annotated[float, typer.Option(help="Learning rate at its highest.")] = 1e-3,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of the training.")] = 6000,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Crops in a step.")] = 8,
+    crop: Annotated[int, typer.Option("--crop", help="Side of a crop in px, 32 to 1024.")] = 144,
+    learning_rate: Annotated[
+        float, typer.Option("--learning-rate", help="Learning rate at its highest.")
+    ] = 1e-3,
     bfloat16: Annotated[
-        bool, typer.Option(help="Multiply in bfloat16, twice as fast where there is hardware.")
+        bool,
+        typer.Option(
+            "--bfloat16/--no-bfloat16",
+            help="Multiply in bfloat16, twice as fast where there is hardware.",
+        ),
     ] = False,
-    every: Annotated[int, typer.Option(min=1, help="Steps from checkpoint to checkpoint.")] = 250,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 0,
+    every: Annotated[
+        int, typer.Option("--every", min=1, help="Steps from checkpoint to checkpoint.")
+    ] = 250,
+    seed: SeedOption = 0,
     device: DeviceOption = "auto",
     weights: WeightsOption = None,
     max_pixels: MaxPixelsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Train a light encoder that sees your pictures as a wide one does.
 
@@ -90,8 +108,47 @@ def distill(
         bfloat16=bfloat16,
         seed=seed,
     )
-    from layered_nst.machine.device import choose_device
     from layered_nst.machine.memory import memory_errors
+
+    with (
+        printed_notes() as notes,
+        resumable(output, f"step {every}"),
+        training_bar() as bar,
+        memory_errors(_too_much),
+    ):
+        scores = _distilled(
+            bar,
+            photos,
+            output,
+            plan,
+            teacher=teacher.value,
+            start=start,
+            every=every,
+            device=device,
+            weights=weights,
+            max_pixels=max_pixels,
+        )
+    if as_json:
+        print_json({"encoder": str(output), "unexplained": dict(scores), "notes": notes})
+    else:
+        print(f"{output}  unexplained: {_main_errors(scores)}")
+
+
+def _distilled(
+    bar: Progress,
+    photos: list[Path],
+    output: Path,
+    plan: DistillPlan,
+    *,
+    teacher: str,
+    start: str | None,
+    every: int,
+    device: str,
+    weights: Path | None,
+    max_pixels: int | None,
+) -> Mapping[str, float]:
+    """Read encoders and pictures, train, and tell how it goes."""
+    from layered_nst.machine.device import choose_device
     from layered_nst.networks.encoders import load_encoder
     from layered_nst.outputs.result import check_writable
     from layered_nst.training.encoders import distilling
@@ -99,28 +156,22 @@ def distill(
 
     check_writable(output, formats=(".safetensors",))
     distilling.check_output(output)
-    chosen = choose_device(device)
-    try:
-        with printed_notes(), _bar() as bar, memory_errors(_too_much):
-            paths = find_pictures(photos)
-            wide = load_encoder(teacher.value, weights_dir=weights, device=chosen)
-            first = None if start is None else load_encoder(start, weights_dir=weights)
-            pictures = _read(paths, bar, max_pixels)
-            shown = Training(bar, len(pictures), plan.steps)
-            scores = distilling.distill(
-                wide,
-                pictures,
-                output,
-                plan=plan,
-                start=first,
-                every=every,
-                device=chosen,
-                on_step=shown.step,
-                on_score=shown.score,
-            )
-    except KeyboardInterrupt:
-        raise Interrupted(_how_to_go_on(output, every)) from None
-    print(f"{output}  unexplained: {_main_errors(scores)}")
+    chosen, paths = choose_device(device), find_pictures(photos)
+    wide = load_encoder(teacher, weights_dir=weights, device=chosen)
+    first = None if start is None else load_encoder(start, weights_dir=weights)
+    pictures = _read(paths, bar, max_pixels)
+    shown = Training(bar, len(pictures), plan.steps)
+    return distilling.distill(
+        wide,
+        pictures,
+        output,
+        plan=plan,
+        start=first,
+        every=every,
+        device=chosen,
+        on_step=shown.step,
+        on_score=shown.score,
+    )
 
 
 def _plan(**options: Any) -> DistillPlan:
@@ -139,45 +190,11 @@ def _too_much() -> str:
     )
 
 
-def _how_to_go_on(output: Path, every: int) -> str:
-    from layered_nst.training.checkpoints import training_path
-
-    checkpoint = training_path(output)
-    if checkpoint.exists():
-        return f"interrupted; the same command goes on from the last checkpoint, {checkpoint}"
-    return f"interrupted before the first checkpoint, which step {every} writes; nothing is kept"
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        console=err,
-        disable=not err.is_terminal,
-        speed_estimate_period=SPEED_SECONDS,
-    )
-
-
 def _read(paths: list[Path], bar: Progress, max_pixels: int | None) -> list[Tensor]:
     from layered_nst.training.encoders.pictures import read_training_pictures
 
-    with _task(bar, "reading pictures") as task:
-        return read_training_pictures(
-            paths,
-            on_picture=lambda done, of: bar.update(task, completed=done, total=of),
-            **limits(max_pixels),
-        )
-
-
-@contextmanager
-def _task(bar: Progress, name: str) -> Iterator[Any]:
-    task = bar.add_task(name, total=None)
-    try:
-        yield task
-    finally:
-        bar.remove_task(task)
+    with counted(bar, "reading pictures") as tell:
+        return read_training_pictures(paths, on_picture=tell, **limits(max_pixels))
 
 
 class Training:
@@ -232,42 +249,52 @@ def score_command(
     """
     from layered_nst.machine.device import choose_device
     from layered_nst.networks.encoders import load_encoder
-    from layered_nst.networks.encoders.encoder import encoder_path
-    from layered_nst.networks.encoders.encoder_files import read_encoder_file
     from layered_nst.training.encoders.pictures import find_pictures
     from layered_nst.training.encoders.scoring import score_encoder
 
-    chosen = choose_device(device)
+    chosen, teacher = choose_device(device), _teacher_of(encoder, weights)
+    with printed_notes() as notes, training_bar() as bar:
+        pictures = _read(find_pictures(photos), bar, max_pixels)
+        with counted(bar, "scoring") as tell:
+            scores = score_encoder(
+                load_encoder(encoder, weights_dir=weights, device=chosen),
+                load_encoder(teacher, weights_dir=weights, device=chosen),
+                pictures,
+                on_picture=tell,
+            )
+    if as_json:
+        layers = {score.layer: _told(score) for score in scores}
+        print_json({"encoder": encoder, "teacher": teacher, "layers": layers, "notes": notes})
+    else:
+        out.print(_table(scores, teacher))
+
+
+def _teacher_of(encoder: str, weights: Path | None) -> str:
+    from layered_nst.networks.encoders.encoder import encoder_path
+    from layered_nst.networks.encoders.encoder_files import read_encoder_file
+
     path = encoder_path(encoder, weights_dir=weights)
     if path.suffix != ".safetensors":
         raise ModelError(f"{encoder}: was not distilled from another encoder; name one that was")
     teacher = read_encoder_file(path).notes.get("teacher")
     if not isinstance(teacher, str):
         raise ModelError(f"{path}: does not say which encoder it was distilled from")
-    with printed_notes(), _bar() as bar:
-        pictures = _read(find_pictures(photos), bar, max_pixels)
-        with _task(bar, "scoring") as task:
-            scores = score_encoder(
-                load_encoder(encoder, weights_dir=weights, device=chosen),
-                load_encoder(teacher, weights_dir=weights, device=chosen),
-                pictures,
-                on_picture=lambda done, of: bar.update(task, completed=done, total=of),
-            )
-    if as_json:
-        layers = {
-            score.layer: {
-                "channels": score.channels,
-                "teacher_channels": score.wide,
-                "unexplained": score.unexplained,
-            }
-            for score in scores
-        }
-        print_json({"encoder": encoder, "teacher": teacher, "layers": layers})
-        return
+    return teacher
+
+
+def _told(score: LayerScore) -> dict[str, Any]:
+    return {
+        "channels": score.channels,
+        "teacher_channels": score.wide,
+        "unexplained": score.unexplained,
+    }
+
+
+def _table(scores: Sequence[LayerScore], teacher: str) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("layer")
     for heading in ("channels", teacher, "unexplained"):
         table.add_column(heading, justify="right")
     for score in scores:
         table.add_row(score.layer, str(score.channels), str(score.wide), f"{score.unexplained:.1%}")
-    out.print(table)
+    return table

@@ -75,6 +75,17 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Replace an existing 
 LayersOption = Annotated[
     str | None, typer.Option("--layers", metavar="NAME,NAME", help="Layers. [the style's own]")
 ]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of the random numbers.")]
+DataArgument = Annotated[
+    Path, typer.Argument(metavar="DATA", help="Folder with images/, labels/ and lists.")
+]
+WeightsOutput = Annotated[
+    Path, typer.Option("--output", "-o", help="Weights to write (.safetensors).")
+]
+SegmentersArgument = Annotated[
+    list[str],
+    typer.Argument(metavar="SEGMENTER...", help="Names, or .safetensors files."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 
 

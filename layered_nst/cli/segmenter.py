@@ -2,67 +2,114 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import Progress
 
-from layered_nst.cli.console import err, printed_notes
-from layered_nst.cli.options import DeviceOption
+from layered_nst.cli.console import print_json, printed_notes
+from layered_nst.cli.options import (
+    DataArgument,
+    DeviceOption,
+    JsonOption,
+    SeedOption,
+    SegmentersArgument,
+    WeightsOutput,
+)
+from layered_nst.cli.training import counted, resumable, training_bar
+
+if TYPE_CHECKING:
+    from layered_nst.training.segmenters.scoring import SegmentationScore
+    from layered_nst.training.segmenters.training import Epoch
 
 app = typer.Typer(help="Train and score segmenters on your own photos.", no_args_is_help=True)
 
 
+class Precision(StrEnum):
+    """What a training multiplies in."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
 @app.command("train")
 def train(
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Folder with images/, labels/ and lists.")
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Weights (.safetensors).")],
+    data: DataArgument,
+    output: WeightsOutput = Path("own.safetensors"),
     imagenet: Annotated[
-        Path | None, typer.Option(help="ImageNet weights of the encoder to start from.")
+        Path | None,
+        typer.Option("--imagenet", help="ImageNet weights of the encoder to start from."),
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option(help="Go on from this segmenter: `scenes`, or a .safetensors file."),
+        typer.Option(
+            "--start",
+            metavar="WEIGHTS",
+            help="Segmenter to go on from: scenes, or what this wrote.",
+        ),
     ] = None,
     lite: Annotated[
-        int, typer.Option(min=0, max=2, help="EfficientNet-Lite encoder: larger, slower, better.")
+        int,
+        typer.Option(
+            "--lite", min=0, max=2, help="EfficientNet-Lite encoder: larger, slower, better."
+        ),
     ] = 0,
-    width: Annotated[int, typer.Option(min=8, help="Channels of the decoder.")] = 128,
+    width: Annotated[int, typer.Option("--width", min=8, help="Channels of the decoder.")] = 128,
     epochs: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="SIDE:EPOCHS", help="Crop side and epochs; may be given several times."
+            "--epochs",
+            metavar="SIDE:EPOCHS",
+            help="Crop side in px and epochs; may be given several times. [224:9, 288:10, 352:2]",
         ),
     ] = None,
-    batch: Annotated[int, typer.Option(min=2, help="Crops in a step.")] = 8,
+    batch: Annotated[int, typer.Option("--batch", min=2, help="Crops in a step.")] = 8,
     drop_path: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Stochastic depth, against learning by heart.")
+        float,
+        typer.Option(
+            "--drop-path", min=0, max=0.9, help="Stochastic depth, against learning by heart."
+        ),
     ] = 0.0,
     mix: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Share of crops overlaid in part by another (CutMix)."),
+        typer.Option(
+            "--mix", min=0, max=1, help="Share of crops overlaid in part by another (CutMix)."
+        ),
     ] = 0.0,
     least_share: Annotated[
-        float, typer.Option(min=0, max=1, help="Smallest share of a photo that a crop shows.")
+        float,
+        typer.Option(
+            "--least-share", min=0, max=1, help="Smallest share of a photo that a crop shows."
+        ),
     ] = 0.15,
     precision: Annotated[
-        str, typer.Option(help="float32, or bfloat16: faster where the device multiplies it.")
-    ] = "float32",
+        Precision,
+        typer.Option("--precision", help="bfloat16 is faster where the device multiplies it."),
+    ] = Precision.FLOAT32,
     learning_rate: Annotated[
-        float, typer.Option(min=0, help="Of the head, at its highest; a fifth for the encoder.")
+        float,
+        typer.Option(
+            "--learning-rate", min=0, help="Of the head, at its highest; a fifth for the encoder."
+        ),
     ] = 1e-3,
     dice: Annotated[
-        float, typer.Option(min=0, help="Weight of the Dice loss beside the cross-entropy.")
+        float,
+        typer.Option("--dice", min=0, help="Weight of the Dice loss beside the cross-entropy."),
     ] = 0.5,
     teacher_share: Annotated[
-        float, typer.Option(min=0, max=1, help="Of soft labels, where there are labels too.")
+        float,
+        typer.Option(
+            "--teacher-share", min=0, max=1, help="Of soft labels, where there are labels too."
+        ),
     ] = 0.5,
-    balance: Annotated[bool, typer.Option(help="Draw photos of rare classes more often.")] = True,
-    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 0,
+    balance: Annotated[
+        bool, typer.Option("--balance/--no-balance", help="Draw photos of rare classes more often.")
+    ] = True,
+    seed: SeedOption = 0,
     device: DeviceOption = "auto",
+    as_json: JsonOption = False,
 ) -> None:
     """Train the bundled architecture on your own photos and classes.
 
@@ -70,57 +117,70 @@ def train(
     train.txt and val.txt. Soft labels that `segmenter teach` wrote are learned from too. A run that
     was stopped goes on where the last epoch ended.
     """
-    from layered_nst.machine.device import PRECISIONS, choose_device
+    from layered_nst.machine.device import choose_device
     from layered_nst.networks.segmenters.network import LITE
     from layered_nst.networks.segmenters.segmenter import segmenter_path
     from layered_nst.training.segmenters.dataset import read_labeled_photos
-    from layered_nst.training.segmenters.training import Epoch, TrainingPlan, train_segmenter
+    from layered_nst.training.segmenters.training import TrainingPlan, train_segmenter
 
     if start is not None and imagenet is not None:
         raise typer.BadParameter("--start and --imagenet: a training starts from one of them")
-    if precision not in PRECISIONS:
-        raise typer.BadParameter(f"--precision {precision}: {' or '.join(PRECISIONS)}")
-    weights = None if start is None else segmenter_path(start)
     phases: dict[str, Any] = {"phases": _phases(epochs)} if epochs else {}
-    with printed_notes(), Progress(console=err) as bar:
-        task = bar.add_task("epoch", total=None)
-
-        def on_step(step: int, steps: int, loss: float) -> None:
-            bar.update(task, completed=step, total=steps, description=f"loss {loss:.3f}")
-
-        def on_epoch(epoch: Epoch) -> None:
-            bar.console.print(
-                f"epoch {epoch.number}/{epoch.of}  loss {epoch.loss:.3f}  "
-                f"mean IoU {epoch.score.mean_iou:.4f}  accuracy {epoch.score.accuracy:.4f}  "
-                f"best {epoch.best:.4f}",
-                highlight=False,
-            )
-
+    plan = TrainingPlan(
+        batch=batch,
+        seed=seed,
+        encoder=LITE[lite],
+        decoder_channels=width,
+        drop_path=drop_path,
+        mix=mix,
+        least_share=least_share,
+        precision=precision.value,
+        learning_rate=learning_rate,
+        dice=dice,
+        teacher_share=teacher_share,
+        balance=balance,
+        **phases,
+    )
+    weights = None if start is None else segmenter_path(start)
+    with printed_notes() as notes, resumable(output, "epoch 1"), training_bar() as bar:
+        shown = _Epochs(bar)
         score = train_segmenter(
             read_labeled_photos(data),
             output,
-            plan=TrainingPlan(
-                batch=batch,
-                seed=seed,
-                encoder=LITE[lite],
-                decoder_channels=width,
-                drop_path=drop_path,
-                mix=mix,
-                least_share=least_share,
-                precision=precision,
-                learning_rate=learning_rate,
-                dice=dice,
-                teacher_share=teacher_share,
-                balance=balance,
-                **phases,
-            ),
+            plan=plan,
             imagenet=imagenet,
             start=weights,
             device=choose_device(device),
-            on_step=on_step,
-            on_epoch=on_epoch,
+            on_step=shown.step,
+            on_epoch=shown.epoch,
         )
-    print(f"{output}  mean IoU {score.mean_iou:.4f}  accuracy {score.accuracy:.4f}")
+    if as_json:
+        print_json({"weights": str(output), **_told(score), "notes": notes})
+    else:
+        print(f"{output}  mean IoU {score.mean_iou:.4f}  accuracy {score.accuracy:.4f}")
+
+
+class _Epochs:
+    """The bar of a training, and a line for each epoch."""
+
+    def __init__(self, bar: Progress) -> None:
+        self.bar = bar
+        self.task = bar.add_task("reading labels", total=None)
+
+    def step(self, step: int, steps: int, loss: float) -> None:
+        self.bar.update(self.task, completed=step, total=steps, description=f"loss {loss:.3f}")
+
+    def epoch(self, epoch: Epoch) -> None:
+        self.bar.console.print(
+            f"epoch {epoch.number}/{epoch.of}  loss {epoch.loss:.3f}  "
+            f"mean IoU {epoch.score.mean_iou:.4f}  accuracy {epoch.score.accuracy:.4f}  "
+            f"best {epoch.best:.4f}",
+            highlight=False,
+        )
+
+
+def _told(score: SegmentationScore) -> dict[str, float]:
+    return {"mean_iou": score.mean_iou, "accuracy": score.accuracy}
 
 
 def _phases(texts: list[str]) -> tuple[tuple[int, int], ...]:
@@ -134,12 +194,10 @@ def _phases(texts: list[str]) -> tuple[tuple[int, int], ...]:
 
 @app.command("teach")
 def teach_command(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder with images/ and lists.")],
-    teachers: Annotated[
-        list[str],
-        typer.Argument(metavar="TEACHER...", help="Segmenters: names or .safetensors files."),
-    ],
+    data: DataArgument,
+    teachers: SegmentersArgument,
     device: DeviceOption = "auto",
+    as_json: JsonOption = False,
 ) -> None:
     """Let larger segmenters label the photos that a smaller one will be trained on.
 
@@ -149,30 +207,31 @@ def teach_command(
     from layered_nst.machine.device import choose_device
     from layered_nst.networks.segmenters import load_segmenter
     from layered_nst.training.segmenters.dataset import read_photos_to_teach
-    from layered_nst.training.segmenters.teaching import teach
+    from layered_nst.training.segmenters.teaching import FOLDER, teach
 
     photos = read_photos_to_teach(data)
     chosen = choose_device(device)
-    with printed_notes(), Progress(console=err) as bar:
-        task = bar.add_task("teaching", total=len(photos.train))
+    with printed_notes() as notes, training_bar() as bar, counted(bar, "teaching") as tell:
         teach(
             [load_segmenter(name, device=chosen) for name in teachers],
             photos.folder,
             photos.train,
             classes=photos.classes,
             photo=photos.image,
-            on_photo=lambda done, of: bar.update(task, completed=done, total=of),
+            on_photo=tell,
         )
-    print(f"{data / 'soft'}  soft labels: {len(photos.train)}")
+    folder, count = data / FOLDER, len(photos.train)
+    if as_json:
+        print_json({"folder": str(folder), "soft_labels": count, "notes": notes})
+    else:
+        print(f"{folder}  soft labels: {count}")
 
 
 @app.command("average")
 def average_command(
-    weights: Annotated[
-        list[str],
-        typer.Argument(metavar="WEIGHTS...", help="Segmenters: names or .safetensors files."),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Weights (.safetensors).")],
+    weights: SegmentersArgument,
+    output: WeightsOutput = Path("average.safetensors"),
+    as_json: JsonOption = False,
 ) -> None:
     """Write the mean of several segmenters' weights, which is often better than each.
 
@@ -182,35 +241,58 @@ def average_command(
     from layered_nst.networks.segmenters.segmenter import segmenter_path
     from layered_nst.training.segmenters.averaging import average_segmenters
 
-    average_segmenters([segmenter_path(name) for name in weights], output)
-    print(output)
+    with printed_notes() as notes:
+        average_segmenters([segmenter_path(name) for name in weights], output)
+    if as_json:
+        print_json({"weights": str(output), "of": weights, "notes": notes})
+    else:
+        print(output)
 
 
 @app.command("score")
 def score_command(
     weights: Annotated[
-        Path, typer.Argument(metavar="WEIGHTS", help="What `segmenter train` wrote.")
+        str, typer.Argument(metavar="SEGMENTER", help="A name, or a .safetensors file.")
     ],
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Folder with images/, labels/ and lists.")
-    ],
-    sheet: Annotated[Path, typer.Option(help="Sheet of photos, predicted and true masks.")] = Path(
-        "score.png"
-    ),
+    data: DataArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", "--sheet", help="Sheet of photos and their masks. [score.png]"
+        ),
+    ] = None,
+    size: Annotated[
+        int,
+        typer.Option("--size", min=16, max=1024, help="Longest side of a picture on it in px."),
+    ] = 340,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
 ) -> None:
     """Print accuracy, IoU per class and confusion on val.txt, and write a sheet of masks."""
+    from layered_nst.machine.device import choose_device
+    from layered_nst.networks.segmenters import load_segmenter
+    from layered_nst.networks.segmenters.segmenter import segmenter_path
+    from layered_nst.outputs.result import check_writable
+    from layered_nst.picture import read_picture, write_picture
     from layered_nst.training.segmenters.dataset import read_labeled_photos
     from layered_nst.training.segmenters.scoring import score_segmenter
     from layered_nst.training.segmenters.sheet import score_sheet
 
     labeled = read_labeled_photos(data)
-    with printed_notes(), Progress(console=err) as bar:
-        task = bar.add_task("scoring", total=len(labeled.val))
-        score = score_segmenter(
-            weights, labeled, on_photo=lambda done, of: bar.update(task, completed=done, total=of)
-        )
+    target = output or Path("score.png")
+    check_writable(target, keep=[segmenter_path(weights), *labeled.files()])
+    with printed_notes() as notes, training_bar() as bar:
+        segmenter = load_segmenter(weights, device=choose_device(device))
+        with counted(bar, "scoring") as tell:
+            score = score_segmenter(segmenter, labeled, on_photo=tell)
+        with counted(bar, "drawing") as tell:
+            picture = score_sheet(segmenter, labeled, size=size, on_photo=tell)
+    write_picture(target, read_picture(picture).rgb)
+    if as_json:
+        classes = dict(zip(labeled.classes, score.iou.tolist(), strict=True))
+        more = {"iou": classes, "outline_f": score.outline_f, "confusion": score.matrix.tolist()}
+        print_json({"sheet": str(target), **_told(score), **more, "notes": notes})
+        return
     print(score.table(labeled.classes))
     print(score.summary())
-    picture = score_sheet(weights, labeled)
-    picture.save(sheet)
-    print(sheet)
+    print(target)

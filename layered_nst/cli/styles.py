@@ -11,12 +11,22 @@ from rich.progress import Progress
 from rich.table import Table
 
 from layered_nst.cli.console import err, out, print_json, printed_notes
-from layered_nst.cli.options import DeviceOption, JsonOption, WeightsOption
+from layered_nst.cli.options import (
+    DeviceOption,
+    JsonOption,
+    MaxPixelsOption,
+    WeightsOption,
+    limits,
+)
 
 app = typer.Typer(help="Build and show libraries of looks.", no_args_is_help=True)
 
 LibraryArgument = Annotated[
     str, typer.Argument(metavar="LIBRARY", help="A file, or the name of one as recipes use it.")
+]
+
+LibraryOutput = Annotated[
+    Path, typer.Option("--output", "-o", help="Library to write or add to (.safetensors).")
 ]
 
 
@@ -31,36 +41,49 @@ class Pooling(StrEnum):
 def build(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What recipes call the look.")],
     pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE…", help="Its pictures.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Library (.safetensors), to add the look to.")
-    ],
+    output: LibraryOutput = Path("styles.safetensors"),
     mask: Annotated[
         list[Path] | None,
-        typer.Option(help="Which part of a picture is style; one for each picture, - for all."),
+        typer.Option(
+            "--mask", help="Which part of a picture is style; one for each picture, - for all."
+        ),
     ] = None,
     weight: Annotated[
-        list[float] | None, typer.Option(help="Share of a picture; one for each picture.")
+        list[float] | None,
+        typer.Option("--weight", help="Share of a picture; one for each picture. [equal]"),
     ] = None,
     scale: Annotated[
         str | None,
         typer.Option(
-            metavar="PX,PX,…", help="Longest sides at which to look. [64 to 1024 px by √2]"
+            "--scale", metavar="PX,PX,…", help="Longest sides to look at. [64 to 1024 px by √2]"
         ),
     ] = None,
-    license: Annotated[str, typer.Option(help="Terms of the pictures, in words.")] = "",
+    license: Annotated[
+        str, typer.Option("--license", help="Terms of the pictures, in words.")
+    ] = "",
     layer: Annotated[
-        list[str] | None, typer.Option(help="Layers to store. [those of the default plan]")
+        list[str] | None,
+        typer.Option(
+            "--layer", help="Layer to store; may be given several times. [the default plan's]"
+        ),
     ] = None,
     encoder: Annotated[
         str | None,
-        typer.Option(help="Encoder of the recipes. [hed-vgg16 and light, which the qualities use]"),
+        typer.Option(
+            "--encoder",
+            help="Encoder of the recipes. [hed-vgg16 and light, which the qualities use]",
+        ),
     ] = None,
-    pooling: Annotated[Pooling, typer.Option(help="Pooling of the recipes.")] = Pooling.MAX,
+    pooling: Annotated[
+        Pooling, typer.Option("--pooling", help="Pooling of the recipes.")
+    ] = Pooling.MAX,
     no_pictures: Annotated[
         bool, typer.Option("--no-pictures", help="Keep thumbnails in place of the pictures.")
     ] = False,
     device: DeviceOption = "auto",
     weights: WeightsOption = None,
+    max_pixels: MaxPixelsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Store a look of one or several pictures in a library.
 
@@ -78,7 +101,7 @@ def build(
     names = (HEAVY, LIGHT) if encoder is None else (encoder,)
     loaded = load_encoders(names, weights_dir=weights, device=choose_device(device))
     first, *others = loaded.values()
-    with printed_notes(), Progress(console=err, disable=not err.is_terminal) as bar:
+    with printed_notes() as notes, Progress(console=err, disable=not err.is_terminal) as bar:
         task = bar.add_task(name, total=len(pictures))
         look = build_look(
             first,
@@ -91,10 +114,14 @@ def build(
             license=license,
             keep_pictures=not no_pictures,
             others=others,
+            **limits(max_pixels),
             on_picture=lambda done, of: bar.update(task, completed=done, total=of),
         )
     store_look(output, name, look)
-    print(f"{output}  {name}")
+    if as_json:
+        print_json({"library": str(output), "look": name, "notes": notes})
+    else:
+        print(f"{output}  {name}")
 
 
 def _sides(text: str) -> list[int]:
@@ -133,9 +160,13 @@ def list_looks(library: LibraryArgument, as_json: JsonOption = False) -> None:
 @app.command("show")
 def show(
     library: LibraryArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Sheet to write.")] = Path(
-        "styles.png"
-    ),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Sheet to write. [styles.png]")
+    ] = None,
+    size: Annotated[
+        int, typer.Option("--size", min=16, max=1024, help="Longest side of a picture on it in px.")
+    ] = 160,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a sheet of a library's looks with their pictures."""
     from layered_nst.outputs.result import check_writable
@@ -145,19 +176,29 @@ def show(
     from layered_nst.views.library_sheet import library_sheet
 
     path = find_library(library, Path.cwd())
-    check_writable(output, keep=[path])
-    write_picture(output, read_picture(library_sheet(read_looks(path))).rgb)
-    print(output)
+    target = output or Path("styles.png")
+    check_writable(target, keep=[path])
+    looks = read_looks(path)
+    write_picture(target, read_picture(library_sheet(looks, size=size)).rgb)
+    if as_json:
+        print_json({"sheet": str(target), "looks": [*looks]})
+    else:
+        print(target)
 
 
 @app.command("merge")
 def merge(
     libraries: Annotated[list[str], typer.Argument(metavar="LIBRARY…", help="Libraries.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Library (.safetensors).")],
+    output: LibraryOutput = Path("merged.safetensors"),
+    as_json: JsonOption = False,
 ) -> None:
     """Put the looks of several libraries into one."""
     from layered_nst.recipe import find_library
     from layered_nst.styles.library import merge_libraries
 
     paths = [find_library(library, Path.cwd()) for library in libraries]
-    print(f"{output}  {', '.join(merge_libraries(paths, output))}")
+    names = merge_libraries(paths, output)
+    if as_json:
+        print_json({"library": str(output), "looks": names})
+    else:
+        print(f"{output}  {', '.join(names)}")

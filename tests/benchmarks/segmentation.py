@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ WAYS: dict[str, dict[str, Any]] = {
 def quality(segmenter: NetworkSegmenter, data: LabeledPhotos, *, every: int) -> None:
     print(f"{'way of looking':44} mean IoU  accuracy  outline F")
     for way, options in WAYS.items():
-        score = score_segmenter(segmenter, data, names=data.val[::every], **options)
+        score = score_segmenter(replace(segmenter, **options), data, names=data.val[::every])
         print(
             f"{way:44} {score.mean_iou:8.3f}  {score.accuracy:8.3f}  {score.outline_f:9.3f}",
             flush=True,

@@ -262,9 +262,18 @@ def load_encoder(
     return encoder.to(device).requires_grad_(False).eval()
 
 
-def load_encoders(names: Iterable[str], **options: Any) -> dict[str, Encoder]:
-    """Load several encoders by name; options and errors as of ``load_encoder``."""
-    return {name: load_encoder(name, **options) for name in names}
+def load_encoders(
+    names: Iterable[str],
+    *,
+    weights_dir: Path | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> dict[str, Encoder]:
+    """Load several encoders by name; arguments and errors as of ``load_encoder``."""
+    return {
+        name: load_encoder(name, weights_dir=weights_dir, device=device, dtype=dtype)
+        for name in names
+    }
 
 
 def is_encoder_file(name: str | Path) -> bool:

@@ -213,17 +213,27 @@ def working_size(size: tuple[int, int], pixels: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def segment(segmenter: Segmenter, rgb: Tensor, **options: Any) -> Segmentation:
+def segment(
+    segmenter: Segmenter,
+    rgb: Tensor,
+    *,
+    scales: tuple[float, ...] | None = None,
+    mirror: bool | None = None,
+    connect: bool | None = None,
+    refine: bool | None = None,
+) -> Segmentation:
     """Segment a photo.
 
     Args:
         segmenter: from ``load_segmenter``, or any of your own.
         rgb: shape (3, H, W), in [0, 1].
-        options: ``scales``, ``mirror``, ``connect`` or ``refine`` of a ``NetworkSegmenter``, to
-            look more or less carefully than it would.
+        scales, mirror, connect, refine: those of a ``NetworkSegmenter``, to look more or less
+            carefully than it would.
     """
-    if options:
-        segmenter = dataclasses.replace(segmenter, **options)  # type: ignore[type-var]
+    asked = {"scales": scales, "mirror": mirror, "connect": connect, "refine": refine}
+    changes: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
+    if changes:
+        segmenter = dataclasses.replace(segmenter, **changes)  # type: ignore[type-var]
     if isinstance(segmenter, NetworkSegmenter):
         return segmenter.see(rgb)
     return Segmentation(segmenter(rgb), segmenter.classes, segmenter.name)

@@ -17,7 +17,7 @@ from layered_nst.errors import LibraryError, OutputError
 from layered_nst.files.hashes import digest, file_hash
 from layered_nst.files.locks import locked
 from layered_nst.networks.encoders import Encoder
-from layered_nst.picture import fit_within, resize, to_image
+from layered_nst.picture import MAX_PIXELS, fit_within, resize, to_image
 from layered_nst.recipe.libraries import SUFFIX
 from layered_nst.recipe.values import NAME_PATTERN
 from layered_nst.styles.layers import STYLE_LAYERS
@@ -52,6 +52,7 @@ def build_look(
     license: str = "",
     keep_pictures: bool = True,
     others: Sequence[Encoder] = (),
+    max_pixels: int = MAX_PIXELS,
     on_picture: Callable[[int, int], None] = lambda *_: None,
 ) -> StoredLook:
     """Look at pictures once, so that they need not be there when their style is used.
@@ -67,6 +68,7 @@ def build_look(
         keep_pictures: keep the pictures too, at the largest side: for results of any size and for
             ``color: content`` and ``luminance``. Else thumbnails.
         others: further encoders with those layers, whose moments are stored too.
+        max_pixels: largest picture that is read.
         on_picture: called with (pictures done, pictures in all).
 
     Raises:
@@ -79,17 +81,10 @@ def build_look(
     _check_numbers(pictures, masks, weights, sides)
     steps = sorted(set(sides))
     styles: list[StylePicture] = []
-    parts: list[dict[str, Moments]] = []
-    prefixes = {"moments/": encoder, **{f"others/{other.name}/": other for other in others}}
+    parts: list[Mapping[str, Moments]] = []
     for number, (path, mask, weight) in enumerate(zip(pictures, masks, weights, strict=True), 1):
-        style = read_style_picture(path, mask, weight=weight)
-        styles.append(style)
-        seen = {
-            f"{prefix}{key}": value
-            for prefix, eye in prefixes.items()
-            for key, value in _moments(eye, style, steps, layers, pooling).items()
-        }
-        parts.append(seen)
+        styles.append(read_style_picture(path, mask, weight=weight, max_pixels=max_pixels))
+        parts.append(_moments_of_all((encoder, *others), styles[-1], steps, layers, pooling))
         on_picture(number, len(pictures))
     blended = {key: blend([part[key] for part in parts], weights) for key in parts[0]}
     longest = max(steps[-1], THUMBNAIL_SIDE) if keep_pictures else THUMBNAIL_SIDE
@@ -98,7 +93,6 @@ def build_look(
         **pack({"rgb": style_color(styles)}, prefix="color/"),
         **_stored_pictures(styles, longest),
     }
-    whole = all(max(style.mask.shape) <= longest for style in styles)
     record = LookRecord(
         encoder=encoder.name,
         weights=encoder.fingerprint,
@@ -107,13 +101,35 @@ def build_look(
         layers=tuple(layers),
         sides=tuple(steps),
         variation=tuple(style_variation(styles, side) for side in steps),
-        kept=("whole" if whole else "reduced") if keep_pictures else "thumbnails",
+        kept=_kept(styles, longest) if keep_pictures else "thumbnails",
         license=license,
         sources=tuple(map(_source, pictures, masks, styles)),
         made_with=f"layered-nst {layered_nst.__version__}",
         digest=digest(tensors),
     )
     return StoredLook(record, tensors)
+
+
+def _moments_of_all(
+    encoders: Sequence[Encoder],
+    style: StylePicture,
+    sides: Sequence[int],
+    layers: Collection[str],
+    pooling: str,
+) -> Mapping[str, Moments]:
+    """Moments of all encoders, as a library names them: those of the first come first."""
+    first, *others = encoders
+    prefixes = {"moments/": first, **{f"others/{other.name}/": other for other in others}}
+    return {
+        f"{prefix}{key}": value
+        for prefix, encoder in prefixes.items()
+        for key, value in _moments(encoder, style, sides, layers, pooling).items()
+    }
+
+
+def _kept(styles: Sequence[StylePicture], longest: int) -> Literal["whole", "reduced"]:
+    whole = all(max(style.mask.shape) <= longest for style in styles)
+    return "whole" if whole else "reduced"
 
 
 def store_look(path: Path, name: str, look: StoredLook) -> None:

@@ -42,6 +42,11 @@ class LabeledPhotos:
     train: tuple[str, ...]
     val: tuple[str, ...]
 
+    def files(self) -> Iterator[Path]:
+        """Photos and label maps, whatever lists they are on."""
+        for place in ("images", "labels"):
+            yield from (self.folder / place).glob("*")
+
     def image(self, name: str) -> Tensor:
         """The photo as uint8 RGB, shape (3, H, W).
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -130,16 +129,14 @@ def score_segmenter(
     *,
     names: Sequence[str] | None = None,
     on_photo: Callable[[int, int], None] = lambda *_: None,
-    **options: Any,
 ) -> SegmentationScore:
-    """Score a segmenter on labeled photos as recipes use it: all scales, refined.
+    """Score a segmenter on labeled photos, as carefully as it looks at them.
 
     Args:
         segmenter: a segmenter, or a ``.safetensors`` file that ``train_segmenter`` wrote.
         data: photos whose classes are the segmenter's.
         names: photos to score; default is ``data.val``.
         on_photo: called with (photos done, photos in all) after each photo.
-        options: ``scales``, ``mirror``, ``connect`` or ``refine``, as ``segment`` takes them.
 
     Raises:
         DataError: the data has other classes than the segmenter, or nothing of it is labeled.
@@ -152,7 +149,7 @@ def score_segmenter(
     outlines = torch.zeros(classes, 4, dtype=torch.long)
     for number, name in enumerate(names, 1):
         truth = data.label(name)
-        winner = segment(segmenter, data.image(name) / 255, **options).winner
+        winner = segment(segmenter, data.image(name) / 255).winner.cpu()
         matrix += confusion(winner, truth, classes)
         outlines += outline_counts(winner, truth, classes)
         on_photo(number, len(names))

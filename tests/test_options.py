@@ -1,0 +1,196 @@
+"""Options are alike on all commands, and keyword options of the package have types."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from workbench import lay_out, run
+
+import layered_nst
+from layered_nst import cli
+
+WRITES = {
+    "apply",
+    "masks",
+    "segment",
+    "contours",
+    "new",
+    "features",
+    "texture",
+    "gallery",
+    "segmenter train",
+    "segmenter average",
+    "segmenter score",
+    "encoder distill",
+    "styles build",
+    "styles show",
+    "styles merge",
+}
+LOOKS = {"check", "masks", "segment", "contours", "new", "features", "texture", "score"}
+"""Commands that run a network on a picture, beside those that paint and those that learn."""
+PAINTS = {"apply", "gallery"}
+LEARNS = {
+    "segmenter train",
+    "segmenter teach",
+    "segmenter score",
+    "encoder distill",
+    "encoder score",
+    "styles build",
+}
+COMPUTES = LOOKS | PAINTS | LEARNS
+HANDLES_FILES = {
+    "models",
+    "models fetch",
+    "segmenter average",
+    "styles list",
+    "styles show",
+    "styles merge",
+    "cache info",
+    "cache clear",
+}
+SPEAKS_JSON = {"schema"}
+"""Prints JSON whatever it is asked."""
+RULES = {
+    "--device": COMPUTES,
+    "--json": COMPUTES | HANDLES_FILES,
+    "--output": WRITES,
+    "--weights": {name for name in COMPUTES if not name.startswith("segmenter")}
+    | {"models", "models fetch"},
+    "--max-pixels": {name for name in COMPUTES if not name.startswith("segmenter")},
+    "--no-cache": {"apply", "check", "masks", "gallery"},
+    "--size": (WRITES | {"check"})
+    - {"new", "segmenter train", "segmenter average", "encoder distill", "styles build"}
+    - {"styles merge"},
+    "--content": {"apply", "check", "masks", "score", "gallery"},
+    "--set": {"apply", "check", "masks", "score"},
+    "--quality": {"apply", "check", "texture", "gallery"},
+    "--steps": {"apply", "check", "texture", "gallery", "encoder distill"},
+    "--seed": {"apply", "texture", "segmenter train", "encoder distill"},
+}
+"""Which commands have an option; no other has it."""
+PASS_ON = ("to", "json_text")
+"""Functions that hand all their arguments to torch's and json's own."""
+
+
+def walked(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """All commands by name; a group counts where it does something by itself."""
+    below = getattr(command, "commands", {})
+    if not below or (name and command.invoke_without_command):
+        yield name, command
+    for part, inner in below.items():
+        yield from walked(inner, f"{name} {part}".strip())
+
+
+COMMANDS = dict(walked(typer.main.get_command(cli.app)))
+
+
+def options(name: str) -> dict[str, Any]:
+    found = [p for p in COMMANDS[name].params if p.param_type_name == "option"]
+    return {spelled: option for option in found for spelled in option.opts}
+
+
+def test_every_command_is_of_a_kind_that_has_rules() -> None:
+    assert {*COMMANDS} == COMPUTES | HANDLES_FILES | SPEAKS_JSON
+
+
+@pytest.mark.parametrize("option", RULES)
+def test_an_option_is_there_for_all_commands_of_its_kind(option: str) -> None:
+    assert {name for name in COMMANDS if option in options(name)} == RULES[option]
+
+
+@pytest.mark.parametrize("name", sorted(WRITES))
+def test_an_output_need_not_be_named_and_says_its_default(name: str) -> None:
+    output = options(name)["--output"]
+    assert "-o" in output.opts
+    assert not output.required
+    assert output.default is not None or re.search(r"\[\S.*\]$", output.help or ""), output.help
+    assert output.show_default is not False
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--device", "--json", "--weights", "--max-pixels", "--no-cache", "--content", "--set"],
+)
+def test_an_option_says_the_same_on_all_commands(option: str) -> None:
+    assert len({options(name)[option].help for name in RULES[option]}) == 1
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_help_speaks_with_one_voice(name: str) -> None:
+    """A sentence or two: they begin with a capital or a value, and end with a stop or a default."""
+    for option, found in options(name).items():
+        said = found.help or ""
+        assert re.match(r"[A-Z]|cpu|bfloat16", said), f"{name} {option}: {said!r}"
+        assert re.search(r"[.\]]$", said), f"{name} {option}: {said!r}"
+        assert "if not given" not in said, "defaults stand in brackets"
+        if option == "--size":
+            assert re.search(r"Longest side .* px", said), said
+    arguments = [p for p in COMMANDS[name].params if p.param_type_name == "argument"]
+    for argument in arguments:
+        assert re.search(r"[.\]]$", getattr(argument, "help", "") or ""), argument.name
+
+
+def test_the_version_is_that_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = run("--version")
+    assert (ran.code, ran.out) == (0, f"layered-nst {version('layered-nst')}\n")
+    assert layered_nst.__version__ in ran.out
+
+
+def test_keyword_options_of_public_functions_have_names_and_types() -> None:
+    loose = [
+        f"{file.name}: {node.name}"
+        for file in Path(layered_nst.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.args.kwarg and node.name[0] != "_"
+        # The command line collects what stands on it; others are passed on as they are.
+        if file.parent.name != "cli" and node.name not in PASS_ON
+    ]
+    assert not loose
+
+
+@pytest.mark.parametrize(
+    ("command", "keys"),
+    [
+        (("masks", "look.yaml", "-o", "m"), {"files", "coverage", "notes"}),
+        (("contours", "photo.png", "--size", "32"), {"files", "notes"}),
+        (("features", "photo.png", "--size", "32"), {"files", "layers", "notes"}),
+        (("new", "photo.png"), {"recipe", "coverage", "notes"}),
+        (("cache", "info"), {"folder", "entries", "bytes", "limit"}),
+        (("cache", "clear"), {"removed"}),
+        (("models", "fetch", "light"), {"model", "path"}),
+    ],
+)
+def test_json_is_one_object_that_names_what_was_written(
+    command: tuple[str, ...], keys: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(lay_out(tmp_path))
+    ran = run(*command, "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json.keys() == keys
+    for file in ran.json.get("files", [ran.json.get("recipe") or ran.json.get("path")]):
+        assert file is None or Path(file).is_file()
+
+
+def test_models_as_json_say_which_are_here() -> None:
+    found = run("models", "--json").json
+    assert found["light"]["here"] is found["light"]["bundled"] is True
+    assert found["vgg19"]["bundled"] is False
+    assert found["scenes"]["kind"] == "segmenter"
+
+
+@pytest.mark.parametrize("command", ["masks", "segment", "contours", "new", "features", "score"])
+def test_a_device_that_is_not_here_is_refused_by_all(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(lay_out(tmp_path))
+    recipe = ["--recipe", "look.yaml"] if command == "score" else []
+    ran = run(command, "photo.png", *recipe, "--device", "meta")
+    assert ran.code == 2
+    assert "device meta: no such kind; allowed: auto, cpu" in ran.error
