@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -10,6 +13,9 @@ from layered_nst.picture import Picture
 from layered_nst.recipe import Recipe
 from layered_nst.recipe.selectors import Selector
 from layered_nst.regions import build_masks, is_drawn, snap
+
+# The room's function has the name of its module.
+snapping = import_module("layered_nst.regions.snap")
 
 
 def disk(size: int, radius: float, *, center: tuple[float, float] | None = None) -> Tensor:
@@ -107,3 +113,29 @@ def test_only_the_regions_named_are_refined() -> None:
 
 def never() -> None:
     raise AssertionError("no class was asked for")
+
+
+def test_a_large_photo_is_fitted_tile_by_tile_to_the_same_border(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    y, x = torch.meshgrid(torch.arange(150.0), torch.arange(190.0), indexing="ij")
+    disk = ((y - 70) ** 2 + (x - 100) ** 2 < 45**2).float()
+    rgb = (0.2 + 0.6 * disk + 0.05 * torch.sin(x / 7)).expand(3, -1, -1)
+    drawn = ((y - 73) ** 2 + (x - 97) ** 2 < 47**2).float()
+    whole = snap(drawn, rgb, reach=0.03)
+    seen: list[tuple[int, ...]] = []
+    usual = snapping.guided_filter
+
+    def remember(guide: Tensor, *arguments: Any, **keys: Any) -> Tensor:
+        seen.append(tuple(guide.shape[1:]))
+        return usual(guide, *arguments, **keys)
+
+    monkeypatch.setattr(snapping, "guided_filter", remember)
+    monkeypatch.setattr(snapping, "MOST_AT_ONCE", 0)
+    monkeypatch.setattr(snapping, "TILE", 32)
+    tiled = snap(drawn, rgb, reach=0.03)
+    assert (whole - drawn).abs().max() > 0.9
+    assert torch.allclose(tiled, whole, atol=1e-5)
+    # No tile is larger than what its windows see, and none is read that has nothing of the border.
+    assert max(max(size) for size in seen) <= 32 + 4 * round(2 * 0.03 * 190)
+    assert len(seen) < 30

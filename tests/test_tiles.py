@@ -18,7 +18,7 @@ from workbench import lay_out
 from layered_nst import Result, apply, load_recipe
 from layered_nst.errors import Interrupted, LayeredNstWarning
 from layered_nst.machine.cache import Cache
-from layered_nst.networks.encoders import Encoder, load_encoder, load_encoders
+from layered_nst.networks.encoders import Encoder, contours, load_encoder, load_encoders
 from layered_nst.networks.encoders.tiles import areas, cut, grid, halo
 from layered_nst.painting.levels import optimize
 from layered_nst.painting.losses.content import keeps_content
@@ -471,3 +471,26 @@ def test_a_checkpoint_from_before_there_were_tiles_is_gone_on_from() -> None:
     with pytest.warns(LayeredNstWarning, match="goes on from there"):
         found = painted(checkpoint="look.checkpoint", resume=True)
     assert torch.equal(found.rgb, wanted.rgb)
+
+
+@pytest.mark.parametrize("size", [(150, 203), (64, 300)])
+def test_contours_of_a_large_picture_are_seen_tile_by_tile_alike(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    encoder = load_encoder("hed-vgg16")
+    picture = torch.rand(3, *size, generator=torch.Generator().manual_seed(3))
+    whole = contours.contour_map(encoder, picture)
+    read: list[int] = []
+    usual = Encoder.forward
+
+    def forward(self: Encoder, part: Tensor, *arguments: Any, **keys: Any) -> Any:
+        read.append(part.shape[2] * part.shape[3])
+        return usual(self, part, *arguments, **keys)
+
+    monkeypatch.setattr(Encoder, "forward", forward)
+    monkeypatch.setattr(contours, "MOST_AT_ONCE", 0)
+    monkeypatch.setattr(contours, "TILE", 64)
+    monkeypatch.setattr(contours, "BAND", 50)
+    tiled = contours.contour_map(encoder, picture)
+    assert len(read) > 3
+    assert torch.allclose(tiled, whole, atol=1e-5)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from layered_nst.picture.guided import guided_filter
 from layered_nst.recipe.selectors import AlphaSelector, MaskSelector, Selector, leaves
@@ -14,6 +17,11 @@ REACH = 0.012
 
 EPS = 1e-3
 """Variance of color, in squares of [0, 1], below which a window shows no edge."""
+
+MOST_AT_ONCE = 2**20
+"""Pixels of a photo that is filtered at once: 0.2 GB."""
+TILE = 512
+"""Side in px of the parts in which larger photos are filtered."""
 
 
 def snap(mask: Tensor, rgb: Tensor, *, reach: float = REACH) -> Tensor:
@@ -35,10 +43,32 @@ def snap(mask: Tensor, rgb: Tensor, *, reach: float = REACH) -> Tensor:
     radius = max(2, round(2 * reach * max(mask.shape)))
     if is_gradual(coverage):
         return mask
-    fitted = guided_filter(rgb, mask[None], radius=radius, eps=EPS)[0]
     distance = signed_distance(coverage >= 0.5, coverage, reach=radius + 1)
     near = torch.from_numpy(distance).to(mask).abs() <= radius
+    fitted = _fitted(mask, rgb, near, radius=radius)
     return torch.where(near, antialias(fitted - 0.5), mask)
+
+
+def _fitted(mask: Tensor, rgb: Tensor, near: Tensor, *, radius: int) -> Tensor:
+    """The mask as the photo's colors draw it, shape (H, W), where that is near its border.
+
+    Of a large photo it is drawn tile by tile, with what a window and the windows around it see.
+    """
+    height, width = mask.shape
+    if height * width <= MOST_AT_ONCE:
+        return guided_filter(rgb, mask[None], radius=radius, eps=EPS)[0]
+    fitted = torch.zeros_like(mask)
+    # A line of pixels more, for the antialiasing looks at neighbors.
+    wanted = F.max_pool2d(near[None].float(), 3, 1, 1)[0] > 0
+    for top, left in product(range(0, height, TILE), range(0, width, TILE)):
+        own = (slice(top, top + TILE), slice(left, left + TILE))
+        if not bool(wanted[own].any()):
+            continue
+        seen = tuple(slice(max(0, p.start - 2 * radius), p.stop + 2 * radius) for p in own)
+        part = guided_filter(rgb[:, *seen], mask[seen][None], radius=radius, eps=EPS)[0]
+        down, across = (p.start - s.start for p, s in zip(own, seen, strict=True))
+        fitted[own] = part[down : down + TILE, across : across + TILE]
+    return fitted
 
 
 def is_drawn(selector: Selector) -> bool:

@@ -14,6 +14,12 @@ from torch.nn import functional as F
 
 from layered_nst.errors import ModelError
 from layered_nst.networks.encoders.encoder import Encoder
+from layered_nst.networks.encoders.tiles import cut, strides
+
+MOST_AT_ONCE = 2**20
+"""Pixels of a picture that is seen at once: 0.4 GB."""
+TILE, BAND = 512, 256
+"""Sides in px of the parts in which larger pictures are seen."""
 
 
 def contour_layers(encoder: Encoder, sides: Collection[int] = range(1, 6)) -> tuple[str, ...]:
@@ -54,11 +60,28 @@ def contour_map(encoder: Encoder, picture: Tensor) -> Tensor:
     Returns:
         Shape (6, H, W) in [0, 1]: the fused map, then the five side outputs, fine to coarse.
     """
-    features = encoder(picture[None], contour_layers(encoder))
-    sides = [
-        F.interpolate(side, picture.shape[1:], mode="bilinear", align_corners=False)
-        for side in contour_logits(encoder, features)
-    ]
-    stacked = torch.cat(sides, 1)
-    fused = F.conv2d(stacked, *encoder.head("fuse"))
-    return torch.cat([fused, stacked], 1)[0].sigmoid()
+    found = picture.new_empty(6, *picture.shape[1:])
+    for number, side in enumerate(_sides(encoder, picture), 1):
+        found[number] = F.interpolate(
+            side, picture.shape[1:], mode="bilinear", align_corners=False
+        )[0, 0]
+    # In bands, as all else that is made at the picture's size: a print must not take gigabytes.
+    for top in range(0, picture.shape[1], BAND):
+        band = slice(top, top + BAND)
+        found[0, band] = F.conv2d(found[None, 1:, band], *encoder.head("fuse"))[0, 0]
+    return found.sigmoid_()
+
+
+def _sides(encoder: Encoder, picture: Tensor) -> list[Tensor]:
+    """The logits of ``contour_logits``; of a large picture, seen tile by tile."""
+    layers, size = contour_layers(encoder), (picture.shape[1], picture.shape[2])
+    if size[0] * size[1] <= MOST_AT_ONCE:
+        return contour_logits(encoder, encoder(picture[None], layers))
+    sizes, apart = encoder.layer_sizes(size), strides(encoder)
+    found = [picture.new_empty(1, 1, *sizes[layer]) for layer in layers]
+    for tile in cut(size, TILE, encoder, layers):
+        seen = contour_logits(encoder, encoder(picture[None][:, :, *tile.read], layers))
+        for layer, whole, part in zip(layers, found, seen, strict=True):
+            stride = apart[layer]
+            whole[:, :, *tile.owned_at(stride)] = part[:, :, *tile.inside(stride)]
+    return found

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from layered_nst.networks.encoders import Encoder
+from layered_nst.networks.encoders.encoder import Encoder
 
 Window = tuple[slice, slice]
 """Rows and columns."""
