@@ -70,6 +70,7 @@ def apply(
     cache: bool | str | Path | Cache = True,
     checkpoint: str | Path | None = None,
     resume: bool = False,
+    output: str | Path | None = None,
     memory: float | str | None = None,
     stop: Event | Callable[[], bool] | None = None,
     on_scene: Callable[[Scene, Plan], None] = lambda *_: None,
@@ -98,6 +99,8 @@ def apply(
             stops it, where the run stands. The result's ``save`` removes it.
         resume: go on from ``checkpoint`` if it is there: the picture has the same bytes as that
             of a run without a break.
+        output: the file that the picture will be saved as; its name goes into the checkpoint, to
+            tell whose it is.
         memory: bytes to stay within, or ``6G``, ``4000M``: what does not fit is painted in tiles,
             which takes longer. By default, what is free; a resumed run keeps what it began with.
         stop: an event, or a callable, that is asked after each step whether to stop there.
@@ -129,7 +132,8 @@ def apply(
     )
     inputs = read_inputs(scene, plan.encoders, plan.precision, weights_dir=weights_dir)
     path = None if checkpoint is None else Path(checkpoint)
-    keeper = Keeper(path, belonging(scene, plan, inputs), every=loaded.optimize.checkpoint)
+    every, name = loaded.optimize.checkpoint, "" if output is None else Path(output).name
+    keeper = Keeper(path, belonging(scene, plan, inputs), every=every, picture=name)
     state = keeper.begin(resume=resume, device=chosen)
     costs = level_costs(scene, plan, encoders)
     room = make_room(costs, asked=asked, resumed=state, obtainable=obtainable_bytes(chosen))

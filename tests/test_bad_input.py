@@ -161,7 +161,7 @@ def test_a_photo_of_any_kind_is_painted(write: Callable[[], None]) -> None:
     ran = worked("-c", str(path))
     size = (48, 1) if write is _long_and_thin else (48, 36)
     assert (ran.json["width"], ran.json["height"]) == size
-    painted = np.asarray(Image.open("look.png").convert("RGB"), dtype=float)
+    painted = np.asarray(Image.open("look-odd.png").convert("RGB"), dtype=float)
     assert painted.shape[:2] == size[::-1]
     assert painted.std() > 10
 
@@ -172,7 +172,7 @@ def test_a_photo_of_one_pixel_is_painted(options: list[str]) -> None:
     ran = worked("-c", "one.png", *options)
     assert ran.json["losses"]["total"] > 0
     side = 1 if options else 48
-    assert Image.open("look.png").size == (side, side)
+    assert Image.open("look-one.png").size == (side, side)
 
 
 def test_an_animation_is_painted_by_its_first_picture_with_a_note() -> None:
@@ -194,7 +194,7 @@ def test_a_photo_that_lies_on_its_side_is_painted_upright() -> None:
     Image.fromarray(lying).save("lying.jpg", exif=exif, quality=95)
     ran = worked("-c", "lying.jpg", "--steps", "0", "--set", "optimize.start=content")
     assert (ran.json["width"], ran.json["height"]) == (48, 36)
-    painted = Image.open("look.png")
+    painted = Image.open("look-lying.png")
     assert painted.getexif().get(0x0112, 1) == 1
     pixels = np.asarray(painted.convert("L"), dtype=float)
     assert pixels[:16].mean() > pixels[20:].mean() + 50

@@ -239,7 +239,7 @@ def test_a_keeper_writes_when_the_time_has_come(path: Path, clock: list[float]) 
 def test_on_a_slow_disk_checkpoints_are_rarer(
     path: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slow(*_: object) -> None:
+    def slow(*_: object, **__: object) -> None:
         clock[0] += 10
 
     monkeypatch.setattr("layered_nst.strategies.keeper.save_state", slow)

@@ -21,7 +21,7 @@ from PIL import Image
 from rich.console import Console
 from workbench import RECIPE, lay_out, run
 
-from layered_nst import api, cli, recipe
+from layered_nst import api, cli, picture, recipe
 from layered_nst.cli import display as display_module
 from layered_nst.cli.console import print_json
 from layered_nst.cli.display import Display
@@ -234,7 +234,7 @@ def test_a_photo_given_beside_the_recipe_need_not_be_the_recipes() -> None:
     Image.new("RGB", (30, 40), (10, 200, 30)).save("other.png")
     Path("photo.png").unlink()
     assert run("apply", "look.yaml", "-c", "other.png").code == 0
-    assert Image.open("look.png").size == (36, 48)
+    assert Image.open("look-other.png").size == (36, 48)
 
 
 def test_paths_may_hold_spaces_and_any_script(folder: Path) -> None:
@@ -270,8 +270,14 @@ def test_a_preview_is_kept_beside_the_output_and_removed_at_the_end(
 def test_a_preview_that_cannot_be_written_does_not_stop_the_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    Path("out.preview.png").mkdir()
-    monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
+    usual = picture.write_picture
+
+    def full(path: Path, *arguments: Any, **options: Any) -> None:
+        if "preview" in path.name:
+            raise OutputError(f"{path}: cannot be written: no space left on device")
+        usual(path, *arguments, **options)
+
+    monkeypatch.setattr(picture, "write_picture", full)
     ran = run("apply", "look.yaml", "-o", "out.png", "--steps", "2")
     assert ran.code == 0
     assert ran.err.count("no more previews") == 1
@@ -384,7 +390,7 @@ def test_a_picture_that_the_recipe_reads_is_never_replaced(read: str) -> None:
     before = Path(read).read_bytes()
     ran = run("apply", "look.yaml", "--set", "regions.sky.select={mask: mask.png}", "-o", read)
     assert ran.code == 3
-    assert ran.error == f"{read}: would replace a picture that is read; name another with -o"
+    assert ran.error == f"{read}: would replace a file that is read; name another"
     assert Path(read).read_bytes() == before
 
 
@@ -475,7 +481,7 @@ def test_the_bar_fits_a_narrow_terminal_and_does_not_read_names_as_markup(
     monkeypatch.setattr(display_module, "err", terminal)
     losses = {f"style.region [/{i}] with a long name.conv1_1": 1.0 for i in range(5)}
     picture = torch.zeros(3, 4, 6)
-    with Display(Path("out.png"), quiet=False, preview=False) as display:
+    with Display(quiet=False) as display:
         display.step(Progress("joint", 10, 12, (768, 1024), 21, 60, 0.5, 5000, losses, picture))
         display.bar.refresh()
         screen.truncate(0)
@@ -589,7 +595,7 @@ def test_segment_as_json() -> None:
 def test_segment_refuses_to_replace_its_photo() -> None:
     ran = run("segment", "photo.png", "-o", "photo.png")
     assert ran.code == 3
-    assert "would replace a picture that is read" in ran.error
+    assert "would replace a file that is read" in ran.error
 
 
 # models, schema, segmenter

@@ -506,7 +506,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_training(
     for path, sentence in (
         (tmp_path / "own.pth", r"weights are written as \.safetensors"),
         (tmp_path / "nowhere" / "own.safetensors", "no such folder"),
-        (foreign, "is there and was not distilled; name another"),
+        (foreign, "is there and is no encoder that was distilled; name another"),
     ):
         with pytest.raises(OutputError, match=sentence):
             distill(small, pictures, path, on_step=lambda *_: pytest.fail("a step was made"))
@@ -813,7 +813,7 @@ def test_distilling_says_how_far_it_is_and_its_file_is_an_encoder(folder: Path) 
         ([".", "--device", "abacus"], 2, "device abacus: no such kind"),
         ([".", "-o", "light.pth"], 3, "light.pth: no known format; use .safetensors"),
         ([".", "-o", "no/light.safetensors"], 3, "no/light.safetensors: no such folder"),
-        ([".", "-o", "mine.safetensors"], 3, "mine.safetensors: is there and was not distilled"),
+        ([".", "-o", "mine.safetensors"], 3, "mine.safetensors: is there and is no encoder"),
         ([".", "--start", "light", "--width", "0.5"], 2, "--width: the encoder of --start has"),
         ([".", "--start", "dark"], 1, "encoder 'dark': no such encoder"),
         ([".", "--start", "gone.safetensors"], 1, "gone.safetensors: no such file of an encoder"),

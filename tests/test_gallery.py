@@ -281,6 +281,6 @@ def test_the_sheet_replaces_nothing_that_a_recipe_reads(folder: Path, output: st
     ran = run("gallery", folder, *QUICK, "-o", output)
     assert (ran.code, ran.error) == (
         3,
-        f"{output}: would replace a picture that is read; name another with -o",
+        f"{output}: would replace a file that is read; name another",
     )
     assert Path(output).read_bytes() == before

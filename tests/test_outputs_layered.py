@@ -103,7 +103,7 @@ def test_the_photo_is_not_replaced_by_layers() -> None:
     Path("look.yaml").write_text(text)
     ran = run("apply", "look.yaml", "--layers", "photo.psd")
     assert ran.code == 3
-    assert "would replace a picture that is read" in ran.error
+    assert "would replace a file that is read" in ran.error
 
 
 # failures while writing

@@ -298,7 +298,7 @@ def test_a_manifest_that_does_not_fit_on_the_disk_costs_no_picture(
     painted: Result, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture = painted.save(folder / "out.png")
-    (folder / "out.json").write_text("old")
+    old = write_manifest(painted, picture).read_text()
     before = picture.read_bytes()
 
     def fail(_handle: int) -> None:
@@ -307,5 +307,5 @@ def test_a_manifest_that_does_not_fit_on_the_disk_costs_no_picture(
     monkeypatch.setattr("layered_nst.files.atomic.os.fsync", fail)
     with pytest.raises(OutputError, match=r"out\.json: cannot be written: no space left"):
         write_manifest(painted, picture)
-    assert (picture.read_bytes(), (folder / "out.json").read_text()) == (before, "old")
+    assert (picture.read_bytes(), (folder / "out.json").read_text()) == (before, old)
     assert not list(folder.glob("*.part")) + list(folder.glob(".*.part"))

@@ -179,7 +179,7 @@ def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path, name):
 
 
 def test_a_side_longer_than_the_format_holds_is_refused(tmp_path):
-    with pytest.raises(OutputError, match="WEBP holds 16383 px a side, not 16384 x 1"):
+    with pytest.raises(OutputError, match="WEBP holds 16383 px a side, not 16384×1 px"):
         write_picture(tmp_path / "a.webp", torch.rand(3, 1, 16384))
     assert list(tmp_path.iterdir()) == []
 

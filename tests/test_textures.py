@@ -168,7 +168,7 @@ def test_the_command_writes_a_sheet_and_tells_how_near_it_came(
     ran = run("texture", "dots.png", "-o", "dots.png")
     assert (ran.code, ran.error) == (
         3,
-        "dots.png: would replace a picture that is read; name another with -o",
+        "dots.png: would replace a file that is read; name another",
     )
     ran = run("texture", "nothing.png")
     assert ran.code == 1

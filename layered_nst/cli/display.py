@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,10 +45,16 @@ class _PlainColumn(ProgressColumn):
 
 
 class Display:
-    """A progress bar on the terminal and a preview file beside the output."""
+    """A progress bar on the terminal and a preview file beside the output.
 
-    def __init__(self, target: Path, *, quiet: bool, preview: bool) -> None:
-        self.file = target.with_name(f"{target.stem}.preview.png") if preview else None
+    Args:
+        quiet: show no progress.
+        preview: the file, removed at the end if nobody else has written it since; None for none.
+    """
+
+    def __init__(self, *, quiet: bool, preview: Path | None = None) -> None:
+        self.file = preview
+        self.left: tuple[int, int, int] | None = None
         self.quiet = quiet
         self.level = ("", 0)
         self.previewed_at = 0.0
@@ -67,8 +75,9 @@ class Display:
 
     def __exit__(self, *error: object) -> None:
         self.bar.stop()
-        if self.file is not None:
-            self.file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            if self.file is not None and self.left == _state(self.file):
+                self.file.unlink()
 
     def scene(self, scene: Scene, plan: Plan) -> None:
         if not self.quiet:
@@ -100,11 +109,27 @@ class Display:
 
         try:
             write_picture(self.file, step.picture.clamp(0, 1).cpu())
+            self.left = _state(self.file)
         except OutputError as error:
             # A look ahead is not worth the hours that went into the picture.
             self.file = None
             note(f"no more previews: {error}")
         self.previewed_at = time.monotonic()
+
+
+def preview_path(target: Path, reads: Iterable[Path]) -> Path:
+    """The name of a preview beside a picture, ``OUT.preview.png`` or the next that is free."""
+    from layered_nst.files.targets import free_name
+    from layered_nst.picture import is_ours
+
+    name = target.with_name(f"{target.stem}.preview.png")
+    return free_name(name, known=is_ours, reads=reads)
+
+
+def _state(file: Path) -> tuple[int, int, int]:
+    """What tells a file from another one that takes its name."""
+    found = file.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def print_scene(scene: Scene) -> None:

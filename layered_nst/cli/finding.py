@@ -105,7 +105,7 @@ def segment(
     from layered_nst.views.findings import photo_masks, write_overlay
 
     target = output or photo.with_name(f"{photo.stem}.segments.png")
-    check_writable(target, keep=(photo,))
+    check_writable(target, keep=(photo,), named=output is not None)
     with printed_notes() as notes:
         found = photo_masks(
             photo,
@@ -145,9 +145,10 @@ def contours(
 
     These are the lines that a region's `contour` keeps. White is a contour.
     """
-    from layered_nst.views.findings import photo_contours, write_contours
+    from layered_nst.views.findings import check_contours, photo_contours, write_contours
 
     folder = output or photo.with_name(f"{photo.stem}.contours")
+    check_contours(folder, reads=[photo])
     with printed_notes() as notes:
         found = photo_contours(
             photo,
@@ -157,7 +158,8 @@ def contours(
             weights_dir=weights,
             **limits(max_pixels),
         )
-    _tell_files(write_contours(found, folder), as_json, notes=notes)
+    written = write_contours(found, folder, reads=[photo])
+    _tell_files(written, as_json, notes=notes)
 
 
 def new(
@@ -173,9 +175,10 @@ def new(
     as_json: JsonOption = False,
 ) -> None:
     """Write a commented starter recipe with the regions that segmentation finds."""
-    from layered_nst.recipe.starter import write_starter
+    from layered_nst.recipe.starter import check_starter, write_starter
     from layered_nst.views.findings import photo_masks
 
+    check_starter(output, photo, styles=style or (), force=force)
     with printed_notes() as notes:
         found = photo_masks(photo, device=device, weights_dir=weights, **limits(max_pixels))
     write_starter(output, photo, found.coverage, styles=style or (), force=force)

@@ -39,7 +39,9 @@ def gallery(
         ),
     ] = None,
     content: ContentOption = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Sheet.")] = Path("gallery.png"),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Sheet. [gallery.png]")
+    ] = None,
     columns: Annotated[int, typer.Option("--columns", min=1, help="Recipes in a row.")] = 2,
     size: Annotated[
         int, typer.Option("--size", min=16, max=1024, help="Longest side of each result in px.")
@@ -59,11 +61,20 @@ def gallery(
     """
     from layered_nst.machine.device import choose_device
     from layered_nst.outputs.result import check_writable
-    from layered_nst.views.gallery import default_folder, files_read, paint_gallery, write_gallery
+    from layered_nst.views.gallery import (
+        check_sheet,
+        default_folder,
+        files_read,
+        find_recipes,
+        paint_gallery,
+        write_gallery,
+    )
 
     place = folder or default_folder()
-    check_writable(output, keep=files_read(place, content))
-    shown = Display(output, quiet=as_json, preview=False)
+    target, reads = output or Path("gallery.png"), files_read(place, content)
+    check_writable(target, keep=reads, named=output is not None)
+    check_sheet(target, len(find_recipes(place)), size=size, columns=columns)
+    shown = Display(quiet=as_json)
     with printed_notes(), shown as display:
         try:
             tiles = paint_gallery(
@@ -79,10 +90,10 @@ def gallery(
                 **limits(max_pixels),
             )
         except Interrupted as stop:
-            raise _saved_partial(stop, output, size, columns) from None
+            raise _saved_partial(stop, target, reads, size, columns) from None
         with undisturbed():
-            sheet = write_gallery(tiles, output, size=size, columns=columns)
-    _report(tiles, output, sheet.size, as_json)
+            sheet = write_gallery(tiles, target, size=size, columns=columns)
+    _report(tiles, target, sheet.size, as_json)
     if any(tile.error for tile in tiles):
         raise typer.Exit(1)
 
@@ -98,12 +109,17 @@ def _say(tile: Cell) -> None:
         note(f"{tile.label}: {sentence}")
 
 
-def _saved_partial(stop: Interrupted, output: Path, size: int, columns: int) -> Interrupted:
+def _saved_partial(
+    stop: Interrupted, target: Path, reads: list[Path], size: int, columns: int
+) -> Interrupted:
+    from layered_nst.files.targets import free_name
+    from layered_nst.picture import is_ours
     from layered_nst.views.gallery import write_gallery
 
     if not stop.partial:
         return Interrupted("interrupted before the first recipe was done; nothing was written")
-    path = output.with_name(f"{output.stem}.partial{output.suffix}")
+    partial = target.with_name(f"{target.stem}.partial{target.suffix}")
+    path = free_name(partial, known=is_ours, reads=reads)
     with undisturbed():
         write_gallery(stop.partial, path, size=size, columns=columns)
     return Interrupted(f"interrupted; the recipes so far are on {path}")

@@ -62,14 +62,14 @@ def features(
 
     target = output or photo.with_name(f"{photo.stem}.features.png")
     if sheets.is_sheet(target):
-        check_writable(target, keep=(photo,))
+        check_writable(target, keep=(photo,), named=output is not None)
     chosen = choose_device(device)
     with printed_notes() as notes:
         picture = read_picture(photo, **limits(max_pixels))
         network = load_encoder(encoder, weights_dir=weights, device=chosen)
     seen = sheets.seen(picture, size).to(chosen)
     found = sheets.feature_maps(network, seen, _names(layers), count=channels)
-    paths = sheets.write_feature_sheets(found, seen, target)
+    paths = sheets.write_feature_sheets(found, seen, target, reads=[photo])
     if as_json:
         layers_told = {maps.layer: _told(maps) for maps in found}
         print_json({"files": [*map(str, paths)], "layers": layers_told, "notes": notes})
@@ -114,9 +114,9 @@ def texture(
     from layered_nst.views import textures
 
     target = output or style.with_name(f"{style.stem}.texture.png")
-    check_writable(target, keep=(style,))
+    check_writable(target, keep=(style,), named=output is not None)
     chosen = choose_device(device)
-    with printed_notes() as notes, Display(target, quiet=as_json, preview=False) as display:
+    with printed_notes() as notes, Display(quiet=as_json) as display:
         picture = read_picture(style, **limits(max_pixels))
         made = textures.synthesize(
             load_encoder(encoder, weights_dir=weights, device=chosen),

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from layered_nst.cli.console import err, note, out, print_json, printed_notes, spelled
-from layered_nst.cli.display import Display, region_table
+from layered_nst.cli.display import Display, preview_path, region_table
 from layered_nst.cli.options import (
     ContentOption,
     DeviceOption,
@@ -37,6 +37,8 @@ from layered_nst.words import duration, gigabytes, pixels
 if TYPE_CHECKING:
     from layered_nst.outputs.report.recorder import Recorder
     from layered_nst.outputs.result import Result
+    from layered_nst.painting.plan import Plan
+    from layered_nst.scene.scene import Scene
     from layered_nst.strategies.checking import Check
 
 
@@ -45,7 +47,11 @@ def apply(
     content: ContentOption = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Result; its suffix names the format. [RECIPE.png]"),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Result; its suffix names the format. [RECIPE.png, or RECIPE-PHOTO.png with -c]",
+        ),
     ] = None,
     layers: Annotated[
         Path | None,
@@ -83,6 +89,9 @@ def apply(
 
     RECIPE may be a picture made before, or its OUT.json: it is made again.
 
+    A picture that nobody names takes no other's place: what is there of another photo stays, and
+    the new one is RECIPE.2.png.
+
     A preview that grows sharper is kept beside the output. Ctrl-C saves the picture so far as
     OUT.partial.png.
 
@@ -92,31 +101,37 @@ def apply(
     from layered_nst import api
     from layered_nst.machine.memory import parse_memory
     from layered_nst.outputs.layered.writing import LAYERED_FORMATS
-    from layered_nst.outputs.manifest import manifest_path, write_manifest
+    from layered_nst.outputs.manifest import check_manifest_path, manifest_path, write_manifest
     from layered_nst.outputs.report.page import check_report_folder
     from layered_nst.outputs.report.recorder import Recorder
-    from layered_nst.outputs.rerun import check_manifest_path, default_target
-    from layered_nst.outputs.result import check_format, check_writable, files_of
+    from layered_nst.outputs.rerun import default_target
+    from layered_nst.outputs.result import check_format, check_sizes, check_writable, files_of
     from layered_nst.strategies.checkpoints import checkpoint_path, discard
 
     overrides = joined_overrides(set_, seed=seed, steps=steps, quality=quality)
     allowed = None if memory is None else parse_memory(memory)
     with printed_notes() as changes:
         loaded = api.load(recipe, content, size=size, overrides=overrides)
-    target = output or default_target(recipe, loaded)
-    check_writable(target, keep=files_of(loaded))
+        target = output or default_target(recipe, loaded, named_photo=content is not None)
+    reads = [recipe, *files_of(loaded)]
+    check_writable(target, keep=reads)
     check_format(target, loaded)
     if not no_manifest:
         check_manifest_path(manifest_path(target))
     if layers is not None:
-        check_writable(layers, formats=LAYERED_FORMATS, keep=files_of(loaded))
+        check_writable(layers, formats=LAYERED_FORMATS, keep=reads)
     if report is not None:
         written = [target, *([] if layers is None else [layers])]
-        check_report_folder(report, keep=[recipe, *written, *files_of(loaded)])
-    shown = Display(target, quiet=as_json, preview=not no_preview)
+        check_report_folder(report, keep=[*written, *reads])
+    preview = None if no_preview else preview_path(target, reads)
+    shown = Display(quiet=as_json, preview=preview)
     with printed_notes() as notes, shown as display:
         recorder = None if report is None else Recorder(display)
         watch = recorder or display
+
+        def begin(scene: Scene, plan: Plan) -> None:
+            check_sizes(scene.size, target, layers)
+            watch.scene(scene, plan)
 
         def write_page(painted: Result) -> Path | None:
             return _page(report, painted, recorder, [*changes, *notes])
@@ -132,14 +147,15 @@ def apply(
                 cache=not no_cache,
                 checkpoint=checkpoint_path(target),
                 resume=resume,
+                output=target,
                 memory=allowed,
-                on_scene=watch.scene,
+                on_scene=begin,
                 on_progress=watch.step,
             )
         except Interrupted as stop:
-            raise _saved_partial(stop, target, write_page) from None
+            raise _saved_partial(stop, target, reads, write_page) from None
         except KeyboardInterrupt:
-            raise _saved_partial(Interrupted("interrupted"), target, write_page) from None
+            raise _saved_partial(Interrupted("interrupted"), target, reads, write_page) from None
         with undisturbed(), _resumable(result.checkpoint):
             # Not the picture alone must be safe before the checkpoint goes.
             replace(result, checkpoint=None).save(target)
@@ -177,8 +193,14 @@ def _page(
 
 
 def _saved_partial(
-    stop: Interrupted, target: Path, write_page: Callable[[Result], Path | None]
+    stop: Interrupted,
+    target: Path,
+    reads: list[Path],
+    write_page: Callable[[Result], Path | None],
 ) -> Interrupted:
+    from layered_nst.files.targets import free_name
+    from layered_nst.picture import is_ours
+
     goes_on = f"--resume goes on from {stop.checkpoint}"
     if stop.partial is None:
         return Interrupted(
@@ -186,7 +208,8 @@ def _saved_partial(
             + ("nothing was written" if stop.checkpoint is None else goes_on)
         )
     with undisturbed(), _resumable(stop.checkpoint):
-        path = stop.partial.save(target.with_name(f"{target.stem}.partial{target.suffix}"))
+        partial = target.with_name(f"{target.stem}.partial{target.suffix}")
+        path = stop.partial.save(free_name(partial, known=is_ours, reads=reads))
         page = write_page(stop.partial)
     shown = "" if page is None else f", its report {page}"
     rest = "" if stop.checkpoint is None else f"; {goes_on}"

@@ -280,7 +280,8 @@ def score_command(
 
     labeled = read_labeled_photos(data)
     target = output or Path("score.png")
-    check_writable(target, keep=[segmenter_path(weights), *labeled.files()])
+    reads = [segmenter_path(weights), *labeled.files()]
+    check_writable(target, keep=reads, named=output is not None)
     with printed_notes() as notes, training_bar() as bar:
         segmenter = load_segmenter(weights, device=choose_device(device))
         with counted(bar, "scoring") as tell:

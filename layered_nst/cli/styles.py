@@ -177,7 +177,7 @@ def show(
 
     path = find_library(library, Path.cwd())
     target = output or Path("styles.png")
-    check_writable(target, keep=[path])
+    check_writable(target, keep=[path], named=output is not None)
     looks = read_looks(path)
     write_picture(target, read_picture(library_sheet(looks, size=size)).rgb)
     if as_json:

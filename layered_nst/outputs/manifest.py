@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layered_nst.files.atomic import replacing
+from layered_nst.files.targets import beside, check_target
 from layered_nst.files.texts import json_text
 from layered_nst.painting.progress import finite
 from layered_nst.recipe import dump_recipe
@@ -25,6 +26,9 @@ FORMAT = 1
 
 RECIPE_KEY = "layered-nst recipe"
 MANIFEST_KEY = "layered-nst manifest"
+MAX_BYTES = 10_000_000
+"""Size limit of a manifest file: ten times that of a recipe."""
+FOREIGN = "is there and is no manifest of a picture; name another picture, or do without a manifest"
 
 
 def manifest_of(result: Result) -> dict[str, Any]:
@@ -72,8 +76,58 @@ def picture_metadata(result: Result) -> dict[str, str]:
 
 
 def manifest_path(picture: Path) -> Path:
-    """Where the manifest of a picture goes: ``OUT.json`` beside ``OUT.png``."""
-    return picture.with_suffix(".json")
+    """Where the manifest of a picture goes: ``OUT.json`` beside ``OUT.png``.
+
+    Where that is the manifest of another picture, ``OUT.jpg``, it is ``OUT.png.json``.
+    """
+    return beside(picture, ".json", owner=_picture_of)
+
+
+def _picture_of(path: Path) -> str | None:
+    """Name of the picture that a manifest is of; "" if it says none, None if it is no such."""
+    manifest = manifest_in(path)
+    if manifest is None:
+        return None
+    output = manifest.get("output")
+    return output if isinstance(output, str) else ""
+
+
+def check_manifest_path(path: Path) -> None:
+    """Refuse to replace a file that is no manifest, before the work and not after it.
+
+    Raises:
+        OutputError: some other file has the manifest's name, or it cannot be written.
+    """
+    check_target(path, known=is_manifest, otherwise=FOREIGN)
+
+
+def is_manifest(path: Path) -> bool:
+    """Whether a file is an ``OUT.json`` of this package."""
+    return manifest_in(path) is not None
+
+
+def manifest_in(path: Path) -> dict[str, Any] | None:
+    """What a manifest says; None if a file, by its name and form, is none."""
+    if path.suffix.lower() != ".json" or not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file:
+            found = mapping_in(file.read(MAX_BYTES))
+    except OSError:
+        return None
+    # A recipe may be written as JSON too; its recipe: is a number.
+    if found is None or "layered-nst" not in found or not isinstance(found.get("recipe"), dict):
+        return None
+    return found
+
+
+def mapping_in(text: str | bytes) -> dict[str, Any] | None:
+    """The mapping that a text in JSON is; None if it is none."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def write_manifest(result: Result, picture: Path, *, notes: Sequence[str] = ()) -> Path:
@@ -84,13 +138,14 @@ def write_manifest(result: Result, picture: Path, *, notes: Sequence[str] = ()) 
         notes: sentences from outside of the result, such as warnings about the photo.
 
     Raises:
-        OutputError: no permission, full disk.
+        OutputError: no permission, full disk, a file of another kind in its place.
     """
     manifest = result.manifest
     first = {"layered-nst": FORMAT, "output": picture.name}
     sentences = list(dict.fromkeys([*notes, *manifest["notes"]]))
     text = json_text({**first, **manifest, "notes": sentences}, indent=2)
     path = manifest_path(picture)
+    check_manifest_path(path)
     with replacing(path) as file:
         file.write(text.encode() + b"\n")
     return path

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from layered_nst.errors import OutputError, RecipeError
+from layered_nst.errors import LayeredNstWarning, RecipeError
 from layered_nst.files.hashes import file_hash
-from layered_nst.outputs.manifest import MANIFEST_KEY, RECIPE_KEY
-from layered_nst.picture import FORMATS, read_metadata
+from layered_nst.files.targets import free_name
+from layered_nst.outputs.manifest import (
+    MANIFEST_KEY,
+    RECIPE_KEY,
+    is_manifest,
+    manifest_in,
+    mapping_in,
+)
+from layered_nst.picture import FORMATS, is_ours, read_metadata
 from layered_nst.recipe import Recipe, is_stream, named_files
 from layered_nst.recipe.yaml_positions import parse_yaml
 from layered_nst.scene.provenance import versions
-
-MAX_BYTES = 10_000_000
-"""Size limit of a manifest file: ten times that of a recipe."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +83,8 @@ def read_record(path: Path) -> Record | None:
     path = Path(os.path.expanduser(path))
     if path.suffix.lower() in FORMATS:
         return _of_picture(path)
-    manifest = _manifest_in(path)
+    manifest = manifest_in(path)
     return None if manifest is None else _record(path, manifest["recipe"], manifest)
-
-
-def is_manifest(path: Path) -> bool:
-    """Whether a file is an ``OUT.json`` of this package."""
-    return _manifest_in(path) is not None
 
 
 def holds_recipe(path: Path) -> bool:
@@ -93,19 +92,6 @@ def holds_recipe(path: Path) -> bool:
     if path.suffix.lower() in FORMATS:
         return RECIPE_KEY in read_metadata(path)
     return path.suffix.lower() in (".yaml", ".yml") or is_stream(path) or is_manifest(path)
-
-
-def check_manifest_path(path: Path) -> None:
-    """Refuse to replace a file that is no manifest, before the work and not after it.
-
-    Raises:
-        OutputError: some other file has the manifest's name.
-    """
-    if path.exists() and not is_manifest(path):
-        raise OutputError(
-            f"{path}: is there and is no manifest of a picture; name another picture with -o, "
-            "or leave the manifest out with --no-manifest"
-        )
 
 
 def _of_picture(path: Path) -> Record:
@@ -119,29 +105,7 @@ def _of_picture(path: Path) -> Record:
     recipe = None if node is None else node.plain()
     if not isinstance(recipe, dict):
         raise RecipeError(f"{path}: the recipe in it is damaged")
-    return _record(path, recipe, _mapping(texts.get(MANIFEST_KEY, "{}")) or {})
-
-
-def _manifest_in(path: Path) -> dict[str, Any] | None:
-    if path.suffix.lower() != ".json" or not path.is_file():
-        return None
-    try:
-        with path.open("rb") as file:
-            found = _mapping(file.read(MAX_BYTES))
-    except OSError:
-        return None
-    # A recipe may be written as JSON too; its recipe: is a number.
-    if found is None or "layered-nst" not in found or not isinstance(found.get("recipe"), dict):
-        return None
-    return found
-
-
-def _mapping(text: str | bytes) -> dict[str, Any] | None:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
+    return _record(path, recipe, mapping_in(texts.get(MANIFEST_KEY, "{}")) or {})
 
 
 def _record(path: Path, recipe: Mapping[str, Any], manifest: Mapping[str, Any]) -> Record:
@@ -170,22 +134,37 @@ def _texts(value: Any) -> dict[str, str]:
     return {key: text for key, text in pairs if isinstance(text, str)}
 
 
-def default_target(source: Path, recipe: Recipe) -> Path:
+def default_target(source: Path, recipe: Recipe, *, named_photo: bool = False) -> Path:
     """Name the picture that ``apply`` writes into the current folder if nobody names it.
 
-    A recipe's is called after it, ``temple.png``. A picture that is made again must not take its
-    own place: ``temple.2.png``, or the next number that is free.
+    A recipe's is called after it, ``temple.png``, and after the photo too if that was named
+    beside it, ``temple-harbor.png``. What is there of another photo or of somebody else stays, by
+    a LayeredNstWarning: ``temple.2.png``, or the next number that is free. So is a picture called
+    that is made again.
+
+    Args:
+        source: what ``apply`` was given as the recipe.
+        recipe: as it was loaded, with the photo that it is for.
+        named_photo: whether the photo stands in for the recipe's own.
     """
     record = read_record(source)
     if is_stream(source):
         return _beside(recipe)
-    if record is None:
-        return Path(f"{source.stem}.{recipe.output.format or 'png'}")
-    made = Path(record.picture)
+    if record is not None:
+        return _again(Path(record.picture), recipe)
+    photo = f"-{recipe.content.stem}" if named_photo and recipe.content else ""
+    wanted = Path(f"{source.stem}{photo}.{recipe.output.format or 'png'}")
+    name = free_name(wanted, known=lambda path: _shows(path, recipe))
+    if name != wanted:
+        _warn(f"{wanted} is kept: it was not painted from this photo; this picture is {name}")
+    return name
+
+
+def _again(made: Path, recipe: Recipe) -> Path:
     suffix = f".{recipe.output.format}" if recipe.output.format else made.suffix or ".png"
     stem = re.sub(r"\.\d+$", "", made.stem)
     names = (Path(f"{stem}.{number}{suffix}") for number in count(2))
-    return next(name for name in names if not name.exists())
+    return next(name for name in names if not os.path.lexists(name))
 
 
 def _beside(recipe: Recipe) -> Path:
@@ -193,4 +172,16 @@ def _beside(recipe: Recipe) -> Path:
     stem = "picture" if recipe.content is None else recipe.content.stem
     suffix = recipe.output.format or "png"
     names = (Path(f"{stem}.{number}.{suffix}") for number in count(2))
-    return next(name for name in names if not name.exists())
+    return next(name for name in names if not os.path.lexists(name))
+
+
+def _shows(path: Path, recipe: Recipe) -> bool:
+    """Whether a picture was made here and from the recipe's photo."""
+    if recipe.content is None or not is_ours(path):
+        return False
+    manifest = mapping_in(read_metadata(path).get(MANIFEST_KEY, "{}")) or {}
+    return _texts(manifest.get("photo")).get("sha256") == file_hash(recipe.content)
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, LayeredNstWarning, stacklevel=3)

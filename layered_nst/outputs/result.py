@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from layered_nst.errors import OutputError
+from layered_nst.files.targets import check_target
 from layered_nst.files.texts import readable
 from layered_nst.outputs.manifest import manifest_of, picture_metadata
 from layered_nst.painting.plan import Plan
@@ -22,7 +22,9 @@ from layered_nst.picture import (
     FORMATS,
     Kept,
     Picture,
+    check_size,
     fit_within,
+    is_ours,
     native_colors,
     resize_picture,
     to_image,
@@ -223,36 +225,43 @@ def check_format(path: Path, recipe: Recipe) -> None:
 
 
 def check_writable(
-    path: Path, *, keep: Iterable[Path] = (), formats: Sequence[str] = FORMATS
+    path: Path,
+    *,
+    keep: Iterable[Path] = (),
+    formats: Sequence[str] = FORMATS,
+    named: bool = True,
 ) -> None:
-    """Refuse an output that could not be written, before the work and not after it.
+    """Refuse a picture that could not or must not be written, before the work and not after it.
 
     Args:
-        path: where a picture shall go.
+        path: where it shall go.
         keep: files that must not be replaced, such as those that ``files_of`` a recipe gives.
         formats: the suffixes that can be written.
+        named: whether the user has named it, and so given away what lies there; else only a
+            picture that this program wrote may be replaced.
 
     Raises:
-        OutputError: no such folder, a folder in its place, no permission, an unknown suffix, or
-            a file to keep.
+        OutputError: see ``layered_nst.files.targets.check_target``.
     """
-    if path.suffix.lower() not in formats:
-        raise OutputError(f"{path}: no known format; use {', '.join(formats)}")
-    probe = path.with_name(f".{path.name[:40]}.{os.getpid()}.probe")
-    try:
-        if path.is_dir():
-            raise OutputError(f"{path}: is a folder, not a file")
-        if not path.absolute().parent.is_dir():
-            raise OutputError(f"{path}: no such folder {path.absolute().parent}")
-        probe.touch()
-        probe.unlink()
-        replaced = path.exists() and any(f.exists() and path.samefile(f) for f in keep)
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
-    if replaced:
-        raise OutputError(f"{path}: would replace a picture that is read; name another with -o")
+    check_target(path, formats=formats, reads=keep, known=None if named else is_ours)
+
+
+def check_sizes(size: tuple[int, int], path: Path, layers: Path | None = None) -> None:
+    """Refuse a size that a format cannot hold, before the first step and not after the last.
+
+    Args:
+        size: (height, width) of the result in px.
+        path: where the picture goes.
+        layers: where its layers go, if they do.
+
+    Raises:
+        OutputError: more pixels on a side than a format can hold.
+    """
+    from layered_nst.outputs.layered.writing import check_layered_size
+
+    check_size(path, size)
+    if layers is not None:
+        check_layered_size(layers, size)
 
 
 def files_of(recipe: Recipe) -> list[Path]:

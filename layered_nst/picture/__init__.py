@@ -15,8 +15,16 @@ from layered_nst.picture.resizing import (
     resize,
     resize_picture,
 )
+from layered_nst.picture.seal import is_ours
 from layered_nst.picture.value import MAX_PIXELS, Picture
-from layered_nst.picture.writing import DEEP_FORMATS, FORMATS, Kept, to_image, write_picture
+from layered_nst.picture.writing import (
+    DEEP_FORMATS,
+    FORMATS,
+    Kept,
+    check_size,
+    to_image,
+    write_picture,
+)
 
 __all__ = [
     "DEEP_FORMATS",
@@ -26,7 +34,9 @@ __all__ = [
     "Picture",
     "average",
     "bleed_under_alpha",
+    "check_size",
     "fit_within",
+    "is_ours",
     "native_colors",
     "read_metadata",
     "read_picture",

@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape
 
 from layered_nst.errors import PictureError
 from layered_nst.picture.opening import (
+    Encoded,
     named_if_broken,
     on_disk,
     open_header,
@@ -22,6 +23,9 @@ from layered_nst.picture.opening import (
 
 # An APP1 segment of a JPEG counts its length in 16 bits and begins with an address of 29 bytes.
 JPEG_XMP_BYTES = 65535 - 2 - 29
+
+SEAL = "layered-nst seal"
+"""Key of the digest by which a picture is known; see ``layered_nst.picture.seal``."""
 
 _NAMESPACE = "urn:layered-nst:metadata:1"
 _XMP_TAG = 700
@@ -65,10 +69,15 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
 def read_metadata(path: str | Path) -> dict[str, str]:
     """Read back what ``write_picture`` stored as metadata; {} if there is none.
 
-    PNG: all texts before the pixels but XMP, from whatever program.
+    The seal stays out. PNG: all texts before the pixels but XMP, from whatever program.
     Raises PictureError as reading does.
     """
-    file = on_disk(Path(path))
+    texts = _all_texts(on_disk(Path(path)))
+    texts.pop(SEAL, None)
+    return texts
+
+
+def _all_texts(file: Encoded) -> dict[str, str]:
     kind = sniff(file)
     with named_if_broken(file.name):
         if kind == "TIFF":

@@ -24,11 +24,14 @@ from layered_nst.files.atomic import replacing
 from layered_nst.picture import color
 from layered_nst.picture.metadata import (
     JPEG_XMP_BYTES,
+    SEAL,
     check_keys,
     png_chunk,
     text_chunks,
     xmp_packet,
 )
+from layered_nst.picture.seal import BLANK, sealed
+from layered_nst.words import pixels
 
 _WHITE = (255, 255, 255)
 _INCH = 0.0254
@@ -114,11 +117,24 @@ def write_picture(
         profile=onto or color.srgb_profile(),
         dpi=(dpi, dpi) if isinstance(dpi, (int, float)) else dpi,
         quality=quality,
-        metadata=metadata or {},
+        metadata={**(metadata or {}), SEAL: BLANK},
     )
     encoded = _encoded(encode, finished, path)
     with replacing(path) as file:
-        file.write(encoded)
+        file.writelines(sealed(encoded))
+
+
+def check_size(path: str | Path, size: tuple[int, int]) -> None:
+    """Refuse a picture of (height, width) that the format of the suffix cannot hold.
+
+    Raises:
+        OutputError: more pixels on a side than it can.
+    """
+    suffix = Path(path).suffix.lower()
+    longest = LONGEST.get(suffix, 2**31 - 1)
+    if max(size) > longest:
+        kind = suffix[1:].upper()
+        raise OutputError(f"{path}: {kind} holds {longest} px a side, not {pixels(size)}; use .png")
 
 
 def to_image(rgb: Tensor, alpha: Tensor | None = None) -> Image.Image:
@@ -209,11 +225,7 @@ def _whole(band: color.FloatArray, dtype: type[np.uint8] | type[np.uint16]) -> N
 
 
 def _encoded(encode: Callable[[_Finished], bytes], finished: _Finished, path: str | Path) -> bytes:
-    height, width = finished.pixels.shape[:2]
-    longest = _LONGEST.get(Path(path).suffix.lower(), 2**31 - 1)
-    if max(height, width) > longest:
-        kind = Path(path).suffix[1:].upper()
-        raise OutputError(f"{path}: {kind} holds {longest} px a side, not {width} x {height}")
+    check_size(path, (finished.pixels.shape[0], finished.pixels.shape[1]))
     try:
         return encode(finished)
     except (OSError, RuntimeError, struct.error) as error:
@@ -326,7 +338,8 @@ _ENCODERS: dict[str, Callable[[_Finished], bytes]] = {
 DEEP_FORMATS = (".png", ".tif", ".tiff")
 """Suffixes of formats that hold 16 bits per channel."""
 _FLAT = (".jpg", ".jpeg")
-_LONGEST = {".jpg": 65535, ".jpeg": 65535, ".webp": 16383}
+LONGEST = {".jpg": 65535, ".jpeg": 65535, ".webp": 16383}
+"""Most pixels on a side, by the suffixes of the formats that cannot hold any number."""
 
 FORMATS = tuple(_ENCODERS)
 """Suffixes of the files that can be written."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from layered_nst.errors import OutputError, PictureError
 from layered_nst.files.atomic import replacing
 from layered_nst.files.names import did_you_mean_file
+from layered_nst.files.targets import check_target
 from layered_nst.files.texts import readable
 from layered_nst.recipe.dumping import dump_text
 from layered_nst.recipe.values import NOT_IN_NAMES
@@ -85,17 +86,25 @@ def write_starter(
         force: replace an existing file.
 
     Raises:
-        OutputError: the file is there already, or cannot be written.
+        OutputError: the file is there already, is the photo or a style, or cannot be written.
         PictureError: a style picture is not there.
     """
-    if path.exists() and not force:
-        raise OutputError(f"{path}: is there already; `force` replaces it")
-    for style in styles:
-        if not style.is_file():
-            raise PictureError(f"{style}: no such file{did_you_mean_file(style)}")
+    check_starter(path, photo, styles=styles, force=force)
     text = starter(path, photo, coverage, styles)
     with replacing(path) as file:
         file.write(text.encode())
+
+
+def check_starter(
+    path: Path, photo: Path, *, styles: Sequence[Path] = (), force: bool = False
+) -> None:
+    """Refuse, before the work, what ``write_starter`` would refuse after it."""
+    if path.exists() and not force:
+        raise OutputError(f"{path}: is there already; `force` replaces it")
+    check_target(path, reads=[photo, *styles])
+    for style in styles:
+        if not style.is_file():
+            raise PictureError(f"{style}: no such file{did_you_mean_file(style)}")
 
 
 def starter(path: Path, photo: Path, coverage: Mapping[str, float], styles: Sequence[Path]) -> str:

@@ -12,24 +12,39 @@ from typing import Any, BinaryIO
 
 import torch
 
-from layered_nst.errors import CheckpointError, OutputError
+from layered_nst.errors import CheckpointError
 from layered_nst.files.atomic import replacing, unfinished
+from layered_nst.files.targets import beside, check_target
 from layered_nst.painting.state import State
 
 FORMAT = 3
 FORMAT_KEY = "layered-nst checkpoint"
+SUFFIX = ".checkpoint"
+FOREIGN = "is no checkpoint of a picture that this version reads; name another picture"
 
 
 def checkpoint_path(picture: Path) -> Path:
-    """Where the checkpoint of a picture goes: ``OUT.checkpoint`` beside ``OUT.png``."""
-    return picture.with_suffix(".checkpoint")
+    """Where the checkpoint of a picture goes: ``OUT.checkpoint`` beside ``OUT.png``.
+
+    Where another picture, ``OUT.jpg``, has left its own there, it is ``OUT.png.checkpoint``.
+    """
+    return beside(picture, SUFFIX, owner=_picture_of)
 
 
-def save_state(path: Path, state: State, belongs: Mapping[str, str]) -> None:
+def _picture_of(path: Path) -> str | None:
+    """Name of the picture that a checkpoint is of; "" if it says none, None if it is no such."""
+    try:
+        return str(_read(path, mmap=True).get("picture", ""))
+    except CheckpointError:
+        return None
+
+
+def save_state(path: Path, state: State, belongs: Mapping[str, str], *, picture: str = "") -> None:
     """Write a checkpoint, whole or not at all.
 
     Args:
         belongs: what the state may go on with, by name, such as the photo's hash.
+        picture: name of the file that it is to become, for whoever looks whose it is.
 
     Raises:
         OutputError: missing folder, no permission, full disk.
@@ -37,7 +52,8 @@ def save_state(path: Path, state: State, belongs: Mapping[str, str]) -> None:
     values = {part.name: getattr(state, part.name) for part in fields(State)}
     plain = {**values, "descent": dict(state.descent), "losses": [*map(dict, state.losses)]}
     with replacing(path) as file:
-        _save({FORMAT_KEY: FORMAT, "belongs": dict(belongs), "state": plain}, file)
+        of = {"belongs": dict(belongs), "picture": picture}
+        _save({FORMAT_KEY: FORMAT, **of, "state": plain}, file)
 
 
 def _save(value: Any, file: BinaryIO) -> None:
@@ -77,16 +93,14 @@ def check_replaceable(path: Path) -> None:
     """Refuse to replace a file that is no checkpoint, before the work and not after it.
 
     Raises:
-        OutputError: some other file has the checkpoint's name.
+        OutputError: some other file has the checkpoint's name, or it cannot be written.
     """
-    if not path.exists():
-        return
-    try:
-        _read(path, mmap=True)
-    except CheckpointError as error:
-        raise OutputError(
-            f"{path}: is there and is no checkpoint of a picture; name another picture with -o"
-        ) from error
+    check_target(path, known=is_checkpoint, otherwise=f"is there and {FOREIGN}")
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is a checkpoint of a picture, in this version."""
+    return _picture_of(path) is not None
 
 
 def _check_bytes(path: Path) -> None:

@@ -60,10 +60,14 @@ class Keeper:
         path: of the checkpoint; None writes nothing.
         belongs: what it belongs to.
         every: seconds between checkpoints; 0 writes none.
+        picture: name of the file that the picture is to become, if that is known.
     """
 
-    def __init__(self, path: Path | None, belongs: Mapping[str, str], *, every: float) -> None:
+    def __init__(
+        self, path: Path | None, belongs: Mapping[str, str], *, every: float, picture: str = ""
+    ) -> None:
         self.path, self.belongs, self.every = path, belongs, every
+        self.picture = picture
         self.written: Path | None = None
         self._last: State | None = None
         self._error: Exception | None = None
@@ -129,7 +133,7 @@ class Keeper:
         started = time.monotonic()
         try:
             sweep(path)
-            save_state(path, state, self.belongs)
+            save_state(path, state, self.belongs, picture=self.picture)
             self.written = path
         except (OutputError, MemoryError, RuntimeError) as error:
             # A way back is not worth the hours that are behind.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from layered_nst.errors import OutputError, RecipeError
+from layered_nst.errors import RecipeError
+from layered_nst.files.targets import made_folder
 from layered_nst.networks.encoders import Encoder
 from layered_nst.picture import (
     FORMATS,
     Picture,
     bleed_under_alpha,
     fit_within,
+    is_ours,
     read_picture,
     resize,
     to_image,
@@ -188,24 +190,25 @@ def is_sheet(path: Path) -> bool:
     return path.suffix.lower() in FORMATS
 
 
-def write_feature_sheets(found: Sequence[FeatureMaps], photo: Tensor, path: Path) -> list[Path]:
+def write_feature_sheets(
+    found: Sequence[FeatureMaps], photo: Tensor, path: Path, *, reads: Iterable[Path] = ()
+) -> list[Path]:
     """Write one sheet for each layer into a folder, or all below one another as one picture.
 
     Args:
         path: a name with the suffix of a picture, or a folder, which is made if it is missing.
+        reads: files that must not be replaced, such as the photo.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: it cannot be written, or a file of a layer's name in the folder is read or was
+            not written by this program.
     """
     sheets = [feature_sheet(maps, photo) for maps in found]
     if is_sheet(path):
         _write(path, stacked(sheets))
         return [path]
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be made a folder ({error.strerror})") from error
-    paths = [path / f"{maps.layer}.png" for maps in found]
+    names = [f"{maps.layer}.png" for maps in found]
+    paths = made_folder(path, names, known=is_ours, reads=reads)
     for name, sheet in zip(paths, sheets, strict=True):
         _write(name, sheet)
     return paths

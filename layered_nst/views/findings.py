@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,23 +13,33 @@ import torch
 from torch import Tensor
 
 from layered_nst import api
-from layered_nst.errors import LayeredNstWarning, OutputError
+from layered_nst.errors import LayeredNstWarning
+from layered_nst.files.targets import check_folder, check_unread, made_folder, make_folder
 from layered_nst.machine.cache import Cache
 from layered_nst.machine.device import choose_device
 from layered_nst.networks.encoders import contour_map, load_encoder
 from layered_nst.networks.segmenters import load_segmenter, segment
+from layered_nst.outputs.result import files_of
 from layered_nst.picture import (
     MAX_PIXELS,
     Picture,
     bleed_under_alpha,
     fit_within,
+    is_ours,
     read_picture,
     resize_picture,
     to_image,
     write_picture,
 )
 from layered_nst.recipe import Recipe
-from layered_nst.recipe.beside import OVERLAY, SEAL, is_as_written, mask_stems, seal_of
+from layered_nst.recipe.beside import (
+    OVERLAY,
+    SEAL,
+    is_as_written,
+    mask_stems,
+    masks_folder,
+    seal_of,
+)
 from layered_nst.regions.overlay import overlay
 from layered_nst.scene.resolving import SEGMENTED_SIDE
 
@@ -49,6 +60,7 @@ class Findings:
         masks: shape (R, H, W) in [0, 1].
         notes: sentences for the user.
         photo: the photo's file, None if it comes from none.
+        files: what was read: photo, recipe, styles and masks.
     """
 
     rgb: Tensor
@@ -56,6 +68,7 @@ class Findings:
     masks: Tensor
     notes: tuple[str, ...] = ()
     photo: Path | None = None
+    files: tuple[Path, ...] = ()
 
     @property
     def coverage(self) -> dict[str, float]:
@@ -92,7 +105,9 @@ def recipe_masks(
         cache=cache,
     )
     rgb, found = scene.picture.rgb.cpu(), scene.masks
-    return Findings(rgb, found.names, found.masks.cpu(), scene.notes, loaded.content)
+    masks, named = found.masks.cpu(), [Path(recipe)] if isinstance(recipe, str | Path) else []
+    files = (*named, *files_of(loaded))
+    return Findings(rgb, found.names, masks, scene.notes, photo=loaded.content, files=files)
 
 
 def photo_masks(
@@ -123,8 +138,10 @@ def photo_masks(
     winner = seen.winner.cpu()
     kept = [i for i, share in enumerate(seen.shares().values()) if share >= SMALLEST_SHARE]
     masks = torch.stack([(winner == i).float() for i in kept])
+    names = tuple(seen.classes[i] for i in kept)
     file = Path(photo) if isinstance(photo, str | Path) else None
-    return Findings(picture.rgb, tuple(seen.classes[i] for i in kept), masks, photo=file)
+    files = () if file is None else (file,)
+    return Findings(picture.rgb, names, masks, photo=file, files=files)
 
 
 def photo_contours(
@@ -161,14 +178,24 @@ def photo_contours(
     return dict(zip(CONTOURS, seen, strict=True))
 
 
-def write_contours(found: Mapping[str, Tensor], folder: Path) -> list[Path]:
+def check_contours(folder: Path, *, reads: Iterable[Path] = ()) -> None:
+    """Refuse, before the work, what ``write_contours`` would refuse after it."""
+    check_folder([folder / f"{name}.png" for name in CONTOURS], known=is_ours, reads=reads)
+
+
+def write_contours(
+    found: Mapping[str, Tensor], folder: Path, *, reads: Iterable[Path] = ()
+) -> list[Path]:
     """Write ``NAME.png`` for each map of ``photo_contours``, white where a contour is.
 
+    Args:
+        reads: files that must not be replaced, such as the photo.
+
     Raises:
-        OutputError: the folder cannot be made or written to.
+        OutputError: the folder cannot be made or written to, or a file of one of the names is
+            read or was not written by this program.
     """
-    _make_folder(folder)
-    paths = [folder / f"{name}.png" for name in found]
+    paths = made_folder(folder, [f"{name}.png" for name in found], known=is_ours, reads=reads)
     for path, contours in zip(paths, found.values(), strict=True):
         write_picture(path, contours.expand(3, -1, -1))
     return paths
@@ -190,10 +217,13 @@ def write_masks(found: Findings, folder: Path) -> list[Path]:
         The files that were written.
 
     Raises:
-        OutputError: the folder cannot be made or written to.
+        OutputError: the folder cannot be made or written to, or the masks were made from a file
+            in it, other than one that was mended beside its photo.
     """
-    _make_folder(folder)
     files = {folder / f"{stem}.png": i for i, stem in enumerate(mask_stems(found.names))}
+    if found.photo is None or not _are_same(folder, masks_folder(found.photo)):
+        check_unread(files, reads=found.files)
+    make_folder(folder)
     written = [path for path in files if _is_ours(path)]
     for path in written:
         _write_sealed(path, found.masks[files[path]].expand(3, -1, -1))
@@ -203,7 +233,7 @@ def write_masks(found: Findings, folder: Path) -> list[Path]:
 
 def _is_ours(path: Path) -> bool:
     """Whether a mask may be written; what its user has made of it, or put there, stays."""
-    if not path.exists() or is_as_written(path):
+    if not os.path.lexists(path) or is_as_written(path):
         return True
     sentence = f"{path}: changed or drawn by hand, so it is left as it is"
     warnings.warn(sentence, LayeredNstWarning, stacklevel=4)
@@ -214,11 +244,8 @@ def _write_sealed(path: Path, rgb: Tensor) -> None:
     write_picture(path, rgb, metadata={SEAL: seal_of(to_image(rgb))})
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made a folder ({error.strerror})") from error
+def _are_same(folder: Path, other: Path) -> bool:
+    return os.path.realpath(folder) == os.path.realpath(other)
 
 
 def write_overlay(found: Findings, path: Path) -> Path:

@@ -16,9 +16,11 @@ from layered_nst.errors import Interrupted, LayeredNstError, RecipeError
 from layered_nst.machine.cache import Cache
 from layered_nst.outputs.result import Result, files_of
 from layered_nst.painting.progress import OnProgress, Progress
-from layered_nst.picture import MAX_PIXELS, read_picture, to_image, write_picture
+from layered_nst.picture import MAX_PIXELS, check_size, read_picture, to_image, write_picture
 from layered_nst.picture.layout import (
     ALARM,
+    BELOW,
+    GAP,
     INK,
     LINE,
     Words,
@@ -215,6 +217,22 @@ def gallery_sheet(tiles: Sequence[Cell], *, size: int = 256, columns: int = 2) -
     """
     width = max(2 * size + BETWEEN, NARROWEST)
     return grid([_tile(cell, width, size) for cell in tiles], columns=columns)
+
+
+def check_sheet(path: Path, count: int, *, size: int = 256, columns: int = 2) -> None:
+    """Refuse a sheet that a format may not hold, before hours of work and not after them.
+
+    Args:
+        count: recipes on it, each at most ``size`` px high.
+
+    Raises:
+        OutputError: more pixels on a side than the format of the suffix can hold.
+    """
+    across = min(columns, count)
+    rows = -(-count // across)
+    width = max(2 * size + BETWEEN, NARROWEST)
+    height = size + BELOW + 2 * LINE
+    check_size(path, (GAP + rows * (height + GAP), GAP + across * (width + GAP)))
 
 
 def _tile(cell: Cell, width: int, size: int) -> Image.Image:

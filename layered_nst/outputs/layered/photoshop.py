@@ -17,9 +17,6 @@ from layered_nst.outputs.layered.layers import LayeredPicture
 from layered_nst.outputs.layered.sheets import Bytes, Sheet, flat_pixels, mask_sheets, plain_name
 from layered_nst.picture.color import srgb_profile
 
-LONGEST = 30_000
-"""Pixels on a side that the format can hold."""
-
 _PIXELS_PER_INCH, _INCHES = 1, 1
 
 

@@ -12,6 +12,8 @@ from layered_nst.outputs.layered.layers import LayeredPicture
 from layered_nst.words import pixels
 
 LAYERED_FORMATS = (".ora", ".psd")
+LONGEST = {".psd": 30_000}
+"""Most pixels on a side, by the suffixes of the formats that cannot hold any number."""
 
 
 def write_layered(path: Path, picture: LayeredPicture) -> None:
@@ -26,20 +28,30 @@ def write_layered(path: Path, picture: LayeredPicture) -> None:
     suffix = path.suffix.lower()
     if suffix not in LAYERED_FORMATS:
         raise OutputError(f"{path}: no known format of layers; use {', '.join(LAYERED_FORMATS)}")
+    check_layered_size(path, picture.size)
     try:
-        encoded = openraster.encode(picture) if suffix == ".ora" else _psd(path, picture)
+        encoded = openraster.encode(picture) if suffix == ".ora" else _psd(picture)
     except struct.error as error:
         raise OutputError(f"{path}: more than the format can hold ({error}); use .ora") from error
     with replacing(path) as file:
         file.write(encoded)
 
 
-def _psd(path: Path, picture: LayeredPicture) -> bytes:
+def check_layered_size(path: Path, size: tuple[int, int]) -> None:
+    """Refuse layers of (height, width) that the format of the suffix cannot hold.
+
+    Raises:
+        OutputError: more pixels on a side than it can.
+    """
+    suffix = path.suffix.lower()
+    most = LONGEST.get(suffix)
+    if most is not None and max(size) > most:
+        kind = suffix[1:].upper()
+        raise OutputError(f"{path}: {kind} holds {most} px a side, not {pixels(size)}; use .ora")
+
+
+def _psd(picture: LayeredPicture) -> bytes:
     # Every run that writes a picture asks for the names of formats, few for this one's library.
     from layered_nst.outputs.layered import photoshop
 
-    most = photoshop.LONGEST
-    if max(picture.size) > most:
-        size = pixels(picture.size)
-        raise OutputError(f"{path}: PSD holds {most} px a side, not {size}; use .ora")
     return photoshop.encode(picture)

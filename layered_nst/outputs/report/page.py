@@ -6,7 +6,6 @@ import csv
 import io
 import os
 import platform
-import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -27,6 +26,7 @@ from torch import Tensor
 from layered_nst._version import __version__
 from layered_nst.errors import OutputError
 from layered_nst.files.atomic import replacing
+from layered_nst.files.targets import probe
 from layered_nst.files.texts import readable
 from layered_nst.outputs.report.curves import Span, draw, panels, spans
 from layered_nst.outputs.report.film import (
@@ -54,6 +54,8 @@ from layered_nst.words import fine_duration
 PAGE = "index.html"
 FILES = "files"
 """Folder beside the page for its pictures."""
+GENERATOR = b'<meta name="generator" content="layered-nst">'
+"""What the head of a page says; versions are known by it, so it stays."""
 PICTURE_SIDE = 1600
 """Longest side in px of the pictures on the page; the result itself may be larger."""
 STYLE_SIDE = 360
@@ -72,7 +74,7 @@ def check_report_folder(folder: Path, *, keep: Iterable[Path] = ()) -> None:
 
     Raises:
         OutputError: a file in its place, no permission, or a file to keep where the report would
-            write.
+            write, or a page or pictures that no report has left.
     """
     there = [p for p in (folder / FILES, folder, *folder.absolute().parents) if p.exists()]
     for place in there:
@@ -84,13 +86,29 @@ def check_report_folder(folder: Path, *, keep: Iterable[Path] = ()) -> None:
     for path in keep:
         if _would_be_replaced(path, folder):
             raise OutputError(f"{folder}: a report here would replace {path}; name another folder")
+    _check_ours(folder)
+
+
+def _check_ours(folder: Path) -> None:
+    page, files = folder / PAGE, folder / FILES
+    foreign = page if os.path.lexists(page) else files
+    if is_report(page) or (foreign == files and not (files.is_dir() and any(files.iterdir()))):
+        return
+    raise OutputError(f"{folder}: {foreign.name} in it is of no report; name another folder")
+
+
+def is_report(page: Path) -> bool:
+    """Whether a page is that of a report, of whatever version."""
+    try:
+        with page.open("rb") as file:
+            return GENERATOR in file.read(4096)
+    except OSError:
+        return False
 
 
 def _probe(inside: Path, folder: Path) -> None:
-    probe = inside / f".{secrets.token_hex(6)}.probe"
     try:
-        probe.touch()
-        probe.unlink()
+        probe(inside)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written to ({error.strerror})") from error
 
@@ -124,9 +142,11 @@ def write_report(
         The page.
 
     Raises:
-        OutputError: the folder cannot be made or written to, or the disk is full.
+        OutputError: the folder cannot be made or written to, holds a page of others, or the disk
+            is full.
     """
     folder = Path(folder)
+    check_report_folder(folder)
     try:
         (folder / FILES).mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -16,6 +16,7 @@ import layered_nst
 from layered_nst.errors import LibraryError, OutputError
 from layered_nst.files.hashes import digest, file_hash
 from layered_nst.files.locks import locked
+from layered_nst.files.targets import check_target
 from layered_nst.networks.encoders import Encoder
 from layered_nst.picture import MAX_PIXELS, fit_within, resize, to_image
 from layered_nst.recipe.libraries import SUFFIX
@@ -159,6 +160,7 @@ def check_names(path: Path, name: str = "look") -> None:
         raise OutputError(f"{path}: no such folder {path.absolute().parent}")
     if path.exists():
         read_records(path)
+    check_target(path)
 
 
 def merge_libraries(sources: Sequence[Path], path: Path) -> list[str]:

@@ -9,7 +9,7 @@ mixed, because an optimization shows an encoder what no camera does.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from layered_nst.errors import ModelError, OutputError
+from layered_nst.errors import ModelError
 from layered_nst.files.targets import check_weights_output
 from layered_nst.networks.encoders.encoder import Encoder
 from layered_nst.networks.encoders.encoder_files import is_distilled
@@ -80,7 +80,7 @@ def distill(
             the start does not correspond to the teacher; or the loss is no number any more.
         OutputError: ``output`` cannot be written, or is a file of another kind.
     """
-    check_output(output)
+    check_output(output, reads=() if start is None else [Path(start.source)])
     if start is not None:
         check_pair(start, teacher)
     trained, held = split(pictures)
@@ -106,15 +106,18 @@ def distill(
     return scores or _export(state, teacher, held, output, made, device)
 
 
-def check_output(output: Path) -> None:
+def check_output(output: Path, *, reads: Iterable[Path] = ()) -> None:
     """Find out before hours of training that their result could not be written.
 
+    Args:
+        reads: the file of the encoder to train on, if there is one.
+
     Raises:
-        OutputError: another suffix, no such folder, or a file of another kind in its place.
+        OutputError: another suffix, no such folder, a file that is read or one of another kind in
+            its place.
     """
-    check_weights_output(output)
-    if output.exists() and not is_distilled(output):
-        raise OutputError(f"{output}: is there and was not distilled; name another file")
+    kind = "encoder that was distilled"
+    check_weights_output(output, known=is_distilled, kind=kind, reads=reads)
 
 
 def _check_loss(loss: float, step: int, plan: DistillPlan) -> None:

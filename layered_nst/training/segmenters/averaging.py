@@ -14,6 +14,7 @@ from layered_nst.networks.segmenters.checkpoints import (
     Description,
     fill,
     folded,
+    is_segmenter,
     read_described,
     save_segmenter,
 )
@@ -35,9 +36,9 @@ def average_segmenters(paths: Sequence[Path], output: Path) -> None:
     Raises:
         ModelError: fewer than two, a file that is missing, broken or of another network, classes or
             normalization than the first.
-        OutputError: ``output`` cannot be written.
+        OutputError: ``output`` cannot be written, is one of ``paths``, or a file of another kind.
     """
-    check_weights_output(output)
+    check_weights_output(output, known=is_segmenter, kind="segmenter of ours", reads=paths)
     if len(paths) < 2:
         raise ModelError(f"{len(paths)} segmenter; a mean needs at least two")
     described = [read_described(path) for path in paths]

@@ -22,6 +22,7 @@ from layered_nst.files.targets import check_weights_output
 from layered_nst.networks.segmenters.checkpoints import (
     Description,
     fill,
+    is_segmenter,
     read_described,
     read_tensors,
     save_segmenter,
@@ -171,9 +172,11 @@ def train_segmenter(
         ModelError: the checkpoint is broken or of another plan, start or photos, ``imagenet`` is
             broken or of another encoder, ``start`` tells other classes apart, or the loss is no
             number any more.
-        OutputError: ``output`` cannot be written.
+        OutputError: ``output`` cannot be written, or is ``imagenet``, ``start`` or a file of
+            another kind.
     """
-    check_weights_output(output)
+    begun = [path for path in (imagenet, start) if path is not None]
+    check_weights_output(output, known=is_segmenter, kind="segmenter of ours", reads=begun)
     if start is not None:
         plan = _like(start, plan, data.classes)
     check_labeled(data, data.val)
