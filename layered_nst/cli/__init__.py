@@ -20,6 +20,7 @@ from layered_nst.cli import (
     looking,
     models,
     painting,
+    quick,
     scoring,
     segmenter,
     styles,
@@ -74,6 +75,7 @@ def _main(
 
 
 app.command()(painting.apply)
+app.command()(quick.paint)
 app.command()(painting.check)
 app.command()(finding.masks)
 app.command()(finding.segment)

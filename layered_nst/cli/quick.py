@@ -1,0 +1,91 @@
+"""``paint``: a photo in a style, in one line."""
+
+from __future__ import annotations
+
+from itertools import chain, count
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from layered_nst.cli.options import (
+    DeviceOption,
+    JsonOption,
+    MaxPixelsOption,
+    MemoryOption,
+    NoCacheOption,
+    PhotoArgument,
+    QualityOption,
+    SetOption,
+    SizeOption,
+    StepsOption,
+    StrictOption,
+    WeightsOption,
+)
+from layered_nst.cli.painting import apply
+
+
+def paint(
+    photo: PhotoArgument,
+    style: Annotated[
+        str, typer.Argument(metavar="STYLE", help="Style picture, or LIBRARY/LOOK of a library.")
+    ],
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keep",
+            metavar="WHAT",
+            help="What stays the photo: subject, face, eyes, mouth, or a class such as sky; may be "
+            "given several times.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Result. [PHOTO-STYLE.png, or the next free number]"),
+    ] = None,
+    strength: Annotated[
+        float | None, typer.Option(min=0, max=100, help="How strong the style is. [1]")
+    ] = None,
+    size: SizeOption = None,
+    set_: SetOption = None,
+    device: DeviceOption = "auto",
+    steps: StepsOption = None,
+    quality: QualityOption = None,
+    weights: WeightsOption = None,
+    strict: StrictOption = False,
+    max_pixels: MaxPixelsOption = None,
+    memory: MemoryOption = None,
+    no_cache: NoCacheOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Paint a photo in a style, without a recipe.
+
+    OUT.json beside the picture holds the recipe: `layered-nst apply OUT.json` paints it again, and
+    with -c another photo.
+    """
+    from layered_nst.recipe.at_once import recipe_at_once
+
+    recipe = recipe_at_once(photo, style, keep=keep or ())
+    if strength is not None:
+        recipe["regions"][0]["strength"] = strength
+    apply(
+        cast(Any, recipe),
+        output=output or _free_name(f"{photo.stem}-{Path(style).stem}"),
+        size=size,
+        set_=set_,
+        device=device,
+        steps=steps,
+        quality=quality,
+        weights=weights,
+        strict=strict,
+        max_pixels=max_pixels,
+        memory=memory,
+        no_cache=no_cache,
+        as_json=as_json,
+    )
+
+
+def _free_name(stem: str) -> Path:
+    """A picture is never replaced by one that nobody named."""
+    numbered = (Path(f"{stem}.{number}.png") for number in count(2))
+    return next(name for name in chain((Path(f"{stem}.png"),), numbered) if not name.exists())

@@ -1,0 +1,45 @@
+"""A recipe without a file: a photo in a style, and what of the photo is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from layered_nst.recipe.libraries import find_look
+
+KEPT: dict[str, Any] = {
+    "subject": {"subject": True},
+    "face": {"face": "all"},
+    "eyes": {"face": "all", "part": "eyes"},
+    "mouth": {"face": "all", "part": "mouth"},
+}
+"""What can be kept by a word of its own; any other word is a class of the segmenter."""
+
+
+def recipe_at_once(photo: Path, style: str, *, keep: Sequence[str] = ()) -> dict[str, Any]:
+    """A photo in a style as a recipe, as data.
+
+    Args:
+        photo: its path.
+        style: path of a picture, or a look of a style library, LIBRARY/LOOK.
+        keep: what stays the photo, to the pixel: subject, face, eyes, mouth, or classes.
+    """
+    kept = [
+        {"name": word, "select": KEPT.get(word, {"class": word}), "protect": True}
+        for word in dict.fromkeys(keep)
+    ]
+    name = "style" if "style" not in keep else "painted"
+    painted = {"name": name, "select": "rest", "style": [_source(style)]}
+    return {
+        "recipe": 1,
+        "name": f"{photo.stem} in {Path(style).stem}",
+        "content": str(photo),
+        "regions": [painted, *kept],
+    }
+
+
+def _source(style: str) -> dict[str, str]:
+    library = find_look(style, Path.cwd())[0]
+    is_look = library.is_file() and not Path(style).is_file()
+    return {"library" if is_look or style.endswith(".safetensors") else "image": style}

@@ -1,0 +1,97 @@
+"""``paint``: one line from a photo and a style to a picture that can be made again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from workbench import lay_out, run
+
+from layered_nst import api
+from layered_nst.recipe import load_recipe
+from layered_nst.recipe.at_once import recipe_at_once
+
+FACE = Path(__file__).parents[1] / "assets" / "photos" / "astronaut.jpg"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(lay_out(tmp_path))
+    return tmp_path
+
+
+def pixels(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    with Image.open(path) as opened:
+        picture = opened.convert("RGB")
+        return np.asarray(picture if size is None else picture.resize(size, 1)).astype(int)
+
+
+def test_a_photo_is_painted_in_a_style_and_the_picture_can_be_made_again() -> None:
+    ran = run("paint", "photo.png", "dots.png", "--steps", "1", "--size", "48")
+    assert ran.code == 0, ran.err
+    assert Path("photo-dots.png").is_file()
+    again = run("apply", "photo-dots.json", "-o", "again.png")
+    assert again.code == 0, again.err
+    assert (pixels("photo-dots.png") == pixels("again.png")).all()
+
+
+def test_a_picture_that_is_there_is_not_replaced_unless_it_is_named() -> None:
+    quick = ("paint", "photo.png", "dots.png", "--steps", "0", "--size", "32")
+    Path("photo-dots.png").write_text("mine")
+    assert run(*quick, "--json").json["output"] == "photo-dots.2.png"
+    assert Path("photo-dots.png").read_text() == "mine"
+    assert run(*quick, "-o", "photo-dots.png").code == 0
+    assert pixels("photo-dots.png").shape == (24, 32, 3)
+
+
+def test_what_is_kept_stays_the_photo() -> None:
+    size = ("--steps", "1", "--size", "128", "--quality", "draft")
+    ran = run("paint", FACE, "dots.png", "--keep", "face", "-o", "out.png", *size, "--json")
+    assert ran.code == 0, ran.err
+    assert 0.01 < ran.json["coverage"]["face"] < 0.2
+    made, photo = pixels("out.png"), pixels(FACE, (128, 128))
+    assert np.abs(made[28:34, 54:60] - photo[28:34, 54:60]).mean() < 6, "the face"
+    assert np.abs(made[:20, 100:] - photo[:20, 100:]).mean() > 12, "the background"
+
+
+def test_several_words_are_kept_each_once() -> None:
+    stated = recipe_at_once(Path("photo.png"), "dots.png", keep=["sky", "subject", "sky"])
+    recipe = load_recipe(stated)
+    assert [region.name for region in recipe.regions] == ["style", "sky", "subject"]
+    assert [region.protect for region in recipe.regions] == [False, True, True]
+    assert recipe.regions[2].select.subject is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["foto.png", "dots.png"], "no such file: foto.png (did you mean photo.png?)"),
+        (["photo.png", "dot.png"], "no such file: dot.png (did you mean dots.png?)"),
+        (["photo.png", "dots.png", "--keep", "ski"], "this segmenter knows only"),
+        (["photo.png", "dots.png", "--keep", "cup"], "write object to take every object"),
+        (["photo.png", "dots.png", "--keep", "a.b"], "allowed: a name of letters"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(arguments: list[str], sentence: str) -> None:
+    ran = run("paint", *arguments)
+    assert ran.code == 1
+    assert sentence in ran.error
+    assert not list(Path().glob("photo-*"))
+
+
+def test_a_look_of_a_library_is_a_style_too() -> None:
+    built = run("styles", "build", "look", "dots.png", "--scale", "32", "-o", "team.safetensors")
+    assert built.code == 0, built.err
+    ran = run("paint", "photo.png", "team/look", "--steps", "0", "--size", "32", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["output"] == "photo-look.png"
+
+
+def test_keys_can_be_set() -> None:
+    quick = ("paint", "photo.png", "dots.png", "--steps", "0", "--size", "32", "--strength", "0.5")
+    ran = run(*quick, "--set", "regions.style.color=luminance", "-o", "out.png")
+    assert ran.code == 0, ran.err
+    region = api.load("out.png").regions[0]
+    assert (region.strength, region.color) == (0.5, "luminance")
