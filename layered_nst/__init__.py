@@ -3,9 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from layered_nst._version import __version__ as __version__
-
 if TYPE_CHECKING:
+    from layered_nst._version import __version__ as __version__
     from layered_nst.api import apply, check
     from layered_nst.errors import Interrupted, LayeredNstError
     from layered_nst.judge import score_file as score
@@ -32,6 +31,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "__version__": "_version:__version__",
     "Check": "strategies.checking:Check",
     "Interrupted": "errors:Interrupted",
     "LayeredNstError": "errors:LayeredNstError",

@@ -118,7 +118,10 @@ def test_without_arguments_the_help_is_shown() -> None:
         (["apply", "look.yaml", "--seed", "-1"], "Invalid value for '--seed'"),
         (["apply", "look.yaml", "--quality", "best"], "'draft', 'standard', 'fine'"),
         (["segmenter", "train", ".", "-o", "x", "--epochs", "4"], "write SIDE:EPOCHS, e.g. 224:8"),
-        (["segmenter", "train", ".", "-o", "x", "--precision", "int8"], "float32 or bfloat16"),
+        (
+            ["segmenter", "train", ".", "-o", "x", "--precision", "int8"],
+            "one of 'float32', 'bfloat16'",
+        ),
         (
             ["segmenter", "train", ".", "-o", "x", "--start", "scenes", "--imagenet", "y"],
             "a training starts from one of them",
