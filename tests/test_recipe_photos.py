@@ -330,6 +330,13 @@ def test_photos_that_differ_in_their_suffix_keep_their_masks_apart(masked: Path)
     assert run("check", "cup.yaml", "--json").json["coverage"]["cup"] < 0.3
 
 
+def test_pictures_whose_names_only_begin_alike_share_no_masks(masked: Path) -> None:
+    shutil.rmtree("photo.masks")
+    shutil.copy("photo.png", "photo.segments.png")
+    assert run("masks", "look.yaml").code == 0
+    assert Path("photo.masks/sky.png").is_file()
+
+
 def test_a_picture_made_with_a_mended_mask_is_made_again_with_it(masked: Path) -> None:
     mend()
     assert run("apply", "cup.yaml", "-o", "out.png", "--steps", "1").code == 0

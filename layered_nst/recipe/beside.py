@@ -35,7 +35,9 @@ def masks_folder(photo: Path) -> Path:
     """
     short, full = photo.with_suffix(".masks"), photo.with_name(f"{photo.name}.masks")
     others = photo.parent.glob(f"{glob.escape(photo.stem)}.*")
-    shared = any(other.suffix.lower() in PHOTOS and other.name != photo.name for other in others)
+    # Not mine.segments.png or mine.preview.png beside mine.jpg: their names only begin alike.
+    alike = (other for other in others if other.stem == photo.stem and other.name != photo.name)
+    shared = any(other.suffix.lower() in PHOTOS for other in alike)
     if os.path.isdir(full) or (shared and not os.path.isdir(short)):
         return full
     return short
