@@ -18,6 +18,7 @@ from layered_nst import cli
 
 WRITES = {
     "apply",
+    "paint",
     "masks",
     "segment",
     "contours",
@@ -35,7 +36,7 @@ WRITES = {
 }
 LOOKS = {"check", "masks", "segment", "contours", "new", "features", "texture", "score"}
 """Commands that run a network on a picture, beside those that paint and those that learn."""
-PAINTS = {"apply", "gallery"}
+PAINTS = {"apply", "paint", "gallery"}
 LEARNS = {
     "segmenter train",
     "segmenter teach",
@@ -64,14 +65,14 @@ RULES = {
     "--weights": {name for name in COMPUTES if not name.startswith("segmenter")}
     | {"models", "models fetch"},
     "--max-pixels": {name for name in COMPUTES if not name.startswith("segmenter")},
-    "--no-cache": {"apply", "check", "masks", "gallery"},
+    "--no-cache": {"apply", "paint", "check", "masks", "gallery"},
     "--size": (WRITES | {"check"})
     - {"new", "segmenter train", "segmenter average", "encoder distill", "styles build"}
     - {"styles merge"},
     "--content": {"apply", "check", "masks", "score", "gallery"},
-    "--set": {"apply", "check", "masks", "score"},
-    "--quality": {"apply", "check", "texture", "gallery"},
-    "--steps": {"apply", "check", "texture", "gallery", "encoder distill"},
+    "--set": {"apply", "paint", "check", "masks", "score"},
+    "--quality": {"apply", "paint", "check", "texture", "gallery"},
+    "--steps": {"apply", "paint", "check", "texture", "gallery", "encoder distill"},
     "--seed": {"apply", "texture", "segmenter train", "encoder distill"},
 }
 """Which commands have an option; no other has it."""

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from layered_nst.painting.plan import PRESETS, Level, make_plan
+from layered_nst.painting.plan import PRESETS, Level, Tuning, make_plan
 from layered_nst.recipe import Optimize
 from layered_nst.styles.layers import STYLE_LAYERS
 
@@ -30,7 +30,30 @@ def test_levels_rise_evenly_to_the_size_of_the_result(quality: str, longest: int
     ratios = [high / low for low, high in pairwise(found)]
     assert all(1 < ratio <= PRESETS[quality].ratio * 1.01 for ratio in ratios)
     # Ratios are even to the rounding of a side of 128 px.
-    assert not ratios or max(ratios) / min(ratios) < 1.02
+    assert bool(ratios) == (longest > 128)
+    if ratios:
+        assert max(ratios) / min(ratios) < 1.02
+
+
+@pytest.mark.parametrize("quality", PRESETS)
+@pytest.mark.parametrize("longest", [129, 320, 512, 1024, 3000])
+@pytest.mark.parametrize("encoder", [None, "light", "hed-vgg16", "vgg19"])
+def test_a_level_has_what_its_encoder_is_tuned_for_where_two_take_turns(
+    quality: str, longest: int, encoder: str | None
+) -> None:
+    preset, plan = PRESETS[quality], make_plan(Optimize(quality=quality), (longest, 100), encoder)
+    plain = make_plan(Optimize(quality=quality), (longest, 100), "vgg19")
+    both = len(plan.encoders) == 2
+    assert both == (encoder is None and 0 < preset.heavy < len(plan.levels))
+    tunings = {"light": preset.light, "hed-vgg16": preset.finish} if both else {}
+    for level, untuned in zip(plan.levels, plain.levels, strict=True):
+        tuned = tunings.get(level.encoder, Tuning())
+        assert level.steps == round(untuned.steps * tuned.steps)
+        there = plan.at(level)
+        assert there.style == pytest.approx(plan.style * tuned.style)
+        assert there.contour == pytest.approx(plan.contour * tuned.style)
+        assert there.total_variation == pytest.approx(plan.total_variation * tuned.total_variation)
+        assert there.content == plan.content
 
 
 @pytest.mark.parametrize("quality", PRESETS)
