@@ -32,7 +32,7 @@ sys.argv = ["layered-nst", "apply", "look.yaml", "-o", "out.png", "--set", "opti
             "--set", "optimize.levels=[24, 48]", "--set", "optimize.steps=[1, 1000000]"]
 from layered_nst import api, cli
 from layered_nst.cli.display import Display
-from layered_nst.picture import replacement
+from layered_nst.files import atomic as replacement
 """
 IN_THE_MIDDLE = """
 usual = Display.step

@@ -465,7 +465,7 @@ sys.argv = ["layered-nst", "apply", RECIPE, "-o", "out.png", "--resume", "--no-p
             "--set", "optimize.levels=[24, 48]", "--set", "optimize.steps=[3, 4]",
             "--set", "optimize.tolerance=0", "--set", "optimize.checkpoint=0.000001"]
 from layered_nst import api, cli, keeping
-from layered_nst.picture import replacement
+from layered_nst.files import atomic as replacement
 keeping.MOST_SHARE = 1e9
 
 def here(place):

@@ -116,7 +116,7 @@ class Result:
         """
         from layered_nst.outputs.layered.layers import layers_of
 
-        return layers_of(self)
+        return layers_of(self.scene, self.rgb, self.alpha)
 
     @property
     def coverage(self) -> dict[str, float]:

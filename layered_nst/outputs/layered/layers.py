@@ -11,17 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from layered_nst.networks.encoders import contour_map, load_encoder
 from layered_nst.regions import PHOTO
-
-if TYPE_CHECKING:
-    from layered_nst.outputs.result import Result
-    from layered_nst.scene.scene import Scene
+from layered_nst.scene.scene import Scene
 
 PHOTO_LAYER = "photo"
 CONTOUR_LAYER = "contour"
@@ -71,18 +67,23 @@ class LayeredPicture:
         return int(self.rgb.shape[1]), int(self.rgb.shape[2])
 
 
-def layers_of(result: Result) -> tuple[Layer, ...]:
-    """The layers of a result, bottom to top, on the CPU.
+def layers_of(scene: Scene, rgb: Tensor, alpha: Tensor | None) -> tuple[Layer, ...]:
+    """The layers of a painted picture, bottom to top, on the CPU.
+
+    Args:
+        scene: that was painted.
+        rgb: the picture, shape (3, H, W) in [0, 1].
+        alpha: its alpha, shape (H, W) in [0, 1], None if it is opaque.
 
     Returns:
         The photo, hidden; what is in no region, if anything is; a layer for each region of the
         recipe, an empty one too; the product's contour, hidden.
     """
-    scene, found = result.scene, result.scene.masks
+    found = scene.masks
     # What no region takes comes last among the masks, but it is the ground the regions stand on.
     order = sorted(range(len(found.names)), key=lambda i: found.names[i] != PHOTO)
     names, shares = [found.names[i] for i in order], found.masks.cpu()[order]
-    regions = region_layers(names, shares, rgb=result.rgb, alpha=result.alpha)
+    regions = region_layers(names, shares, rgb=rgb, alpha=alpha)
     return (_photo_layer(scene), *regions, _contour_layer(scene))
 
 
