@@ -237,12 +237,12 @@ def test_the_way_of_a_newcomer_with_a_photo_of_their_own(
     photo = Image.open("assets/photos/temple.jpg")
     photo.resize((96, 64)).save("mine.jpg")
     own = [line for line in readme_lines() if "mine" in line and " gallery " not in line]
-    assert [line.split()[1] for line in own] == ["new", "apply"]
+    assert [line.split()[1] for line in own] == ["new", "apply", "paint"]
     for line in own:
-        small = ["--size", "64", "--steps", "1"] if " apply " in line else []
+        small = [] if " new " in line else ["--size", "64", "--steps", "1"]
         ran = run(*shlex.split(line)[1:], *small)
         assert ran.code == 0, ran.err
-    assert Image.open("mine.png").size == (64, 43)
+    assert Image.open("mine.png").size == Image.open("mine-swirl.png").size == (64, 43)
 
 
 def test_every_command_that_the_papers_name_has_a_help() -> None:
