@@ -60,22 +60,12 @@ def gallery(
     with its reason, and the exit code is 1. Files that begin with _ or . are left out.
     """
     from layered_nst.machine.device import choose_device
-    from layered_nst.outputs.result import check_writable
-    from layered_nst.views.gallery import (
-        check_sheet,
-        default_folder,
-        files_read,
-        find_recipes,
-        paint_gallery,
-        write_gallery,
-    )
+    from layered_nst.views.gallery import default_folder, files_read, paint_gallery, write_gallery
 
     place = folder or default_folder()
     target, reads = output or Path("gallery.png"), files_read(place, content)
-    check_writable(target, keep=reads, named=output is not None)
-    check_sheet(target, len(find_recipes(place)), size=size, columns=columns)
-    shown = Display(quiet=as_json)
-    with printed_notes(), shown as display:
+    _check(target, place, reads, named=output is not None, size=size, columns=columns)
+    with printed_notes(), Display(quiet=as_json) as display:
         try:
             tiles = paint_gallery(
                 place,
@@ -96,6 +86,16 @@ def gallery(
     _report(tiles, target, sheet.size, as_json)
     if any(tile.error for tile in tiles):
         raise typer.Exit(1)
+
+
+def _check(
+    target: Path, place: Path, reads: list[Path], *, named: bool, size: int, columns: int
+) -> None:
+    from layered_nst.outputs.result import check_writable
+    from layered_nst.views.gallery import check_sheet, find_recipes
+
+    check_writable(target, keep=reads, named=named)
+    check_sheet(target, len(find_recipes(place)), size=size, columns=columns)
 
 
 def _say_nothing(tile: Cell) -> None:

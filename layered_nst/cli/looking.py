@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +25,9 @@ from layered_nst.cli.options import (
 from layered_nst.cli.signals import undisturbed
 
 if TYPE_CHECKING:
+    from layered_nst.picture import Picture
     from layered_nst.views.feature_sheets import FeatureMaps
+    from layered_nst.views.textures import Texture
 
 
 def features(
@@ -108,39 +111,40 @@ def texture(
     from layered_nst.machine.device import choose_device
     from layered_nst.networks.encoders import load_encoder
     from layered_nst.outputs.result import check_writable
-    from layered_nst.picture import read_picture, write_picture
+    from layered_nst.picture import read_picture
     from layered_nst.recipe import Optimize
     from layered_nst.styles.layers import STYLE_LAYERS
-    from layered_nst.views import textures
+    from layered_nst.views.textures import synthesize
 
+    options = Optimize(steps=steps, quality=quality.value if quality else "standard", seed=seed)
     target = output or style.with_name(f"{style.stem}.texture.png")
     check_writable(target, keep=(style,), named=output is not None)
     chosen = choose_device(device)
     with printed_notes() as notes, Display(quiet=as_json) as display:
         picture = read_picture(style, **limits(max_pixels))
-        made = textures.synthesize(
+        made = synthesize(
             load_encoder(encoder, weights_dir=weights, device=chosen),
             picture,
             layers=_names(layers) if layers else tuple(STYLE_LAYERS),
             size=size,
-            options=Optimize(
-                steps=steps, quality=quality.value if quality else "standard", seed=seed
-            ),
+            options=options,
             on_progress=display.step,
         )
-    sheet = textures.texture_sheet(picture, made)
+    _write_textures(target, picture, made)
+    if as_json:
+        distances = {texture.layers[-1]: texture.distance for texture in made}
+        print_json({"sheet": str(target), "distances": distances, "notes": notes})
+    else:
+        print(target)
+
+
+def _write_textures(target: Path, style: Picture, made: Sequence[Texture]) -> None:
+    from layered_nst.picture import read_picture, write_picture
+    from layered_nst.views.textures import texture_sheet
+
+    sheet = texture_sheet(style, made)
     with undisturbed():
         write_picture(target, read_picture(sheet).rgb)
-    if as_json:
-        print_json(
-            {
-                "sheet": str(target),
-                "distances": {t.layers[-1]: t.distance for t in made},
-                "notes": notes,
-            }
-        )
-        return
-    print(target)
 
 
 def _names(text: str) -> list[str]:

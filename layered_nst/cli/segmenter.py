@@ -22,7 +22,7 @@ from layered_nst.cli.training import counted, resumable, training_bar
 
 if TYPE_CHECKING:
     from layered_nst.training.segmenters.scoring import SegmentationScore
-    from layered_nst.training.segmenters.training import Epoch
+    from layered_nst.training.segmenters.training import Epoch, TrainingPlan
 
 app = typer.Typer(help="Train and score segmenters on your own photos.", no_args_is_help=True)
 
@@ -117,11 +117,8 @@ def train(
     train.txt and val.txt. Soft labels that `segmenter teach` wrote are learned from too. A run that
     was stopped goes on where the last epoch ended.
     """
-    from layered_nst.machine.device import choose_device
     from layered_nst.networks.segmenters.network import LITE
-    from layered_nst.networks.segmenters.segmenter import segmenter_path
-    from layered_nst.training.segmenters.dataset import read_labeled_photos
-    from layered_nst.training.segmenters.training import TrainingPlan, train_segmenter
+    from layered_nst.training.segmenters.training import TrainingPlan
 
     if start is not None and imagenet is not None:
         raise typer.BadParameter("--start and --imagenet: a training starts from one of them")
@@ -141,10 +138,32 @@ def train(
         balance=balance,
         **phases,
     )
+    with printed_notes() as notes, resumable(output, "epoch 1"):
+        score = _trained(data, output, plan, imagenet=imagenet, start=start, device=device)
+    if as_json:
+        print_json({"weights": str(output), **_told(score), "notes": notes})
+    else:
+        print(f"{output}  mean IoU {score.mean_iou:.4f}  accuracy {score.accuracy:.4f}")
+
+
+def _trained(
+    data: Path,
+    output: Path,
+    plan: TrainingPlan,
+    *,
+    imagenet: Path | None,
+    start: str | None,
+    device: str,
+) -> SegmentationScore:
+    from layered_nst.machine.device import choose_device
+    from layered_nst.networks.segmenters.segmenter import segmenter_path
+    from layered_nst.training.segmenters.dataset import read_labeled_photos
+    from layered_nst.training.segmenters.training import train_segmenter
+
     weights = None if start is None else segmenter_path(start)
-    with printed_notes() as notes, resumable(output, "epoch 1"), training_bar() as bar:
+    with training_bar() as bar:
         shown = _Epochs(bar)
-        score = train_segmenter(
+        return train_segmenter(
             read_labeled_photos(data),
             output,
             plan=plan,
@@ -154,10 +173,6 @@ def train(
             on_step=shown.step,
             on_epoch=shown.epoch,
         )
-    if as_json:
-        print_json({"weights": str(output), **_told(score), "notes": notes})
-    else:
-        print(f"{output}  mean IoU {score.mean_iou:.4f}  accuracy {score.accuracy:.4f}")
 
 
 class _Epochs:

@@ -10,7 +10,6 @@ position and every shape is checked.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from layered_nst.files.hashes import digest
+from layered_nst.files.hashes import bytes_hash, digest
 from layered_nst.files.tensors import write_tensors
 from layered_nst.networks.catalogue import BUNDLE
 from layered_nst.networks.faces.blazeface import BlazeFace
@@ -40,7 +39,7 @@ def read_tflite(path: Path) -> list[tuple[Tensor, Tensor]]:
         ValueError: not the file that was converted.
     """
     data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != SHA256:
+    if bytes_hash([data]) != SHA256:
         raise ValueError(f"{path}: is another file than the one this was written for")
     import tflite
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -290,25 +290,12 @@ def _train_epoch(
     device: torch.device | str,
     on_step: Callable[[int, int, float], None],
 ) -> float:
-    state.network.train()
-    for module in state.network.modules():
-        if state.frozen and isinstance(module, nn.BatchNorm2d):
-            module.eval()
+    _prepare_to_learn(state)
     batch = min(plan.batch, len(data.train))
     if batch < 2:
         raise DataError(f"{data.folder / 'train.txt'}: one photo; batch normalization needs two")
-    steps = len(data.train) // batch
-    losses = []
-    batches = training_batches(
-        data,
-        size=plan.crop(epoch),
-        batch=batch,
-        pool=pool,
-        paste=plan.paste,
-        mix=plan.mix,
-        least_share=plan.least_share,
-    )
-    for step, (images, labels, soft) in enumerate(batches):
+    steps, losses = len(data.train) // batch, []
+    for step, (images, labels, soft) in enumerate(_batches(data, plan, epoch, batch, pool)):
         _set_learning_rate(state.optimizer, plan, (epoch + step / steps) / plan.epochs)
         if (labels == IGNORED).all() and (soft is None or not soft.any()):
             continue  # the mean over no pixels is no number
@@ -321,6 +308,27 @@ def _train_epoch(
             )
         on_step(step + 1, steps, losses[-1])
     return sum(losses) / max(1, len(losses))
+
+
+def _prepare_to_learn(state: _TrainingState) -> None:
+    state.network.train()
+    for module in state.network.modules():
+        if state.frozen and isinstance(module, nn.BatchNorm2d):
+            module.eval()
+
+
+def _batches(
+    data: LabeledPhotos, plan: TrainingPlan, epoch: int, batch: int, pool: TrainingPool
+) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+    return training_batches(
+        data,
+        size=plan.crop(epoch),
+        batch=batch,
+        pool=pool,
+        paste=plan.paste,
+        mix=plan.mix,
+        least_share=plan.least_share,
+    )
 
 
 def _step(
