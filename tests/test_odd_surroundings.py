@@ -60,6 +60,7 @@ def test_what_a_stream_cannot_show_does_not_end_a_command(
     shown = printed(encoding, *arguments).decode(encoding)
     if arguments[0] == "check":
         assert ("天空" if encoding == "utf-8" else "\\u5929\\u7a7a") in shown
+        assert ("48×36 px" if encoding in ("utf-8", "cp1252") else "48x36 px") in shown
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])

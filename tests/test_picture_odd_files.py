@@ -289,6 +289,23 @@ def test_of_a_tiff_that_begins_with_a_thumbnail_the_picture_is_read(
     assert torch.equal(found, as_rgb(array, np.iinfo(dtype).max))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_broken_page_after_the_first_does_not_spoil_it(tmp_path: Path, dtype: Any) -> None:
+    path = tmp_path / "a.tif"
+    array = pixels(dtype)
+    with tifffile.TiffWriter(path) as file:
+        file.write(array, photometric="rgb")
+        file.write(array, photometric="rgb")
+    with tifffile.TiffFile(path) as file:
+        second = file.pages[1].offset
+    data = bytearray(path.read_bytes())
+    data[second + 2 : second + 60] = b"\xff" * 58
+    path.write_bytes(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LayeredNstWarning)
+        assert torch.equal(read_picture(path).rgb, as_rgb(array, np.iinfo(dtype).max))
+
+
 # EXIF
 
 

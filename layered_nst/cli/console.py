@@ -106,6 +106,10 @@ def _can_show(text: str) -> bool:
     return True
 
 
+# What our own sentences are made of, where a stream has no sign for it.
+_PLAIN = {"×": "x", "…": "...", "–": "-", "’": "'"}
+
+
 def never_fail_on_characters() -> None:
     """Print what a stream cannot show as an escape, on standard output as on standard error.
 
@@ -124,4 +128,4 @@ def _shown(error: UnicodeError) -> tuple[str | bytes, int]:
     if 0xDC80 <= ord(letter) <= 0xDCFF:
         return bytes([ord(letter) - 0xDC00]), error.start + 1
     escaped = letter.encode("ascii", "backslashreplace").decode()
-    return escaped, error.start + 1
+    return _PLAIN.get(letter, escaped), error.start + 1

@@ -18,7 +18,8 @@ class Quality(StrEnum):
 
 
 RecipeArgument = Annotated[
-    Path, typer.Argument(metavar="RECIPE", help="Recipe (YAML), or a picture made by one.")
+    Path,
+    typer.Argument(metavar="RECIPE", help="Recipe (YAML, - is stdin), or a picture made by one."),
 ]
 PhotoArgument = Annotated[Path, typer.Argument(metavar="PHOTO", help="Photo.")]
 ContentOption = Annotated[

@@ -87,9 +87,13 @@ def _unit_floats(pixels: NDArray[Any], source: str) -> NDArray[np.float32]:
     return pixels.clip(0.0, 1.0).astype(np.float32)
 
 
-def decode_image(image: Image.Image, *, source: str) -> Samples:
-    """Decode a Pillow picture of any mode; animations give their first frame."""
-    frames = getattr(image, "n_frames", 1)
+def decode_image(image: Image.Image, *, source: str, frames: int | None = None) -> Samples:
+    """Decode a Pillow picture of any mode; animations give their first frame.
+
+    Args:
+        frames: how many there are, if that is known; Pillow looks at each to count them.
+    """
+    frames = getattr(image, "n_frames", 1) if frames is None else frames
     # MPO is how phones store a photo with its preview; nobody thinks of that as an animation.
     if frames > 1 and image.format != "MPO" and image.tell() == 0:
         _warn(f"{source} has {frames} frames; only the first is used")

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from layered_nst.errors import PictureError
+from layered_nst.files.texts import readable
 from layered_nst.picture.opening import (
     Encoded,
     named_if_broken,
@@ -56,7 +57,7 @@ def xmp_packet(metadata: Mapping[str, str]) -> bytes:
 def text_chunks(metadata: Mapping[str, str]) -> bytes:
     """One uncompressed iTXt chunk per string, in UTF-8."""
     return b"".join(
-        png_chunk(b"iTXt", key.encode("ascii") + b"\0\0\0\0\0" + value.encode())
+        png_chunk(b"iTXt", key.encode("ascii") + b"\0\0\0\0\0" + readable(value).encode())
         for key, value in metadata.items()
     )
 

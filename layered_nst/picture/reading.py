@@ -97,8 +97,9 @@ def _decoded_tiff(file: Encoded, max_pixels: int) -> Samples:
         except PictureError:
             return decoding.decode_tiff(file.name, tiff, page)
         with header:
-            header.seek(number)
-            return decoding.decode_image(header, source=file.name)
+            if number:
+                header.seek(number)
+            return decoding.decode_image(header, source=file.name, frames=len(tiff.pages))
 
 
 def _finished(samples: Samples) -> Picture:

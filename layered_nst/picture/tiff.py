@@ -11,11 +11,12 @@ from layered_nst.errors import PictureError
 _CFA, _LINEAR_RAW = 32803, 34892
 _DNG_VERSION, _DNG_BACKWARD = 50706, 50707
 _REDUCED = 1
+_MOST_PAGES = 16
 
 
 def refuse_camera_raw(name: str, file: tifffile.TiffFile) -> None:
     """Raise PictureError for raw sensor data, whose TIFF begins with a thumbnail."""
-    pages = [*file.pages]
+    pages = _first_pages(file)
     inner = [page for outer in pages for page in _below(outer)]
     raw = any(_photometric(page) in (_CFA, _LINEAR_RAW) for page in (*pages, *inner))
     first = pages[0].tags
@@ -27,10 +28,21 @@ def refuse_camera_raw(name: str, file: tifffile.TiffFile) -> None:
 
 def main_page(file: tifffile.TiffFile) -> int:
     """The number of the first page that is no thumbnail of another; 0 if all are."""
-    for number, page in enumerate(file.pages):
+    for number, page in enumerate(_first_pages(file)):
         if not int(getattr(page, "subfiletype", 0) or 0) & _REDUCED:
             return number
     return 0
+
+
+def _first_pages(file: tifffile.TiffFile) -> list[Any]:
+    """Pages as far as they can be read; no thumbnail comes after so many."""
+    pages = []
+    for number in range(min(len(file.pages), _MOST_PAGES)):
+        try:
+            pages.append(file.pages[number])
+        except Exception:  # The first page is a whole picture, whatever follows it.
+            break
+    return pages or [file.pages.first]
 
 
 def _below(page: Any) -> list[Any]:
