@@ -77,6 +77,17 @@ def test_a_printed_path_has_the_bytes_of_the_name() -> None:
     assert ran == b"caf\xe9.yaml\n"
 
 
+@linux
+def test_a_name_in_a_message_has_its_odd_bytes_escaped() -> None:
+    program = "from layered_nst.cli import main; main()"
+    words = [sys.executable, "-c", program, "new", f"{BYTES}.png"]
+    for encoding in ("utf-8", "ascii"):
+        ran = subprocess.run(
+            words, capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding}
+        )
+        assert ran.stderr == b"error: no such picture: caf\\xe9.png\n"
+
+
 # names that are no UTF-8
 
 

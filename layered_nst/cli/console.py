@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from layered_nst.errors import LayeredNstWarning
-from layered_nst.files.texts import json_text
+from layered_nst.files.texts import json_text, readable
 
 # Names of files and regions are the user's: a :cat: among them is no emoji.
 out = Console(soft_wrap=True, emoji=False)
@@ -113,19 +113,27 @@ _PLAIN = {"×": "x", "…": "...", "–": "-", "’": "'"}
 def never_fail_on_characters() -> None:
     """Print what a stream cannot show as an escape, on standard output as on standard error.
 
-    A byte of a file's name that is no UTF-8 leaves as it came, so that a printed path can be used.
+    On standard output a byte of a file's name that is no UTF-8 leaves as it came, so that a
+    printed path can be used.
     """
-    codecs.register_error("layered-nst", _shown)
-    for stream, errors in ((sys.stdout, "layered-nst"), (sys.stderr, "backslashreplace")):
+    codecs.register_error("layered-nst output", _printed)
+    codecs.register_error("layered-nst errors", _told)
+    for stream, kind in ((sys.stdout, "output"), (sys.stderr, "errors")):
         # None without a console, or whatever a program has put in its place.
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=errors)
+            stream.reconfigure(errors=f"layered-nst {kind}")
 
 
-def _shown(error: UnicodeError) -> tuple[str | bytes, int]:
+def _printed(error: UnicodeError) -> tuple[str | bytes, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    code = ord(error.object[error.start])
+    if 0xDC80 <= code <= 0xDCFF:
+        return bytes([code - 0xDC00]), error.start + 1
+    return _told(error)
+
+
+def _told(error: UnicodeError) -> tuple[str | bytes, int]:
     assert isinstance(error, UnicodeEncodeError)
     letter = error.object[error.start]
-    if 0xDC80 <= ord(letter) <= 0xDCFF:
-        return bytes([ord(letter) - 0xDC00]), error.start + 1
-    escaped = letter.encode("ascii", "backslashreplace").decode()
+    escaped = readable(letter).encode("ascii", "backslashreplace").decode()
     return _PLAIN.get(letter, escaped), error.start + 1
