@@ -17,12 +17,14 @@ import pytest
 import torch
 from narrow import narrow_encoder
 from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor
 from workbench import lay_out, run
 
 import layered_nst
 from layered_nst import apply
 from layered_nst.errors import LayeredNstWarning
+from layered_nst.files.hashes import digest
 from layered_nst.machine import cache
 from layered_nst.machine.cache import Cache, open_cache, own_cache
 from layered_nst.regions import cached as regions_cached
@@ -144,6 +146,19 @@ def test_no_flipped_byte_of_a_header_is_served_as_something_else(store: Cache) -
     assert {*served} <= {*uncovered}
     entry.write_bytes(whole)
     assert store.get("segmentation", KEY) is not None
+
+
+@pytest.mark.parametrize("text", ["", "a text"])
+def test_entries_of_older_versions_are_served_if_nothing_in_them_goes_unchecked(
+    store: Cache, text: str
+) -> None:
+    store.put("style", KEY, {"a": random(5)}, text)
+    entry = entries(store.folder)[0]
+    tensors = {"a": random(5)}
+    save_file(tensors, entry, metadata={"digest": digest(tensors), "text": text})
+    found = store.get("style", KEY)
+    assert (found is None) == bool(text)
+    assert found is None or torch.equal(found[0]["a"], tensors["a"])
 
 
 def test_an_entry_under_the_name_of_another_counts_as_missing(store: Cache) -> None:

@@ -89,6 +89,7 @@ class Case:
 
 
 APPLY = "apply look.yaml --quality draft --steps 2"
+PAINT = "paint photo.png dots.png --size 48 --quality draft --steps 2"
 CASES = [
     Case(APPLY, ("look.png", "look.preview.png", "look.2.preview.png", "look.preview.2.png")),
     Case(f"{APPLY} -o out.png", ("out.preview.png", "out.partial.png", "out.psd")),
@@ -101,6 +102,10 @@ CASES = [
     Case(f"{APPLY} -o out.png --report site", ("site/files/losses.csv",), 3),
     Case(f"{APPLY} -o out.png --report .", ("index.html", "files/result.jpg"), 3),
     Case(f"{APPLY} -o photo.png", (), 3),
+    Case(f"{PAINT}", ("photo-dots.png", "photo-dots.2.preview.png")),
+    Case(f"{PAINT} -o out.png", ("out.preview.png", "out.partial.png"), 130, stopped=True),
+    Case(f"{PAINT} -o out.png", ("out.json",), 3),
+    Case(f"{PAINT} -o dots.png", (), 3),
     Case("check look.yaml", ("look.png", "look.json", "look.checkpoint")),
     Case("masks look.yaml -o .", ("ground.png",)),
     Case("masks look.yaml -o .", ("overlay.png",)),

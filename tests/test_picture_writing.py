@@ -16,7 +16,14 @@ from PIL import Image
 
 from layered_nst.errors import LayeredNstWarning, OutputError
 from layered_nst.files.atomic import replacing
-from layered_nst.picture import FORMATS, read_metadata, read_picture, to_image, write_picture
+from layered_nst.picture import (
+    FORMATS,
+    read_metadata,
+    read_picture,
+    to_image,
+    write_image,
+    write_picture,
+)
 
 RECIPE = "recipe: 1\nname: Tempel «Dämmerung» ☀\nregions: [<a> & 'b']\ttab \x0b bell"
 
@@ -295,3 +302,10 @@ def test_files_get_the_usual_permissions(tmp_path):
     (tmp_path / "plain").write_bytes(b"")
     modes = [(tmp_path / name).stat().st_mode for name in ("a.png", "plain")]
     assert modes[0] == modes[1]
+
+
+def test_a_sheet_of_ours_may_be_larger_than_what_is_read(tmp_path, monkeypatch):
+    monkeypatch.setitem(read_picture.__kwdefaults__, "max_pixels", 10)
+    write_image(tmp_path / "sheet.png", Image.new("RGB", (40, 30), (200, 10, 30)))
+    with Image.open(tmp_path / "sheet.png") as written:
+        assert written.getpixel((39, 29)) == (200, 10, 30)

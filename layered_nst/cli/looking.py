@@ -139,12 +139,12 @@ def texture(
 
 
 def _write_textures(target: Path, style: Picture, made: Sequence[Texture]) -> None:
-    from layered_nst.picture import read_picture, write_picture
+    from layered_nst.picture import write_image
     from layered_nst.views.textures import texture_sheet
 
     sheet = texture_sheet(style, made)
     with undisturbed():
-        write_picture(target, read_picture(sheet).rgb)
+        write_image(target, sheet)
 
 
 def _names(text: str) -> list[str]:

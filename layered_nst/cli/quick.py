@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain, count
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -63,14 +62,16 @@ def paint(
     OUT.json beside the picture holds the recipe: `layered-nst apply OUT.json` paints it again, and
     with -c another photo.
     """
+    from layered_nst.files.targets import free_name
     from layered_nst.recipe.at_once import recipe_at_once
 
     recipe = recipe_at_once(photo, style, keep=keep or ())
     if strength is not None:
         recipe["regions"][0]["strength"] = strength
+    name = Path(f"{photo.stem}-{Path(style).stem}.png")
     apply(
         cast(Any, recipe),
-        output=output or _free_name(f"{photo.stem}-{Path(style).stem}"),
+        output=output or free_name(name, known=lambda _: False),
         size=size,
         set_=set_,
         device=device,
@@ -83,9 +84,3 @@ def paint(
         no_cache=no_cache,
         as_json=as_json,
     )
-
-
-def _free_name(stem: str) -> Path:
-    """A picture is never replaced by one that nobody named."""
-    numbered = (Path(f"{stem}.{number}.png") for number in count(2))
-    return next(name for name in chain((Path(f"{stem}.png"),), numbered) if not name.exists())

@@ -288,7 +288,7 @@ def score_command(
     from layered_nst.networks.segmenters import load_segmenter
     from layered_nst.networks.segmenters.segmenter import segmenter_path
     from layered_nst.outputs.result import check_writable
-    from layered_nst.picture import read_picture, write_picture
+    from layered_nst.picture import write_image
     from layered_nst.training.segmenters.dataset import read_labeled_photos
     from layered_nst.training.segmenters.scoring import score_segmenter
     from layered_nst.training.segmenters.sheet import score_sheet
@@ -303,7 +303,7 @@ def score_command(
             score = score_segmenter(segmenter, labeled, on_photo=tell)
         with counted(bar, "drawing") as tell:
             picture = score_sheet(segmenter, labeled, size=size, on_photo=tell)
-    write_picture(target, read_picture(picture).rgb)
+    write_image(target, picture)
     if as_json:
         classes = dict(zip(labeled.classes, score.iou.tolist(), strict=True))
         more = {"iou": classes, "outline_f": score.outline_f, "confusion": score.matrix.tolist()}

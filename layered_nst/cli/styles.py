@@ -170,7 +170,7 @@ def show(
 ) -> None:
     """Write a sheet of a library's looks with their pictures."""
     from layered_nst.outputs.result import check_writable
-    from layered_nst.picture import read_picture, write_picture
+    from layered_nst.picture import write_image
     from layered_nst.recipe import find_library
     from layered_nst.styles.library import read_looks
     from layered_nst.views.library_sheet import library_sheet
@@ -179,7 +179,7 @@ def show(
     target = output or Path("styles.png")
     check_writable(target, keep=[path], named=output is not None)
     looks = read_looks(path)
-    write_picture(target, read_picture(library_sheet(looks, size=size)).rgb)
+    write_image(target, library_sheet(looks, size=size))
     if as_json:
         print_json({"sheet": str(target), "looks": [*looks]})
     else:

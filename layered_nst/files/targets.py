@@ -137,13 +137,14 @@ def probe(folder: Path, name: str = "") -> None:
     """Make a file in a folder and remove it.
 
     Args:
-        name: of the file that shall go there; one of as many characters is tried.
+        name: of the file that shall go there; one of as many bytes is tried.
 
     Raises:
         OSError: files cannot be made there, or none of such a name.
     """
     stem = "." + secrets.token_hex(6)
-    made = folder / f"{stem}{'-' * max(0, len(name) - len(stem) - len('.probe'))}.probe"
+    missing = len(os.fsencode(name)) - len(stem) - len(".probe")
+    made = folder / f"{stem}{'-' * max(0, missing)}.probe"
     made.touch(exist_ok=False)
     made.unlink()
 

@@ -161,14 +161,23 @@ def _entry(path: Path) -> tuple[dict[str, Tensor], str] | None:
     """What a file of the cache holds, None if it is not there or damaged."""
     try:
         metadata, tensors = read_metadata(path), read_tensors(path)
-        # Entries of before they named themselves had texts that nothing vouched for.
-        if metadata["entry"] != path.stem or metadata["digest"] != digest(tensors):
+        if _is_another(metadata, path) or metadata["digest"] != digest(tensors):
             return None
         with contextlib.suppress(OSError):
             os.utime(path)
         return tensors, metadata["text"]
     except (OSError, SafetensorError, KeyError, ValueError, TypeError):
         return None
+
+
+def _is_another(metadata: Mapping[str, str], path: Path) -> bool:
+    """Whether an entry is not what its name says.
+
+    Those of older versions do not name themselves, and nothing vouches for their texts.
+    """
+    if "entry" not in metadata:
+        return bool(metadata["text"])
+    return metadata["entry"] != path.stem
 
 
 @dataclass(frozen=True)

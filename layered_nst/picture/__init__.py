@@ -23,6 +23,7 @@ from layered_nst.picture.writing import (
     Kept,
     check_size,
     to_image,
+    write_image,
     write_picture,
 )
 
@@ -44,5 +45,6 @@ __all__ = [
     "resize",
     "resize_picture",
     "to_image",
+    "write_image",
     "write_picture",
 ]

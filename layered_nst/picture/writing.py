@@ -30,6 +30,7 @@ from layered_nst.picture.metadata import (
     text_chunks,
     xmp_packet,
 )
+from layered_nst.picture.reading import read_picture
 from layered_nst.picture.seal import BLANK, sealed
 from layered_nst.words import pixels
 
@@ -122,6 +123,17 @@ def write_picture(
     encoded = _encoded(encode, finished, path)
     with replacing(path) as file:
         file.writelines(sealed(encoded))
+
+
+def write_image(path: str | Path, image: Image.Image, *, quality: int = 95) -> None:
+    """Write a sheet that was drawn here, however large, as ``write_picture`` does.
+
+    Raises:
+        OutputError: as ``write_picture``.
+    """
+    # The limit of pixels is for files of others, not for what hours have gone into.
+    drawn = read_picture(image, max_pixels=image.width * image.height)
+    write_picture(path, drawn.rgb, quality=quality)
 
 
 def check_size(path: str | Path, size: tuple[int, int]) -> None:

@@ -21,10 +21,9 @@ from layered_nst.picture import (
     bleed_under_alpha,
     fit_within,
     is_ours,
-    read_picture,
     resize,
     to_image,
-    write_picture,
+    write_image,
 )
 from layered_nst.picture.layout import (
     GAP,
@@ -215,4 +214,4 @@ def write_feature_sheets(
 
 
 def _write(path: Path, sheet: Image.Image) -> None:
-    write_picture(path, read_picture(sheet).rgb)
+    write_image(path, sheet)

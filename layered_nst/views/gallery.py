@@ -16,7 +16,7 @@ from layered_nst.errors import Interrupted, LayeredNstError, RecipeError
 from layered_nst.machine.cache import Cache
 from layered_nst.outputs.result import Result, files_of
 from layered_nst.painting.progress import OnProgress, Progress
-from layered_nst.picture import MAX_PIXELS, check_size, read_picture, to_image, write_picture
+from layered_nst.picture import MAX_PIXELS, check_size, to_image, write_image
 from layered_nst.picture.layout import (
     ALARM,
     BELOW,
@@ -267,5 +267,5 @@ def write_gallery(
         OutputError: it cannot be written.
     """
     sheet = gallery_sheet(tiles, size=size, columns=columns)
-    write_picture(path, read_picture(sheet).rgb, quality=SHEET_QUALITY)
+    write_image(path, sheet, quality=SHEET_QUALITY)
     return sheet
