@@ -13,7 +13,8 @@ encoder    a ``networks.catalogue.Model``
 judge      a ``networks.catalogue.Model``
 detector   a ``networks.catalogue.Model``
 strategy   a ``strategies.stages.Strategy``
-output     ``(path, picture) -> None``, writes a layered file; by its suffix
+output     a ``picture.writing.PictureFormat`` or an ``outputs.layered.writing.LayeredFormat``;
+           by the suffix of its files
 loss, flow, executor, command: for those who add them; nothing is built in yet
 ========== =================================================================================
 """
@@ -77,6 +78,16 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
             "detector": ("blazeface",),
             "judge": ("efficientnet-lite0",),
         }.items()
+    },
+    "output": {
+        **{
+            suffix: f"layered_nst.picture.writing:BUILT_IN[{suffix}]"
+            for suffix in (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+        },
+        **{
+            suffix: f"layered_nst.outputs.layered.writing:BUILT_IN[{suffix}]"
+            for suffix in (".ora", ".psd")
+        },
     },
     "strategy": {
         "joint": "layered_nst.strategies.joint:STRATEGY",

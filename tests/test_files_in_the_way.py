@@ -7,7 +7,7 @@ import json
 import shlex
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,9 @@ from workbench import lay_out, photo, run
 import layered_nst
 from layered_nst import cli
 from layered_nst.cli.display import Display
-from layered_nst.outputs.layered.writing import LONGEST as LAYERED_LONGEST
+from layered_nst.outputs.layered.writing import BUILT_IN as LAYERED
 from layered_nst.picture import is_ours, read_metadata, write_picture
-from layered_nst.picture.writing import LONGEST
+from layered_nst.picture.writing import BUILT_IN
 
 SCENES = next(Path(layered_nst.__file__).parent.rglob("scenes.safetensors"))
 PICTURES = (".png", ".jpg", ".webp", ".tif")
@@ -423,8 +423,8 @@ def test_a_size_that_a_format_cannot_hold_is_refused_before_the_first_step(
     words: str, sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Display, "step", lambda *_: pytest.fail("the work has begun"))
-    for limits, suffix in ((LONGEST, ".webp"), (LONGEST, ".jpg"), (LAYERED_LONGEST, ".psd")):
-        monkeypatch.setitem(limits, suffix, 40)
+    for formats, suffix in ((BUILT_IN, ".webp"), (BUILT_IN, ".jpg"), (LAYERED, ".psd")):
+        monkeypatch.setitem(formats, suffix, replace(formats[suffix], longest=40))
     before = set(hashes())
     ran = run(*APPLY.split(), *words.split())
     assert (ran.code, ran.error) == (3, sentence)
@@ -435,7 +435,7 @@ def test_a_sheet_that_a_format_may_not_hold_is_refused_before_the_first_recipe(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Display, "step", lambda *_: pytest.fail("the work has begun"))
-    monkeypatch.setitem(LONGEST, ".webp", 300)
+    monkeypatch.setitem(BUILT_IN, ".webp", replace(BUILT_IN[".webp"], longest=300))
     ran = run("gallery", ".", "-o", "sheet.webp")
     assert ran.code == 3
     assert ran.error.startswith("sheet.webp: WEBP holds 300 px a side, not 548×")

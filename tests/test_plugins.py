@@ -14,8 +14,12 @@ import torch
 from workbench import lay_out
 
 from layered_nst import Recipe, load_recipe, plugins
-from layered_nst.errors import PluginError
+from layered_nst.errors import OutputError, PluginError
 from layered_nst.networks.catalogue import CATALOGUE, find_model
+from layered_nst.outputs.layered.layers import LayeredPicture
+from layered_nst.outputs.layered.writing import LayeredFormat, write_layered
+from layered_nst.picture import write_picture
+from layered_nst.picture.writing import PictureFormat
 from layered_nst.plugins import BUILT_IN, Registry
 from layered_nst.recipe.selectors import KINDS
 from layered_nst.scene.resolving import resolve
@@ -133,6 +137,24 @@ def test_what_is_added_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     plan = planned(scene)
     canvas = paint(scene, {}, plan, on_progress=lambda _: pytest.fail("a step"))
     assert torch.equal(canvas, finished(problem(scene, plan).start, scene))
+
+
+def test_a_format_that_is_added_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Registry(BUILT_IN)
+    for name in ("add", "get", "names"):
+        monkeypatch.setattr(plugins, name, getattr(table, name))
+    raw = PictureFormat(lambda picture: picture.pixels.tobytes(), longest=50)
+    plugins.add({"output": {".raw": raw, ".txt": LayeredFormat(lambda p: p.name.encode())}})
+    path = tmp_path / "out.raw"
+    write_picture(path, torch.ones(3, 2, 4))
+    assert path.read_bytes() == b"\xff" * 24
+    with pytest.raises(OutputError, match="RAW holds 50 px a side, not 51×1 px"):
+        write_picture(path, torch.ones(3, 1, 51))
+    write_layered(tmp_path / "out.txt", LayeredPicture([], torch.ones(3, 2, 2), name="mine"))
+    assert (tmp_path / "out.txt").read_bytes() == b"mine"
+    for write, name in ((write_picture, "out.txt"), (write_layered, "out.raw")):
+        with pytest.raises(OutputError, match=r"format.*; use \.\w+, "):
+            write(tmp_path / name, torch.ones(3, 2, 2))
 
 
 def test_looking_up_names_imports_no_torch() -> None:

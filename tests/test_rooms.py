@@ -14,11 +14,11 @@ PACKAGE = Path(layered_nst.__file__).parent
 OPEN = ("errors", "_version", "words")
 """Open to all."""
 ROOMS = (
+    "plugins",
     "files",
     "machine",
     "picture",
     "recipe",
-    "plugins",
     "networks",
     "regions",
     "styles",

@@ -18,7 +18,6 @@ from layered_nst.files.texts import readable
 from layered_nst.outputs.manifest import manifest_of, picture_metadata
 from layered_nst.painting.plan import Plan
 from layered_nst.picture import (
-    DEEP_FORMATS,
     FORMATS,
     Kept,
     Picture,
@@ -26,6 +25,7 @@ from layered_nst.picture import (
     fit_within,
     is_ours,
     native_colors,
+    picture_format,
     resize_picture,
     to_image,
     write_picture,
@@ -153,7 +153,7 @@ class Result:
             self.rgb,
             alpha=self.alpha,
             dpi=output.dpi or picture.dpi,
-            depth=output.depth or (picture.depth if path.suffix.lower() in DEEP_FORMATS else 8),
+            depth=output.depth or (picture.depth if picture_format(path).deep else 8),
             profile=picture.profile if output.profile == "keep" else None,
             quality=output.quality,
             background=output.background,

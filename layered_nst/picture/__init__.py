@@ -18,17 +18,16 @@ from layered_nst.picture.resizing import (
 from layered_nst.picture.seal import is_ours
 from layered_nst.picture.value import MAX_PIXELS, Picture
 from layered_nst.picture.writing import (
-    DEEP_FORMATS,
     FORMATS,
     Kept,
     check_size,
+    picture_format,
     to_image,
     write_image,
     write_picture,
 )
 
 __all__ = [
-    "DEEP_FORMATS",
     "FORMATS",
     "MAX_PIXELS",
     "Kept",
@@ -39,6 +38,7 @@ __all__ = [
     "fit_within",
     "is_ours",
     "native_colors",
+    "picture_format",
     "read_metadata",
     "read_picture",
     "replacing",

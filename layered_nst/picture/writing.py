@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 from torch import Tensor
 
+from layered_nst import plugins
 from layered_nst.errors import LayeredNstWarning, OutputError
 from layered_nst.files.atomic import replacing
 from layered_nst.picture import color
@@ -63,14 +64,30 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class _Finished:
-    """What every encoder needs: (H, W, 3 or 4) uint8 or uint16, and what goes beside."""
+class Finished:
+    """What every format's encoder needs: (H, W, 3 or 4) uint8 or uint16, and what goes beside."""
 
     pixels: NDArray[Any]
     profile: bytes
     dpi: tuple[float, float] | None
     quality: int
     metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class PictureFormat:
+    """A format of pictures.
+
+    encode: makes the bytes of a file.
+    deep: whether it holds 16 bits per channel.
+    alpha: whether it can be transparent.
+    longest: most pixels on a side.
+    """
+
+    encode: Callable[[Finished], bytes]
+    deep: bool = False
+    alpha: bool = True
+    longest: int = 2**31 - 1
 
 
 def write_picture(
@@ -102,25 +119,24 @@ def write_picture(
     Raises OutputError: unknown suffix, no such folder, no permission, disk full, or more pixels
     on a side than the format can hold.
     """
-    encode = _encoder_for(path)
+    form = picture_format(path)
     _check(rgb, alpha, depth, quality)
     check_keys(metadata or {})
-    suffix = Path(path).suffix.lower()
-    if depth == 16 and suffix not in DEEP_FORMATS:
-        _warn(f"{path}: {suffix[1:].upper()} holds 8 bits per channel, so 16 become 8")
+    if depth == 16 and not form.deep:
+        _warn(f"{path}: {_kind(path)} holds 8 bits per channel, so 16 become 8")
         depth = 8
-    if alpha is not None and (background is not None or suffix in _FLAT):
+    if alpha is not None and (background is not None or not form.alpha):
         kept = kept and replace(kept, share=kept.share * alpha.to(kept.share))
         rgb, alpha = _laid_on(rgb, alpha, background or _WHITE), None
     onto = _writable_profile(profile, path)
-    finished = _Finished(
+    finished = Finished(
         pixels=_quantized(rgb, alpha, depth=depth, profile=onto, kept=kept),
         profile=onto or color.srgb_profile(),
         dpi=(dpi, dpi) if isinstance(dpi, (int, float)) else dpi,
         quality=quality,
         metadata={**(metadata or {}), SEAL: BLANK},
     )
-    encoded = _encoded(encode, finished, path)
+    encoded = _encoded(form.encode, finished, path)
     with replacing(path) as file:
         file.writelines(sealed(encoded))
 
@@ -142,11 +158,28 @@ def check_size(path: str | Path, size: tuple[int, int]) -> None:
     Raises:
         OutputError: more pixels on a side than it can.
     """
+    most = picture_format(path).longest
+    if max(size) > most:
+        kind = _kind(path)
+        raise OutputError(f"{path}: {kind} holds {most} px a side, not {pixels(size)}; use .png")
+
+
+def picture_format(path: str | Path) -> PictureFormat:
+    """The format of the suffix.
+
+    Raises:
+        OutputError: no format, or one that holds layers.
+    """
     suffix = Path(path).suffix.lower()
-    longest = LONGEST.get(suffix, 2**31 - 1)
-    if max(size) > longest:
-        kind = suffix[1:].upper()
-        raise OutputError(f"{path}: {kind} holds {longest} px a side, not {pixels(size)}; use .png")
+    found = plugins.get("output", suffix) if suffix in plugins.names("output") else None
+    if isinstance(found, PictureFormat):
+        return found
+    named = f"the suffix {suffix}" if suffix else "a name without suffix"
+    raise OutputError(f"{path}: {named} names no format; use {', '.join(FORMATS)}")
+
+
+def _kind(path: str | Path) -> str:
+    return Path(path).suffix[1:].upper()
 
 
 def to_image(rgb: Tensor, alpha: Tensor | None = None) -> Image.Image:
@@ -155,14 +188,6 @@ def to_image(rgb: Tensor, alpha: Tensor | None = None) -> Image.Image:
     Halves round up, values outside [0, 1] are clipped, NaN becomes 0.
     """
     return Image.fromarray(_quantized(rgb, alpha, depth=8, profile=None))
-
-
-def _encoder_for(path: str | Path) -> Callable[[_Finished], bytes]:
-    suffix = Path(path).suffix.lower()
-    if suffix not in _ENCODERS:
-        found = f"the suffix {suffix}" if suffix else "a name without suffix"
-        raise OutputError(f"{path}: {found} names no format; use {', '.join(FORMATS)}")
-    return _ENCODERS[suffix]
 
 
 def _check(rgb: Tensor, alpha: Tensor | None, depth: int, quality: int) -> None:
@@ -236,7 +261,7 @@ def _whole(band: color.FloatArray, dtype: type[np.uint8] | type[np.uint16]) -> N
     return scaled.astype(dtype)
 
 
-def _encoded(encode: Callable[[_Finished], bytes], finished: _Finished, path: str | Path) -> bytes:
+def _encoded(encode: Callable[[Finished], bytes], finished: Finished, path: str | Path) -> bytes:
     check_size(path, (finished.pixels.shape[0], finished.pixels.shape[1]))
     try:
         return encode(finished)
@@ -244,7 +269,7 @@ def _encoded(encode: Callable[[_Finished], bytes], finished: _Finished, path: st
         raise OutputError(f"{path}: cannot be encoded: {error}") from error
 
 
-def _png(picture: _Finished) -> bytes:
+def _png(picture: Finished) -> bytes:
     # Pillow writes no 16-bit color, so both depths take the same road.
     # Level 3 was measured to be 2 % larger than 6 and to take half the time.
     encoded = imagecodecs.png_encode(picture.pixels, level=3)
@@ -257,7 +282,7 @@ def _png(picture: _Finished) -> bytes:
     return b"".join((encoded[:header], chunks, memoryview(encoded)[header:]))
 
 
-def _tiff(picture: _Finished) -> bytes:
+def _tiff(picture: Finished) -> bytes:
     file = io.BytesIO()
     tags: list[tuple[int, int, int, bytes, bool]] = []
     if picture.metadata:
@@ -282,7 +307,7 @@ def _tiff(picture: _Finished) -> bytes:
     return file.getvalue()
 
 
-def _jpeg(picture: _Finished) -> bytes:
+def _jpeg(picture: Finished) -> bytes:
     plain = _jpeg_file(picture, optimize=False)
     height, width = picture.pixels.shape[:2]
     # Optimized tables save 15 %, but Pillow's buffer for them holds a byte for each pixel only.
@@ -290,7 +315,7 @@ def _jpeg(picture: _Finished) -> bytes:
     return _jpeg_file(picture, optimize=True) if fits else plain
 
 
-def _jpeg_file(picture: _Finished, *, optimize: bool) -> bytes:
+def _jpeg_file(picture: Finished, *, optimize: bool) -> bytes:
     file = io.BytesIO()
     options: dict[str, Any] = {}
     if picture.dpi:
@@ -321,7 +346,7 @@ def _xmp_for_jpeg(metadata: Mapping[str, str]) -> bytes | None:
     return xmp_packet(kept) if kept else None
 
 
-def _webp(picture: _Finished) -> bytes:
+def _webp(picture: Finished) -> bytes:
     file = io.BytesIO()
     exif = Image.Exif()
     if picture.dpi:
@@ -339,21 +364,19 @@ def _webp(picture: _Finished) -> bytes:
     return file.getvalue()
 
 
-_ENCODERS: dict[str, Callable[[_Finished], bytes]] = {
-    ".png": _png,
-    ".jpg": _jpeg,
-    ".jpeg": _jpeg,
-    ".tif": _tiff,
-    ".tiff": _tiff,
-    ".webp": _webp,
+_JPEG = PictureFormat(_jpeg, alpha=False, longest=65535)
+_TIFF = PictureFormat(_tiff, deep=True)
+BUILT_IN: Mapping[str, PictureFormat] = {
+    ".png": PictureFormat(_png, deep=True),
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".tif": _TIFF,
+    ".tiff": _TIFF,
+    ".webp": PictureFormat(_webp, longest=16383),
 }
-DEEP_FORMATS = (".png", ".tif", ".tiff")
-"""Suffixes of formats that hold 16 bits per channel."""
-_FLAT = (".jpg", ".jpeg")
-LONGEST = {".jpg": 65535, ".jpeg": 65535, ".webp": 16383}
-"""Most pixels on a side, by the suffixes of the formats that cannot hold any number."""
+"""The formats of this package by the suffixes of their files."""
 
-FORMATS = tuple(_ENCODERS)
+FORMATS = tuple(BUILT_IN)
 """Suffixes of the files that can be written."""
 
 

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from layered_nst import plugins
 from layered_nst.errors import OutputError
 from layered_nst.files.atomic import replacing
 from layered_nst.outputs.layered import openraster
 from layered_nst.outputs.layered.layers import LayeredPicture
 from layered_nst.words import pixels
 
-LAYERED_FORMATS = (".ora", ".psd")
-LONGEST = {".psd": 30_000}
-"""Most pixels on a side, by the suffixes of the formats that cannot hold any number."""
+
+@dataclass(frozen=True)
+class LayeredFormat:
+    """A format that holds layers.
+
+    Attributes:
+        encode: makes the bytes of a file.
+        longest: most pixels on a side.
+    """
+
+    encode: Callable[[LayeredPicture], bytes]
+    longest: int = 2**31 - 1
 
 
 def write_layered(path: Path, picture: LayeredPicture) -> None:
@@ -25,12 +37,10 @@ def write_layered(path: Path, picture: LayeredPicture) -> None:
         OutputError: unknown suffix, no such folder, no permission, full disk, or more pixels on a
             side than a PSD can hold.
     """
-    suffix = path.suffix.lower()
-    if suffix not in LAYERED_FORMATS:
-        raise OutputError(f"{path}: no known format of layers; use {', '.join(LAYERED_FORMATS)}")
+    form = layered_format(path)
     check_layered_size(path, picture.size)
     try:
-        encoded = openraster.encode(picture) if suffix == ".ora" else _psd(picture)
+        encoded = form.encode(picture)
     except struct.error as error:
         raise OutputError(f"{path}: more than the format can hold ({error}); use .ora") from error
     with replacing(path) as file:
@@ -43,11 +53,23 @@ def check_layered_size(path: Path, size: tuple[int, int]) -> None:
     Raises:
         OutputError: more pixels on a side than it can.
     """
-    suffix = path.suffix.lower()
-    most = LONGEST.get(suffix)
-    if most is not None and max(size) > most:
-        kind = suffix[1:].upper()
+    most = layered_format(path).longest
+    if max(size) > most:
+        kind = path.suffix[1:].upper()
         raise OutputError(f"{path}: {kind} holds {most} px a side, not {pixels(size)}; use .ora")
+
+
+def layered_format(path: Path) -> LayeredFormat:
+    """The format of the suffix.
+
+    Raises:
+        OutputError: no format, or one that holds no layers.
+    """
+    suffix = path.suffix.lower()
+    found = plugins.get("output", suffix) if suffix in plugins.names("output") else None
+    if not isinstance(found, LayeredFormat):
+        raise OutputError(f"{path}: no known format of layers; use {', '.join(LAYERED_FORMATS)}")
+    return found
 
 
 def _psd(picture: LayeredPicture) -> bytes:
@@ -55,3 +77,14 @@ def _psd(picture: LayeredPicture) -> bytes:
     from layered_nst.outputs.layered import photoshop
 
     return photoshop.encode(picture)
+
+
+# 30 000 is what Photoshop opens.
+BUILT_IN: Mapping[str, LayeredFormat] = {
+    ".ora": LayeredFormat(openraster.encode),
+    ".psd": LayeredFormat(_psd, longest=30_000),
+}
+"""The formats of this package by the suffixes of their files."""
+
+LAYERED_FORMATS = tuple(BUILT_IN)
+"""Suffixes of the layered files that can be written."""
