@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 
 def closest(word: str, options: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """Return the option most like ``word`` whatever its case, or None if none is near.
+    """The option most like ``word`` whatever its case, or None if none is near.
 
     Args:
         cutoff: how alike they must be, 0 to 1.
@@ -20,7 +20,7 @@ def closest(word: str, options: Iterable[str], *, cutoff: float = 0.6) -> str | 
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:
-    """Return ``" (did you mean sky?)"``, or the empty string if no option is near ``word``."""
+    """``" (did you mean sky?)"``, or the empty string if no option is near ``word``."""
     return _hint(closest(word, options))
 
 
@@ -78,6 +78,6 @@ def gigabytes(amount: float) -> str:
 
 
 def listed(words: Sequence[str]) -> str:
-    """Return ``"a, b and c"``."""
+    """``"a, b and c"``."""
     *others, last = words
     return f"{', '.join(others)} and {last}" if others else last

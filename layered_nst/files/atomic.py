@@ -26,7 +26,8 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     the end. On any failure that file is removed and an older ``path`` stays untouched; a process
     killed in the middle leaves only the ``.part`` file.
 
-    Raises OutputError if the folder is missing or closed to us, or the disk is full.
+    Raises:
+        OutputError: the folder is missing or closed to us, or the disk is full.
     """
     target = Path(os.path.realpath(path))
     _refuse_impossible(target, str(path))

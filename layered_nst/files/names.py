@@ -23,6 +23,6 @@ def nearest_name(path: Path) -> str | None:
 
 
 def did_you_mean_file(path: Path) -> str:
-    """Return ``" (did you mean sky.png?)"``, or the empty string if no name is near."""
+    """``" (did you mean sky.png?)"``, or the empty string if no name is near."""
     near = nearest_name(path)
     return f" (did you mean {near}?)" if near else ""

@@ -54,7 +54,8 @@ def _without_date(profile: bytes) -> bytes:
 def profile_space(profile: bytes) -> Space | None:
     """The pixels a profile describes; None for anything other than grey, RGB and CMYK.
 
-    Raises ProfileError if the bytes are no ICC profile.
+    Raises:
+        ProfileError: the bytes are no ICC profile.
     """
     if len(profile) < 132 or profile[36:40] != b"acsp":
         raise ProfileError("it is not an ICC profile")
@@ -73,13 +74,20 @@ def is_srgb(profile: bytes) -> bool:
 def to_srgb(band: FloatArray, profile: bytes, space: Space) -> FloatArray:
     """Convert (h, w, C) samples in [0, 1] to sRGB (h, w, 3), relative colorimetric.
 
-    CMYK counts ink: 0 is bare paper. Out-of-gamut colors are clipped. Raises ProfileError.
+    CMYK counts ink: 0 is bare paper. Out-of-gamut colors are clipped.
+
+    Raises:
+        ProfileError: the profile cannot be read from.
     """
     return _transform(band, profile, srgb_profile(), source=space, target="rgb").clip(0.0, 1.0)
 
 
 def from_srgb(band: FloatArray, profile: bytes) -> FloatArray:
-    """Convert sRGB (h, w, 3) in [0, 1] to an RGB profile's own numbers. Raises ProfileError."""
+    """Convert sRGB (h, w, 3) in [0, 1] to an RGB profile's own numbers.
+
+    Raises:
+        ProfileError: the profile cannot be written to.
+    """
     return _transform(band, srgb_profile(), profile, source="rgb", target="rgb").clip(0.0, 1.0)
 
 

@@ -53,7 +53,11 @@ class Samples:
 
 
 def decode_array(array: NDArray[Any], *, source: str = "picture") -> Samples:
-    """Take (H, W) or (H, W, 1..4) bool, uint8, uint16 or float in [0, 1]. Raises PictureError."""
+    """Take (H, W) or (H, W, 1..4) bool, uint8, uint16 or float in [0, 1].
+
+    Raises:
+        PictureError: another shape, type or range.
+    """
     pixels = array[..., None] if array.ndim == 2 else array
     if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4:
         raise PictureError(

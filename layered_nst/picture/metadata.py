@@ -41,7 +41,11 @@ _PACKET = (
 
 
 def check_keys(metadata: Mapping[str, str]) -> None:
-    """Raise ValueError for keys that a PNG cannot hold: 1 to 79 printable ASCII characters."""
+    """Refuse keys that a PNG cannot hold: it holds 1 to 79 printable ASCII characters.
+
+    Raises:
+        ValueError: naming the key.
+    """
     for key in metadata:
         fits = 1 <= len(key) <= 79 and key.isascii() and key.isprintable()
         if not fits or key != " ".join(key.split(" ")).strip():
@@ -71,7 +75,9 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     """Read back what ``write_picture`` stored as metadata; {} if there is none.
 
     The seal stays out. PNG: all texts before the pixels but XMP, from whatever program.
-    Raises PictureError as reading does.
+
+    Raises:
+        PictureError: as reading does.
     """
     texts = _all_texts(on_disk(Path(path)))
     texts.pop(SEAL, None)

@@ -45,7 +45,11 @@ class Encoded:
         return io.BytesIO(self.data) if self.path is None else self.path.open("rb")
 
     def read(self, count: int = -1) -> bytes:
-        """Its first bytes, or all of them. Raises PictureError."""
+        """Its first bytes, or all of them.
+
+        Raises:
+            PictureError: it cannot be read.
+        """
         try:
             with self.open() as file:
                 return file.read(count)
@@ -60,12 +64,20 @@ class Encoded:
 
 
 def on_disk(path: Path) -> Encoded:
-    """A picture's file. Raises PictureError if there is none, with a near name, if any."""
+    """A picture's file.
+
+    Raises:
+        PictureError: there is none; with a near name, if any.
+    """
     return Encoded(str(path), existing_file(path))
 
 
 def existing_file(path: Path) -> Path:
-    """Return ``path`` if a file is there; else raise PictureError with a near name, if any."""
+    """``path``, if a file is there.
+
+    Raises:
+        PictureError: there is none; with a near name, if any.
+    """
     if path.is_file():
         return path
     if path.is_dir():
@@ -78,7 +90,11 @@ def existing_file(path: Path) -> Path:
 
 
 def sniff(source: Path | Encoded) -> str:
-    """The kind of picture by its first bytes, whatever its name. Raises PictureError."""
+    """The kind of picture by its first bytes, whatever its name.
+
+    Raises:
+        PictureError: it cannot be read, or is of no kind that is read here.
+    """
     file = source if isinstance(source, Encoded) else Encoded(str(source), source)
     start = file.read(BEGINNING)
     if not start:
@@ -104,10 +120,13 @@ def _readable_kind(start: bytes) -> str | None:
 
 
 def open_header(file: Encoded, kind: str) -> Image.Image:
-    """Open with Pillow and parse the header alone. Raises PictureError.
+    """Open with Pillow and parse the header alone.
 
     Goes straight to the plugin, because ``Image.open`` enforces a limit on pixels that can only
     be changed for the whole process; the caller checks its own limit next.
+
+    Raises:
+        PictureError: the header is broken.
     """
     with named_if_broken(file.name):
         # Plugins take paths too, and then close the file themselves; the hints forget that.
@@ -124,7 +143,11 @@ def tell_left_out(file: Encoded) -> None:
 
 
 def open_tiff(file: Encoded) -> tifffile.TiffFile:
-    """Open a TIFF with its tags parsed and no pixel read. Raises PictureError."""
+    """Open a TIFF with its tags parsed and no pixel read.
+
+    Raises:
+        PictureError: it is broken, or has no pages.
+    """
     with named_if_broken(file.name):
         tiff = tifffile.TiffFile(io.BytesIO(file.data) if file.path is None else file.path)
     if len(tiff.pages) == 0:
@@ -134,7 +157,11 @@ def open_tiff(file: Encoded) -> tifffile.TiffFile:
 
 
 def check_pixels(width: int, height: int, *, max_pixels: int, source: str) -> None:
-    """Raise PictureError for an empty picture, or one with more than ``max_pixels``."""
+    """Refuse an empty picture, or one with more than ``max_pixels``.
+
+    Raises:
+        PictureError: naming both numbers.
+    """
     if width < 1 or height < 1:
         raise PictureError(f"{source} is empty: {width} x {height} px")
     if width * height > max_pixels:

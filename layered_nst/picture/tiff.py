@@ -15,7 +15,11 @@ _MOST_PAGES = 16
 
 
 def refuse_camera_raw(name: str, file: tifffile.TiffFile) -> None:
-    """Raise PictureError for raw sensor data, whose TIFF begins with a thumbnail."""
+    """Refuse raw sensor data, whose TIFF begins with a thumbnail.
+
+    Raises:
+        PictureError: saying what to do.
+    """
     pages = _first_pages(file)
     inner = [page for outer in pages for page in _below(outer)]
     raw = any(_photometric(page) in (_CFA, _LINEAR_RAW) for page in (*pages, *inner))

@@ -105,19 +105,22 @@ def write_picture(
 ) -> None:
     """Write sRGB (3, H, W) in [0, 1] to a file whose suffix names the format (see FORMATS).
 
-    alpha: (H, W) in [0, 1]. With ``background`` (sRGB, 0 to 255) the picture is laid on it and
-        alpha goes; JPEG has no alpha and uses white if nothing is given.
-    dpi: pixels per inch, one number or (x, y).
-    depth: 8 or 16 bits per channel; JPEG and WebP hold 8, with a LayeredNstWarning for 16.
-    profile: an RGB ICC profile to convert to and embed; None embeds sRGB. One that cannot be
-        written to (CMYK, grey, broken) gives sRGB and a LayeredNstWarning.
-    quality: 1 to 100, for JPEG and WebP; 100 makes WebP lossless.
-    metadata: strings to store, for ``read_metadata``; keys are printable ASCII.
-    kept: pixels of the photo among these, to leave in the very numbers of ``profile``.
-
     The file appears under its name only when it is complete; until then an older one stays.
-    Raises OutputError: unknown suffix, no such folder, no permission, disk full, or more pixels
-    on a side than the format can hold.
+
+    Args:
+        alpha: (H, W) in [0, 1]. With ``background`` (sRGB, 0 to 255) the picture is laid on it and
+            alpha goes; JPEG has no alpha and uses white if nothing is given.
+        dpi: pixels per inch, one number or (x, y).
+        depth: 8 or 16 bits per channel; JPEG and WebP hold 8, with a LayeredNstWarning for 16.
+        profile: an RGB ICC profile to convert to and embed; None embeds sRGB. One that cannot be
+            written to (CMYK, gray, broken) gives sRGB and a LayeredNstWarning.
+        quality: 1 to 100, for JPEG and WebP; 100 makes WebP lossless.
+        metadata: strings to store, for ``read_metadata``; keys are printable ASCII.
+        kept: pixels of the photo among these, to leave in the very numbers of ``profile``.
+
+    Raises:
+        OutputError: unknown suffix, no such folder, no permission, disk full, or more pixels on a
+            side than the format can hold.
     """
     form = picture_format(path)
     _check(rgb, alpha, depth, quality)

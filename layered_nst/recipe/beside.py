@@ -78,7 +78,7 @@ def is_as_written(path: Path) -> bool:
 
 
 def with_masks_beside(root: Node) -> Node:
-    """Return the recipe with the masks beside its photo among its ``photos``.
+    """The recipe with the masks beside its photo among its ``photos``.
 
     Args:
         root: a recipe with absolute paths.

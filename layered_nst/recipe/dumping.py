@@ -25,7 +25,7 @@ _Dumper.add_implicit_resolver("!odd", re.compile(rf"[{ODD}].*|.*[{ODD}]$", re.DO
 
 
 def dump_text(text: str) -> str:
-    """Return a text as YAML that fits into one line, also between brackets."""
+    """A text as YAML that fits into one line, also between brackets."""
     dumped: str = yaml.dump(
         [text], Dumper=_Dumper, default_flow_style=True, width=float("inf"), allow_unicode=True
     )
@@ -33,6 +33,6 @@ def dump_text(text: str) -> str:
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """Return YAML of the whole recipe, defaults included, that loads to an equal recipe."""
+    """YAML of the whole recipe, defaults included, that loads to an equal recipe."""
     stated = recipe.model_dump(mode="json", by_alias=True, exclude_none=True)
     return yaml.dump(stated, Dumper=_Dumper, sort_keys=False, allow_unicode=True)

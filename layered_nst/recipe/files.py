@@ -30,7 +30,7 @@ def shown(path: Path) -> str:
 
 
 def absolute(path: str, folder: Path) -> Path:
-    """Return the absolute path of what ``folder`` calls ``path``; ``~`` is the home folder.
+    """The absolute path of what ``folder`` calls ``path``; ``~`` is the home folder.
 
     Links are kept as they are: a link's name may carry the suffix that its target lacks.
     """
@@ -38,7 +38,7 @@ def absolute(path: str, folder: Path) -> Path:
 
 
 def why_unusable(path: Path) -> str | None:
-    """Return what keeps ``path`` from being read as a file, or None if nothing does."""
+    """What keeps ``path`` from being read as a file, or None if nothing does."""
     if os.path.isfile(path):
         return None
     if os.path.isdir(path):
@@ -64,12 +64,12 @@ def is_stream(path: str | os.PathLike[str]) -> bool:
 
 
 def with_absolute_paths(root: Node) -> Node:
-    """Return the recipe with each path made absolute from the folder of whoever stated it."""
+    """The recipe with each path made absolute from the folder of whoever stated it."""
     return _absolute(root, ())
 
 
 def missing_files(root: Node) -> list[Mistake]:
-    """Return one problem for each file that the recipe names and that cannot be read."""
+    """One problem for each file that the recipe names and that cannot be read."""
     found = []
     for steps, path in _paths(root, ()):
         if not is_for_this_photo(root, steps):
@@ -83,7 +83,7 @@ def missing_files(root: Node) -> list[Mistake]:
 
 
 def named_files(recipe: Recipe) -> dict[str, Path]:
-    """Return the files that a loaded recipe reads, by key path: ``regions.sky.style[0].image``.
+    """The files that a loaded recipe reads, by key path: ``regions.sky.style[0].image``.
 
     Masks that hold for other photos than its own are not among them.
     """

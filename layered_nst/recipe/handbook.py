@@ -53,7 +53,7 @@ _HEAD = "| key | what it says | allowed | default |\n|---|---|---|---|\n"
 
 
 def filled(page: str) -> str:
-    """Return a Markdown page with its marked parts written anew.
+    """A Markdown page with its marked parts written anew.
 
     Raises:
         RecipeError: The page has no marks, or one that names nothing of a recipe.
@@ -91,7 +91,7 @@ def fill_page(path: Path) -> None:
 
 
 def key_tables() -> dict[str, str]:
-    """Return the Markdown of all keys, by the name of the model that has them."""
+    """The Markdown of all keys, by the name of the model that has them."""
     schema = json_schema()
     schemas: dict[str, Schema] = {"Recipe": schema, **schema["$defs"]}
     tables = {

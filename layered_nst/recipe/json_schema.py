@@ -12,7 +12,7 @@ _PROTECT = {"properties": {"protect": {"const": True}}, "required": ["protect"]}
 
 
 def json_schema() -> dict[str, Any]:
-    """Return a JSON Schema (draft 2020-12) of recipes as YAML states them.
+    """A JSON Schema (draft 2020-12) of recipes as YAML states them.
 
     A recipe that ``extends`` another may leave out whatever the other one states.
     """

@@ -23,7 +23,7 @@ def user_libraries() -> Path:
 
 
 def find_library(name: str, folder: Path) -> Path:
-    """Return the absolute path of the library that ``folder`` calls ``name``.
+    """The absolute path of the library that ``folder`` calls ``name``.
 
     If it is nowhere, the path where it was looked for first.
     """
@@ -32,7 +32,7 @@ def find_library(name: str, folder: Path) -> Path:
 
 
 def find_look(text: str, folder: Path) -> tuple[Path, str | None]:
-    """Return the library and the look that ``folder`` calls ``text``; None is its only look."""
+    """The library and the look that ``folder`` calls ``text``; None is its only look."""
     name, _, look = text.rpartition("/")
     whole = find_library(text, folder)
     if not name or not look or whole.is_file():
@@ -41,13 +41,13 @@ def find_look(text: str, folder: Path) -> tuple[Path, str | None]:
 
 
 def with_absolute_library(text: str, folder: Path) -> str:
-    """Return the same library and look by absolute path."""
+    """The same library and look by absolute path."""
     path, look = find_look(text, folder)
     return str(path) if look is None else f"{path}/{look}"
 
 
 def near_library(path: Path) -> str:
-    """Return ``" (did you mean teamlook?)"`` if a library nearby is called much like this one."""
+    """``" (did you mean teamlook?)"`` if a library nearby is called much like this one."""
     folders = (path.parent, user_libraries())
     return did_you_mean(path.stem, [f.stem for d in folders for f in d.glob(f"*{SUFFIX}")])
 

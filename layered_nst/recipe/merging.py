@@ -13,7 +13,7 @@ _ONE_STATEMENT = {"style", "select"}
 
 
 def merge(base: Node, over: Node, *, steps: Steps = ()) -> Node:
-    """Return ``base`` with ``over`` laid on it; ``steps`` is where in the recipe both stand."""
+    """``base`` with ``over`` laid on it; ``steps`` is where in the recipe both stand."""
     if steps == ("regions",) and isinstance(base.value, list) and isinstance(over.value, list):
         return Node(_merge_regions(base.value, over.value), over.place)
     in_region = len(steps) == 3 and steps[0] == "regions"

@@ -54,7 +54,7 @@ class Node:
     place: Place
 
     def child(self, step: str | int) -> Node | None:
-        """Return the value under a key or at a position, or None if there is none."""
+        """The value under a key or at a position, or None if there is none."""
         if isinstance(step, str) and isinstance(self.value, dict):
             return self.value.get(step)
         if isinstance(step, int) and isinstance(self.value, list) and step < len(self.value):
@@ -62,7 +62,7 @@ class Node:
         return None
 
     def plain(self) -> Any:
-        """Return the value as ordinary dicts, lists and scalars."""
+        """The value as ordinary dicts, lists and scalars."""
         if isinstance(self.value, dict):
             return {key: child.plain() for key, child in self.value.items()}
         if isinstance(self.value, list):
@@ -70,7 +70,7 @@ class Node:
         return self.value
 
     def place_of(self, steps: Steps) -> Place:
-        """Return the place of the value at ``steps``, or of its nearest ancestor that is there."""
+        """The place of the value at ``steps``, or of its nearest ancestor that is there."""
         node = self
         for step in steps:
             child = node.child(step)
@@ -102,6 +102,6 @@ def from_plain(value: Any, place: Place, *, depth: int = 0) -> Node:
 
 
 def region_name(node: Node) -> str | None:
-    """Return the name that a region states, or None if it states none."""
+    """The name that a region states, or None if it states none."""
     name = node.child("name")
     return name.value if name is not None and isinstance(name.value, str) else None

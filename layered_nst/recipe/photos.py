@@ -18,7 +18,7 @@ DRAWN = ("box", "ellipse", "polygon", "mask", "weight_mask")
 
 
 def of_photo(node: Node, photo: str) -> Node:
-    """Return the same data as drawn on a photo, where it does not belong to one already."""
+    """The same data as drawn on a photo, where it does not belong to one already."""
     place = node.place if node.place.photo else replace(node.place, photo=photo)
     if isinstance(node.value, dict):
         return Node({key: of_photo(child, photo) for key, child in node.value.items()}, place)
@@ -36,7 +36,7 @@ def same_file(one: Path, other: Path) -> bool:
 
 
 def foreign_shapes(root: Node, same_photo: Callable[[Path], bool] | None) -> list[Mistake]:
-    """Return one problem if regions are drawn for another photo than the one that is used.
+    """One problem if regions are drawn for another photo than the one that is used.
 
     Args:
         root: the recipe with absolute paths.
@@ -75,7 +75,7 @@ def stands_for(key: str, photo: str | None) -> bool:
 
 
 def selected_anew(root: Node) -> set[str]:
-    """Return the names of the regions that have another selector on the recipe's photo."""
+    """The names of the regions that have another selector on the recipe's photo."""
     photos, photo = root.child("photos"), _photo(root)
     if photos is None or not isinstance(photos.value, dict):
         return set()

@@ -81,7 +81,7 @@ class Mistake:
 
 
 def as_error(problems: Sequence[Mistake]) -> RecipeError:
-    """Return one error that lists all problems in the order of their lines, one per line."""
+    """One error that lists all problems in the order of their lines, one per line."""
     sources = list(dict.fromkeys(problem.place.source for problem in problems))
     ordered = sorted(problems, key=lambda p: (sources.index(p.place.source), p.place.line or 0))
     lines = list(dict.fromkeys(str(problem) for problem in ordered))
@@ -91,7 +91,7 @@ def as_error(problems: Sequence[Mistake]) -> RecipeError:
 
 
 def problem_at(root: Node, steps: Steps, sentence: str) -> Mistake:
-    """Return a problem with the value at ``steps`` of a recipe."""
+    """A problem with the value at ``steps`` of a recipe."""
     return Mistake(root.place_of(steps), spell_path(root, steps), sentence)
 
 

@@ -198,7 +198,7 @@ class NotSelector(_SelectorModel):
 
 
 def _tag(value: Any) -> str | None:
-    """Return the tag of the selector that the user means, or None if that cannot be told."""
+    """The tag of the selector that the user means, or None if that cannot be told."""
     if isinstance(value, _SelectorModel):
         return TAGS_BY_MODEL[type(value)]
     if value == "rest":
@@ -246,7 +246,7 @@ TAGS_BY_MODEL = {model: tag for tag, model in SELECTORS.items()}
 
 
 def kind_of(selector: _SelectorModel) -> str:
-    """Return the word by which a selector is known: its telling key, or ``rest``."""
+    """The word by which a selector is known: its telling key, or ``rest``."""
     return TAGS_BY_MODEL[type(selector)].removeprefix("is:")
 
 
@@ -255,7 +255,7 @@ KINDS = tuple(tag.removeprefix("is:") for tag in SELECTORS if tag != "is:rest")
 
 
 def kinds_in(mapping: Mapping[Any, Any]) -> tuple[str, ...]:
-    """Return the telling keys that a mapping has."""
+    """The telling keys that a mapping has."""
     return tuple(kind for kind in KINDS if kind in mapping)
 
 

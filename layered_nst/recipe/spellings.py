@@ -15,14 +15,18 @@ SIZE = "output.size"
 
 
 def refuse_two_spellings(root: Node) -> None:
-    """Raise RecipeError if one recipe states a key in both of its spellings."""
+    """Refuse a recipe that states a key in both of its spellings.
+
+    Raises:
+        RecipeError: naming both.
+    """
     mistakes = [*_two_sizes(root), *_two_flows(root)]
     if mistakes:
         raise as_error(mistakes)
 
 
 def with_usual_keys(root: Node) -> Node:
-    """Return the recipe with each key as `Recipe` calls it; messages call it as it was written.
+    """The recipe with each key as `Recipe` calls it; messages call it as it was written.
 
     That is done before recipes are merged and again after each override, so that whoever speaks
     last is heard, however it is spelled.

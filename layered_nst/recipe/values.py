@@ -51,12 +51,12 @@ class Section(BaseModel):
 
 
 def keys_of(model: type[BaseModel]) -> tuple[str, ...]:
-    """Return the keys of a model as YAML spells them."""
+    """The keys of a model as YAML spells them."""
     return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
 def problem(sentence: str, *, at: tuple[str | int, ...] = ()) -> PydanticCustomError:
-    """Return an error for a validator to raise; ``at`` is the key path below the model."""
+    """An error for a validator to raise; ``at`` is the key path below the model."""
     # pydantic formats the text with its context, so braces in it must go in as context.
     return PydanticCustomError("problem", "{sentence}", {"sentence": sentence, "at": at})
 

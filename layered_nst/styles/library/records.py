@@ -93,7 +93,8 @@ class StoredLook:
     def moments(self) -> dict[str, dict[str, Moments]]:
         """Moments by encoder and ``SIDE/LAYER``.
 
-        Raises KeyError or ValueError if they are misshapen.
+        Raises:
+            KeyError, ValueError: they are misshapen.
         """
         record = self.record
         places = {record.encoder: "moments/", **{n: f"others/{n}/" for n in record.others}}
@@ -101,7 +102,11 @@ class StoredLook:
 
     @cached_property
     def color(self) -> Moments:
-        """Moments of the colors in RGB. Raises KeyError or ValueError if they are misshapen."""
+        """Moments of the colors in RGB.
+
+        Raises:
+            KeyError, ValueError: they are misshapen.
+        """
         return unpack(self.tensors, prefix="color/")["rgb"]
 
     @cached_property
@@ -177,7 +182,11 @@ def read_look(path: Path, look: str) -> StoredLook:
 
 
 def read_looks(path: Path) -> dict[str, StoredLook]:
-    """All looks of a library. Raises LibraryError as ``read_look``."""
+    """All looks of a library.
+
+    Raises:
+        LibraryError: as ``read_look``.
+    """
     return {name: read_look(path, name) for name in read_records(path)}
 
 
