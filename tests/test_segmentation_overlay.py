@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from layered_nst.regions.overlay import distinct_colors, overlay
+from layered_nst.networks.segmenters.labels import SCENES
+from layered_nst.regions.overlay import colors_of, distinct_colors, overlay
 
 
 def halves(height: int, width: int) -> torch.Tensor:
@@ -14,7 +15,7 @@ def halves(height: int, width: int) -> torch.Tensor:
 
 def test_an_overlay_colors_each_mask_and_writes_its_name():
     rgb, masks = torch.full((3, 200, 300), 0.5), halves(200, 300)
-    named = np.asarray(overlay(rgb, masks, ("sky", "building")), int)
+    named = np.asarray(overlay(rgb, masks, ("left", "right")), int)
     bare = np.asarray(overlay(rgb, masks, ("", "")), int)
     assert named.shape == (200, 300, 3)
     expected = (0.4 * 0.5 + 0.6 * distinct_colors(2)) * 255
@@ -53,3 +54,38 @@ def test_the_first_twelve_colors_differ_clearly():
 def test_names_must_match_masks():
     with pytest.raises(ValueError, match="1 names"):
         overlay(torch.zeros(3, 4, 4), torch.zeros(2, 4, 4), ("a",))
+
+
+def test_a_class_has_its_color_on_every_photo():
+    sky = colors_of(["sky"])[0]
+    assert torch.equal(colors_of(["person", "cup", "sky"])[2], sky)
+    assert torch.equal(colors_of(SCENES)[SCENES.index("sky")], sky)
+    several = colors_of(["cup", "sky", "product", "building", "logo", *"abcdefghij"])
+    apart = torch.cdist(several, several) + 10 * torch.eye(len(several))
+    assert apart.min() > 0.02, "no two masks of one photo have the same color"
+
+
+def test_shares_stand_beside_the_names():
+    rgb, masks = torch.full((3, 200, 300), 0.5), halves(200, 300)
+    plain = np.asarray(overlay(rgb, masks, ("a", "b")), int)
+    shares = np.asarray(overlay(rgb, masks, ("a", "b"), shares=True), int)
+    assert 2 * (plain.min(2) == 255).sum() < 3 * (shares.min(2) == 255).sum()
+    assert (plain != shares).any()
+    assert (
+        np.asarray(overlay(rgb, masks, ("", ""), shares=True)) == overlay(rgb, masks, ("", ""))
+    ).all()
+
+
+def test_names_do_not_cover_one_another():
+    masks = torch.zeros(3, 120, 400)
+    masks[0, 58:62, :], masks[1, 62:66, :], masks[2, 54:58, :] = 1, 1, 1
+    rgb = torch.full((3, 120, 400), 0.5)
+    alone = [
+        np.asarray(overlay(rgb, masks, [n if i == k else "" for i, n in enumerate("XYZ")]), int)
+        for k in range(3)
+    ]
+    together = np.asarray(overlay(rgb, masks, ("XXXX", "YYYY", "ZZZZ")), int)
+    bare = np.asarray(overlay(rgb, masks, ("", "", "")), int)
+    rows = np.flatnonzero((together != bare).any((1, 2)))
+    rows_alone = np.flatnonzero((alone[0] != bare).any((1, 2)))
+    assert len(rows) > 2.5 * len(rows_alone), "the three stand below one another"

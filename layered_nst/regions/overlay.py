@@ -10,7 +10,11 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional as F
 
+from layered_nst.networks.segmenters.labels import SCENES
 from layered_nst.picture.guided import box_mean
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom, px."""
 
 _FIRST = (
     "#e6194b",
@@ -27,23 +31,49 @@ _FIRST = (
     "#f7b6d2",
 )
 
+COLORS = dict(zip(SCENES, _FIRST, strict=True))
+"""A class has the same color on every photo, and so has a region that is called like it."""
+
 MIN_SHARE = 0.002
 """Masks that cover less of the photo than this get no name; there is no room for it."""
 
 
+def colors_of(names: Sequence[str]) -> Tensor:
+    """The colors of masks by their names, shape (N, 3), in [0, 1].
+
+    Names that are no class of `COLORS` get those that no other name has, in their order.
+    """
+    stated = {
+        name: torch.tensor(ImageColor.getrgb(COLORS[name])) for name in names if name in COLORS
+    }
+    taken = {tuple(color.tolist()) for color in stated.values()}
+    others = (row for row in _rows(len(names) + len(COLORS)) if row not in taken)
+    rows = [stated[name].tolist() if name in stated else next(others) for name in names]
+    return torch.tensor(rows, dtype=torch.float32).reshape(len(names), 3) / 255
+
+
 def distinct_colors(count: int) -> Tensor:
     """Colors that differ well from each other in the order used, shape (count, 3), in [0, 1]."""
-    rows = [ImageColor.getrgb(code) for code in _FIRST[:count]]
+    return torch.tensor(_rows(count)).reshape(count, 3) / 255
+
+
+def _rows(count: int) -> list[tuple[int, ...]]:
+    rows: list[tuple[int, ...]] = [ImageColor.getrgb(code) for code in _FIRST[:count]]
     # Golden-ratio steps around the hue circle keep any further colors spread out.
     for index in range(len(rows), count):
         hue, value = (index * 0.6180339887) % 1.0, (1.0, 0.7, 0.45)[index % 3]
         red, green, blue = colorsys.hsv_to_rgb(hue, 0.7, value)
         rows.append((round(255 * red), round(255 * green), round(255 * blue)))
-    return torch.tensor(rows).reshape(count, 3) / 255
+    return rows
 
 
 def overlay(
-    rgb: Tensor, masks: Tensor, names: Sequence[str], *, strength: float = 0.6
+    rgb: Tensor,
+    masks: Tensor,
+    names: Sequence[str],
+    *,
+    strength: float = 0.6,
+    shares: bool = False,
 ) -> Image.Image:
     """Color each mask over the photo, draw its outline and write its name into it.
 
@@ -52,6 +82,7 @@ def overlay(
         masks: shape (R, H, W), in [0, 1], at most 1 in sum; where the sum is less, the photo shows.
         names: one for each mask; an empty name is not written.
         strength: how much color covers the photo, in [0, 1].
+        shares: whether a name is followed by its mask's share of the photo.
 
     Returns:
         An 8-bit RGB picture of the photo's size.
@@ -62,7 +93,7 @@ def overlay(
     if masks.shape != (len(names), *rgb.shape[-2:]):
         raise ValueError(f"{len(names)} names and a photo {tuple(rgb.shape)} for {masks.shape}")
     rgb, masks = rgb.detach().cpu(), masks.detach().cpu()
-    colors = distinct_colors(len(names)).to(rgb)
+    colors = colors_of(names).to(rgb)
     # Color over the gray photo: its own colors would mix with those of the masks.
     gray = (rgb * rgb.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0, keepdim=True)
     covered = masks.sum(0, keepdim=True).clamp(0, 1)
@@ -71,8 +102,16 @@ def overlay(
     shown = torch.where(_outlines(masks), 1.0, shown)
     pixels = (shown.clamp(0, 1) * 255).round().to(torch.uint8)
     picture = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
-    _write_names(picture, masks, names)
+    said = [
+        f"{name} {_percent(float(mask.mean()))}" for name, mask in zip(names, masks, strict=True)
+    ]
+    labels = [label if shares and name else name for label, name in zip(said, names, strict=True)]
+    _write_names(picture, masks, labels)
     return picture
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.01 else "<1%"
 
 
 def _outlines(masks: Tensor) -> Tensor:
@@ -90,25 +129,52 @@ def _write_names(picture: Image.Image, masks: Tensor, names: Sequence[str]) -> N
     draw = ImageDraw.Draw(picture)
     size = max(10, max(picture.size) // 36)
     font = ImageFont.load_default(size)
-    for mask, name in zip(masks, names, strict=True):
-        if name and mask.mean() >= MIN_SHARE:
-            _write_name(draw, name, _middle(mask), font=font, stroke=max(1, size // 8))
+    taken: list[Box] = []
+    # The largest first: there is least room to move a name in a small mask's neighborhood.
+    for index in sorted(range(len(names)), key=lambda i: -float(masks[i].mean())):
+        if names[index] and masks[index].mean() >= MIN_SHARE:
+            middle = _middle(masks[index])
+            _write_name(draw, names[index], middle, taken, font=font, stroke=max(1, size // 8))
 
 
 def _write_name(
     draw: ImageDraw.ImageDraw,
     name: str,
     place: tuple[int, int],
+    taken: list[Box],
     *,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     stroke: int,
 ) -> None:
-    """White on black outlines, centred on (x, y) but kept inside the picture."""
+    """White on black outlines, centered on (x, y) but inside the picture and beside other names.
+
+    Args:
+        taken: where names stand already; the new one is added.
+    """
     left, top, right, bottom = draw.textbbox((0, 0), name, font=font, stroke_width=stroke)
-    width, height = draw.im.size
-    x = min(max(place[0] - (right - left) / 2, 0), max(0, width - (right - left))) - left
-    y = min(max(place[1] - (bottom - top) / 2, 0), max(0, height - (bottom - top))) - top
-    draw.text((x, y), name, "white", font=font, stroke_width=stroke, stroke_fill="black")
+    width, height = right - left, bottom - top
+    x = min(max(place[0] - width / 2, 0), max(0, draw.im.size[0] - width))
+    last = max(0.0, draw.im.size[1] - height)
+    wanted = min(max(place[1] - height / 2, 0), last)
+    rows = sorted(
+        (step * height / 2 for step in range(int(2 * last / height) + 1)),
+        key=lambda y: abs(y - wanted),
+    )
+    y = next(
+        (y for y in (wanted, *rows) if not _meets((x, y, x + width, y + height), taken)), wanted
+    )
+    taken.append((x, y, x + width, y + height))
+    draw.text(
+        (x - left, y - top), name, "white", font=font, stroke_width=stroke, stroke_fill="black"
+    )
+
+
+def _meets(box: Box, others: Sequence[Box]) -> bool:
+    left, top, right, bottom = box
+    return any(
+        left < other[2] and other[0] < right and top < other[3] and other[1] < bottom
+        for other in others
+    )
 
 
 def _middle(mask: Tensor) -> tuple[int, int]:

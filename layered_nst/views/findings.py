@@ -250,7 +250,7 @@ def _are_same(folder: Path, other: Path) -> bool:
 
 def write_overlay(found: Findings, path: Path) -> Path:
     """Write the photo with its masks colored and named."""
-    picture = overlay(found.rgb, found.masks, found.names)
+    picture = overlay(found.rgb, found.masks, found.names, shares=True)
     pixels = picture.width * picture.height
     _write_sealed(path, read_picture(picture, max_pixels=pixels).rgb)
     return path

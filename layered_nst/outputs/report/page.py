@@ -47,7 +47,7 @@ from layered_nst.picture import (
     write_picture,
 )
 from layered_nst.recipe import Region, dump_recipe
-from layered_nst.regions.overlay import distinct_colors, overlay
+from layered_nst.regions.overlay import colors_of, overlay
 from layered_nst.styles.style import StylePicture
 from layered_nst.words import fine_duration
 
@@ -258,7 +258,7 @@ class _Shown:
         """Top to bottom, as one sees them."""
         named = {region.name: region for region in self.result.recipe.regions}
         coverage = self.result.coverage
-        colors = distinct_colors(len(coverage))
+        colors = colors_of([*coverage])
         cards = [
             _RegionCard(
                 name=name,
