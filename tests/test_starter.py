@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,15 @@ from workbench import lay_out, run
 
 from layered_nst.errors import OutputError, PictureError
 from layered_nst.recipe import load_recipe
-from layered_nst.recipe.starter import write_starter
+from layered_nst.recipe.starter import Seen, write_starter
 
-FOUND = {"sky": 0.5, "building": 0.3, "grass": 0.19, "person": 0.01}
+FOUND = {
+    "sky": Seen(0.5, 0.97),
+    "building": Seen(0.3, 0.9),
+    "grass": Seen(0.19),
+    "person": Seen(0.01, 0.5),
+}
+THREE = [Path("dots.png"), Path("stripes.png"), Path("dots.png")]
 
 
 @pytest.fixture(autouse=True)
@@ -22,17 +29,67 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_new_writes_a_recipe_that_checks_and_keeps_the_photo() -> None:
+def commands(recipe: str) -> list[list[str]]:
+    """The commands in the head of a starter."""
+    lines = [line.removeprefix("#").strip() for line in Path(recipe).read_text().splitlines()]
+    return [shlex.split(line)[1:] for line in lines if line.startswith("layered-nst ")]
+
+
+@pytest.mark.parametrize("styles", [[], ["--style", "stripes.png"]])
+def test_the_commands_in_the_head_of_a_starter_run(styles: list[str]) -> None:
+    ran = run("new", "photo.png", "-o", "mine.yaml", *styles)
+    assert (ran.code, ran.out) == (0, "mine.yaml\n"), ran.err
+    told = commands("mine.yaml")
+    assert [command[0] for command in told] == ["masks", "apply"]
+    for command in told:
+        small = ["--set", "optimize.steps=0"] if command[0] == "apply" else []
+        done = run(*command, "--size", "32", *small)
+        assert done.code == 0, done.err
+    assert Path("mine.png").is_file()
+    assert Path("photo.masks/rest.png").is_file()
+
+
+def test_without_a_style_a_watercolor_stands_in() -> None:
     ran = run("new", "photo.png")
-    assert (ran.code, ran.out) == (0, "recipe.yaml\n")
-    assert ran.error == (
-        "note: no style yet: give a region of the recipe one, or run this again with --style"
+    assert ran.err == "note: no style was named; recipe-style.jpg stands in for yours\n"
+    assert load_recipe("recipe.yaml").regions[0].style[0].image.name == "recipe-style.jpg"
+    assert run("new", "photo.png", "--force").code == 0
+    assert not Path("recipe-style.2.jpg").exists(), "the same watercolor is there already"
+    Path("recipe-style.jpg").write_text("mine")
+    assert run("new", "photo.png", "--force").code == 0
+    assert Path("recipe-style.jpg").read_text() == "mine"
+    assert load_recipe("recipe.yaml").regions[0].style[0].image.name == "recipe-style.2.jpg"
+
+
+def test_the_subject_stays_the_photo_and_the_style_goes_over_the_rest() -> None:
+    write_starter(
+        Path("r.yaml"), Path("photo.png"), FOUND, subject=Seen(0.34, 0.91), styles=THREE[:1]
     )
-    regions = load_recipe("recipe.yaml").regions
-    assert all(region.protect for region in regions)
-    refused = run("apply", "recipe.yaml", "--size", "32")
-    assert refused.code == 1
-    assert refused.error.endswith("nothing to paint")
+    rest, subject = load_recipe("r.yaml").regions
+    assert (rest.name, rest.style[0].image.name, subject.protect) == ("rest", "dots.png", True)
+    assert subject.select.subject is True
+    text = Path("r.yaml").read_text()
+    assert "# what the photo was taken of: 34% of this photo, 91% sure" in text
+    assert "# Found: a subject, 34% of this photo, 91% sure; sky, 50%; building, 30%" in text
+
+
+def test_what_is_hardly_there_is_no_subject() -> None:
+    for subject in (None, Seen(0.01, 0.6)):
+        write_starter(
+            Path("r.yaml"), Path("photo.png"), FOUND, subject=subject, styles=THREE, force=True
+        )
+        assert "subject" not in Path("r.yaml").read_text().replace("a subject", "")
+
+
+def test_more_regions_are_suggested_and_are_recipes_when_uncommented() -> None:
+    write_starter(Path("r.yaml"), Path("photo.png"), FOUND, styles=THREE[:1])
+    text = Path("r.yaml").read_text()
+    assert [region.name for region in load_recipe("r.yaml").regions] == ["rest"]
+    lines = [line[1:] for line in text.splitlines() if line.startswith("#  - ")]
+    more = yaml.safe_load("\n".join(lines).replace("…", "dots.png"))
+    assert [(region["name"], region["select"]) for region in more] == [
+        (name, {"class": name}) for name in ("sky", "building", "grass")
+    ]
 
 
 def test_new_with_styles_writes_a_recipe_that_runs() -> None:
@@ -62,24 +119,13 @@ def test_new_without_its_photo_or_style_says_so() -> None:
     assert not Path("recipe.yaml").exists()
 
 
-def test_regions_go_from_the_largest_up_and_small_ones_are_left_to_the_rest() -> None:
-    write_starter(Path("r.yaml"), Path("photo.png"), FOUND)
-    names = [region.name for region in load_recipe("r.yaml").regions]
-    assert names == ["rest", "sky", "building", "grass"]
-    assert "# 30% of this photo" in Path("r.yaml").read_text()
-
-
-def test_there_is_no_rest_where_nothing_is_left() -> None:
-    write_starter(Path("r.yaml"), Path("photo.png"), {"sky": 0.6, "building": 0.4})
-    assert [region.name for region in load_recipe("r.yaml").regions] == ["sky", "building"]
-
-
-def test_styles_go_round_the_regions() -> None:
-    write_starter(
-        Path("r.yaml"), Path("photo.png"), FOUND, styles=[Path("dots.png"), Path("stripes.png")]
-    )
-    used = [r.style[0].image.name for r in load_recipe("r.yaml").regions if r.style[0].image]
-    assert used == ["dots.png", "stripes.png", "dots.png", "stripes.png"]
+def test_further_styles_go_to_the_largest_classes_under_the_subject() -> None:
+    write_starter(Path("r.yaml"), Path("photo.png"), FOUND, subject=Seen(0.15), styles=THREE)
+    regions = load_recipe("r.yaml").regions
+    assert [region.name for region in regions] == ["rest", "sky", "building", "subject"]
+    used = [region.style[0].image.name for region in regions if region.style]
+    assert used == ["dots.png", "stripes.png", "dots.png"]
+    assert "# 30% of this photo, 90% sure" in Path("r.yaml").read_text()
 
 
 @pytest.mark.parametrize("styles", [[], ["dots.png"]])
@@ -101,20 +147,22 @@ def test_a_starter_says_what_every_key_is_for_in_plain_american_english(styles: 
      "天空", "rest", "#1", "?", "\u00a0x", "it's", "null", "~", "a b c " * 30],
 )  # fmt: skip
 def test_any_class_name_gives_a_recipe_that_its_loader_reads(name: str) -> None:
-    found = {name: 0.5, f"{name}.": 0.3}
-    write_starter(Path("r.yaml"), Path("photo.png"), found, styles=[Path("dots.png")])
+    found = {name: Seen(0.5, 0.9), f"{name}.": Seen(0.3, 0.9)}
+    write_starter(Path("r.yaml"), Path("photo.png"), found, subject=Seen(0.1), styles=THREE)
     regions = load_recipe("r.yaml").regions
     assert [r.select.class_ for r in regions if hasattr(r.select, "class_")] == [
         (name,),
         (f"{name}.",),
     ]
-    assert len({region.name for region in regions}) == 3
+    assert len({region.name for region in regions}) == 4
 
 
 @pytest.mark.parametrize("stem", ["a\nb", "a\r\nrecipe: 2", "x # y", "\u2028z", "\x1b[2J"])
 def test_a_name_with_line_breaks_does_not_leave_its_comment(stem: str, folder: Path) -> None:
     photo = Path("photo.png").rename(f"{stem}.png")
-    write_starter(folder / "r.yaml", photo.absolute(), {"sky": 1.0}, styles=[Path("dots.png")])
+    write_starter(
+        folder / "r.yaml", photo.absolute(), {"sky": Seen(1.0)}, styles=[Path("dots.png")]
+    )
     assert load_recipe("r.yaml").content == photo.absolute()
 
 
@@ -128,7 +176,7 @@ def test_any_file_name_survives_in_a_starter(stem: str, folder: Path) -> None:
     style = (place / "dots.png").rename(place / f"{stem} style.png")
     path = folder / "elsewhere" / f"{stem}.yaml"
     path.parent.mkdir()
-    write_starter(path, photo, {"sky": 1.0}, styles=[style])
+    write_starter(path, photo, {"sky": Seen(1.0)}, styles=[style])
     loaded = load_recipe(path)
     assert loaded.content == photo
     assert loaded.regions[0].style[0].image == style

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from layered_nst.cli.console import note, print_json, printed_notes, spelled
+from layered_nst.cli.console import err, note, print_json, printed_notes, spelled
 from layered_nst.cli.options import (
     ContentOption,
     DeviceOption,
@@ -117,11 +117,15 @@ def segment(
         )
     path = write_overlay(found, target)
     shares = dict(sorted(found.coverage.items(), key=lambda item: -item[1]))
+    subject = found.subject_seen()
     if as_json:
-        print_json({"overlay": str(path), "classes": shares, "notes": notes})
+        seen = {} if subject is None else {"subject": vars(subject)}
+        print_json({"overlay": str(path), "classes": shares, **seen, "notes": notes})
         return
     for name, share in shares.items():
         print(f"{share:6.1%}  {name}")
+    if subject is not None:
+        print(f"{subject.share:6.1%}  subject, {subject.sure:.0%} sure")
     print(path)
 
 
@@ -174,22 +178,33 @@ def new(
     max_pixels: MaxPixelsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a commented starter recipe with the regions that segmentation finds."""
+    """Write a commented starter recipe: the subject stays the photo, a style goes over the rest.
+
+    Further styles go to the largest other regions that segmentation finds. Without --style, a
+    watercolor is written beside the recipe.
+    """
     from layered_nst.recipe.starter import check_starter, write_starter
     from layered_nst.views.findings import photo_masks
 
     check_starter(output, photo, styles=style or (), force=force)
     with printed_notes() as notes:
         found = photo_masks(photo, device=device, weights_dir=weights, **limits(max_pixels))
-    write_starter(output, photo, found.coverage, styles=style or (), force=force)
-    if not style:
-        sentence = "no style yet: give a region of the recipe one, or run this again with --style"
+    subject = found.subject_seen()
+    classes = found.classes_beside_subject()
+    recipe, *stand_in = write_starter(
+        output, photo, classes, subject=subject, styles=style or (), force=force
+    )
+    if stand_in:
+        sentence = f"no style was named; {stand_in[0]} stands in for yours"
         notes.append(sentence)
         note(sentence)
     if as_json:
-        print_json({"recipe": str(output), "coverage": found.coverage, "notes": notes})
-    else:
-        print(output)
+        seen = {} if subject is None else {"subject": vars(subject)}
+        print_json({"recipe": str(recipe), "coverage": found.coverage, **seen, "notes": notes})
+        return
+    if subject is not None:
+        err.print(f"subject  {subject}", highlight=False)
+    print(recipe)
 
 
 def schema(

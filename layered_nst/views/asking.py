@@ -86,12 +86,13 @@ def new(
     force: bool = False,
     weights_dir: Path | None = None,
 ) -> Path:
-    """Write a commented starter recipe with the regions that segmentation finds in a photo.
+    """Write a commented starter recipe: a photo's subject is kept, a style goes over the rest.
 
     Args:
         photo: a file.
         recipe: the file to write; paths in it are relative to its folder.
-        styles: pictures, given to the regions in turn.
+        styles: pictures: one for the rest, further ones for the largest classes; without any, a
+            watercolor is written beside the recipe.
         force: replace a recipe that is there.
         weights_dir: folder with weights that are not bundled.
 
@@ -104,5 +105,6 @@ def new(
     """
     found = segment(Path(photo), weights_dir=weights_dir)
     path, looks = Path(recipe), [Path(style) for style in styles]
-    write_starter(path, Path(photo), found.coverage, styles=looks, force=force)
+    classes, subject = found.classes_beside_subject(), found.subject_seen()
+    write_starter(path, Path(photo), classes, subject=subject, styles=looks, force=force)
     return path

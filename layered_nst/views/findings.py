@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from layered_nst.files.targets import check_folder, check_unread, made_folder, m
 from layered_nst.machine.cache import Cache
 from layered_nst.machine.device import choose_device
 from layered_nst.networks.encoders import contour_map, load_encoder
-from layered_nst.networks.segmenters import load_segmenter, segment
+from layered_nst.networks.segmenters import Segmentation, load_segmenter, segment
 from layered_nst.outputs.result import files_of
 from layered_nst.picture import (
     MAX_PIXELS,
@@ -31,7 +31,7 @@ from layered_nst.picture import (
     to_image,
     write_picture,
 )
-from layered_nst.recipe import Recipe
+from layered_nst.recipe import Recipe, SubjectSelector
 from layered_nst.recipe.beside import (
     OVERLAY,
     SEAL,
@@ -40,6 +40,8 @@ from layered_nst.recipe.beside import (
     masks_folder,
     seal_of,
 )
+from layered_nst.recipe.starter import Seen
+from layered_nst.regions import select
 from layered_nst.regions.overlay import overlay
 from layered_nst.scene.resolving import SEGMENTED_SIDE
 
@@ -61,6 +63,9 @@ class Findings:
         notes: sentences for the user.
         photo: the photo's file, None if it comes from none.
         files: what was read: photo, recipe, styles and masks.
+        sure: how sure the segmenter is of each mask, 0 to 1; () where none was asked.
+        subject: mask of what the photo was taken of, shape (H, W); None where none was looked for.
+        sure_of_subject: how sure the segmenter is of it, 0 to 1.
     """
 
     rgb: Tensor
@@ -69,6 +74,20 @@ class Findings:
     notes: tuple[str, ...] = ()
     photo: Path | None = None
     files: tuple[Path, ...] = ()
+    sure: tuple[float, ...] = ()
+    subject: Tensor | None = None
+    sure_of_subject: float = 0.0
+
+    def classes_beside_subject(self) -> dict[str, Seen]:
+        """The classes found where the subject is not."""
+        outside = 1.0 if self.subject is None else 1 - self.subject
+        shares = (self.masks * outside).mean((1, 2)).tolist()
+        return {n: Seen(*s) for n, *s in zip(self.names, shares, self.sure, strict=True)}
+
+    def subject_seen(self) -> Seen | None:
+        """How much of the photo the subject is; None if there is none."""
+        share = 0.0 if self.subject is None else float(self.subject.mean())
+        return Seen(share, self.sure_of_subject) if share > 0 else None
 
     @property
     def coverage(self) -> dict[str, float]:
@@ -141,7 +160,23 @@ def photo_masks(
     names = tuple(seen.classes[i] for i in kept)
     file = Path(photo) if isinstance(photo, str | Path) else None
     files = () if file is None else (file,)
-    return Findings(picture.rgb, names, masks, photo=file, files=files)
+    found = Findings(picture.rgb, names, masks, photo=file, files=files)
+    shown = replace(picture, rgb=rgb, alpha=None)
+    return replace(found, sure=_sureness(seen, kept), **_subject_of(seen, shown))
+
+
+def _sureness(seen: Segmentation, kept: Sequence[int]) -> tuple[float, ...]:
+    """Mean probability of each class where it wins."""
+    return tuple(float(seen.probabilities[i][seen.winner == i].mean()) for i in kept)
+
+
+def _subject_of(seen: Segmentation, picture: Picture) -> dict[str, Any]:
+    if seen.subject is None:
+        return {}
+    everything = SubjectSelector(subject=True)
+    mask = select(everything, picture=picture, segment=lambda: seen).cpu()
+    inside = seen.subject.cpu()[mask >= 0.5]
+    return {"subject": mask, "sure_of_subject": float(inside.mean()) if len(inside) else 0.0}
 
 
 def photo_contours(
