@@ -15,6 +15,7 @@ from workbench import lay_out, run
 
 import layered_nst
 from layered_nst import cli
+from layered_nst.picture import MAX_PIXELS
 
 WRITES = {
     "apply",
@@ -76,6 +77,19 @@ RULES = {
     "--seed": {"apply", "texture", "segmenter train", "encoder distill"},
 }
 """Which commands have an option; no other has it."""
+NOTHING_THEN = {
+    "--content",
+    "--handbook",
+    "--imagenet",
+    "--keep",
+    "--layers",
+    "--mask",
+    "--report",
+    "--set",
+    "--start",
+    "--style",
+}
+"""Options without which something is left as it is."""
 PASS_ON = ("to", "json_text")
 """Functions that hand all their arguments to torch's and json's own."""
 
@@ -113,6 +127,19 @@ def test_an_output_need_not_be_named_and_says_its_default(name: str) -> None:
     assert not output.required
     assert output.default is not None or re.search(r"\[\S.*\]$", output.help or ""), output.help
     assert output.show_default is not False
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_what_need_not_be_given_says_what_is_taken_then(name: str) -> None:
+    """A default is shown, or stands in brackets; but for what is then not done at all."""
+    for spelled, option in options(name).items():
+        unsaid = option.default is None or option.show_default is False
+        if spelled.startswith("--") and unsaid and spelled not in NOTHING_THEN:
+            assert re.search(r"\[.+\]$", option.help or ""), f"{name} {spelled}: {option.help}"
+
+
+def test_the_largest_picture_is_said_as_it_is() -> None:
+    assert f"[{MAX_PIXELS / 1e6:g} million]" in options("apply")["--max-pixels"].help
 
 
 @pytest.mark.parametrize(

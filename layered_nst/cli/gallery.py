@@ -17,7 +17,6 @@ from layered_nst.cli.options import (
     MaxPixelsOption,
     NoCacheOption,
     Quality,
-    QualityOption,
     StepsOption,
     WeightsOption,
     joined_overrides,
@@ -46,7 +45,9 @@ def gallery(
     size: Annotated[
         int, typer.Option("--size", min=16, max=1024, help="Longest side of each result in px.")
     ] = 256,
-    quality: QualityOption = Quality.DRAFT,
+    quality: Annotated[
+        Quality, typer.Option("--quality", help="How long to work on each.")
+    ] = Quality.DRAFT,
     steps: StepsOption = None,
     device: DeviceOption = "auto",
     weights: WeightsOption = None,

@@ -97,7 +97,7 @@ def texture(
     ] = 256,
     steps: StepsOption = None,
     quality: QualityOption = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the noise.")] = 0,
     encoder: EncoderOption = "hed-vgg16",
     device: DeviceOption = "auto",
     weights: WeightsOption = None,

@@ -27,7 +27,9 @@ ContentOption = Annotated[
 ]
 SizeOption = Annotated[
     int | None,
-    typer.Option("--size", min=1, max=32768, help="Longest side of the result in px."),
+    typer.Option(
+        "--size", min=1, max=32768, help="Longest side of the result in px. [the recipe's]"
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -37,7 +39,8 @@ DeviceOption = Annotated[
     str, typer.Option("--device", help="cpu, cuda, mps, or auto for the fastest there is.")
 ]
 WeightsOption = Annotated[
-    Path | None, typer.Option("--weights", metavar="DIR", help="Folder with fetched weights.")
+    Path | None,
+    typer.Option("--weights", metavar="DIR", help="Folder with fetched weights. [torch's own]"),
 ]
 EncoderOption = Annotated[
     str,
@@ -50,7 +53,10 @@ StrictOption = Annotated[
     bool, typer.Option("--strict", help="An empty region is an error, not a note.")
 ]
 MaxPixelsOption = Annotated[
-    int | None, typer.Option("--max-pixels", min=1, help="Largest picture that is read, in pixels.")
+    int | None,
+    typer.Option(
+        "--max-pixels", min=1, help="Largest picture that is read, in pixels. [100 million]"
+    ),
 ]
 MemoryOption = Annotated[
     str | None,
@@ -64,9 +70,12 @@ MemoryOption = Annotated[
 NoCacheOption = Annotated[
     bool, typer.Option("--no-cache", help="Use and keep nothing that was computed before.")
 ]
-StepsOption = Annotated[int | None, typer.Option("--steps", min=0, help="Steps at each level.")]
+StepsOption = Annotated[
+    int | None, typer.Option("--steps", min=0, help="Steps at each level. [as the quality says]")
+]
 QualityOption = Annotated[
-    Quality | None, typer.Option("--quality", help="How long to work on it.", show_default=False)
+    Quality | None,
+    typer.Option("--quality", help="How long to work on it. [the recipe's, or standard]"),
 ]
 StyleOption = Annotated[
     list[Path] | None,

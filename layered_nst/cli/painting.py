@@ -59,7 +59,10 @@ _Report = Annotated[
         "--report", metavar="DIR", help="Also write a page that shows the run, DIR/index.html."
     ),
 ]
-_Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the random numbers.")]
+_Seed = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, help="Seed of the random numbers. [the recipe's]"),
+]
 _NoManifest = Annotated[
     bool, typer.Option("--no-manifest", help="Write no OUT.json of how the picture was made.")
 ]

@@ -189,7 +189,9 @@ def show(
 @app.command("merge")
 def merge(
     libraries: Annotated[list[str], typer.Argument(metavar="LIBRARY…", help="Libraries.")],
-    output: LibraryOutput = Path("merged.safetensors"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Library to write (.safetensors).")
+    ] = Path("merged.safetensors"),
     as_json: JsonOption = False,
 ) -> None:
     """Put the looks of several libraries into one."""
