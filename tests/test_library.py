@@ -166,7 +166,7 @@ def apart(one: Moments, other: Moments) -> float:
 
 def test_sides_beyond_the_stored_ones_are_refused_with_both_numbers() -> None:
     build("dusk", "stripes.png", "--no-pictures", scale="24,34")
-    with pytest.raises(LibraryError, match=r"24 to 34 px, and 48 px are asked for.*--scale"):
+    with pytest.raises(LibraryError, match=r"24 to 34 px, and 48 px are asked for.*`sides`"):
         apply(recipe({"library": "team/dusk"}))
 
 

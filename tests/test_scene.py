@@ -343,7 +343,7 @@ def test_a_recipe_without_a_photo_says_how_to_give_one(look: Path) -> None:
     recipe = load_recipe(
         {"recipe": 1, "regions": [{"name": "all", "select": "rest", "style": str(look)}]}
     )
-    with pytest.raises(RecipeError, match="--content"):
+    with pytest.raises(RecipeError, match="give `content`"):
         resolve(recipe)
 
 
