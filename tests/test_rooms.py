@@ -118,3 +118,24 @@ def test_the_recipe_needs_no_torch() -> None:
                 names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
                 assert not any(name.split(".")[0] == "torch" for name in names), file
                 assert not any(name.startswith("layered_nst.picture") for name in names), file
+
+
+def functions() -> Iterator[tuple[str, int, int]]:
+    """Name, lines without the docstring, and lines of the body alone, of every function."""
+    for file, tree in modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                told = sum((n.end_lineno or 0) - n.lineno + 1 for n in node.body if n not in body)
+                lines = (node.end_lineno or 0) - node.lineno + 1 - told
+                start = body[0].lineno if body else node.end_lineno or 0
+                yield f"{file}: {node.name}", lines, (node.end_lineno or 0) - start + 1
+
+
+def test_functions_are_short() -> None:
+    """What makes the few long ones long is a list of options, not what they do."""
+    long = {name: lines for name, lines, _ in functions() if lines > LONG}
+    assert len(long) <= MOST_LONG, long
+    too_long = [name for name, lines in long.items() if lines > TOO_LONG]
+    assert all(name.startswith("cli") for name in too_long), too_long
+    assert not [name for name, _, body in functions() if body > LONG]

@@ -30,23 +30,25 @@ if TYPE_CHECKING:
     from layered_nst.views.textures import Texture
 
 
+_SheetOrFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR|SHEET",
+        help="A folder for one sheet each, or a picture for all. [PHOTO.features.png]",
+    ),
+]
+_Channels = Annotated[int, typer.Option("--channels", min=1, help="Channels shown of each layer.")]
+
+
 def features(
     photo: PhotoArgument,
     layers: Annotated[
         str, typer.Option("--layers", metavar="NAME,NAME", help="Layers, shallow to deep.")
     ] = "conv1_1,conv3_1,conv5_1",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="DIR|SHEET",
-            help="A folder for one sheet each, or a picture for all. [PHOTO.features.png]",
-        ),
-    ] = None,
-    channels: Annotated[
-        int, typer.Option("--channels", min=1, help="Channels shown of each layer.")
-    ] = 24,
+    output: _SheetOrFolder = None,
+    channels: _Channels = 24,
     size: Annotated[
         int, typer.Option("--size", min=1, max=4096, help="Longest side of the photo seen, in px.")
     ] = 512,

@@ -264,22 +264,23 @@ def average_command(
         print(output)
 
 
+_Sheet = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", "--sheet", help="Sheet of photos and their masks. [score.png]"),
+]
+_SheetSize = Annotated[
+    int, typer.Option("--size", min=16, max=1024, help="Longest side of a picture on it in px.")
+]
+
+
 @app.command("score")
 def score_command(
     weights: Annotated[
         str, typer.Argument(metavar="SEGMENTER", help="A name, or a .safetensors file.")
     ],
     data: DataArgument,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", "--sheet", help="Sheet of photos and their masks. [score.png]"
-        ),
-    ] = None,
-    size: Annotated[
-        int,
-        typer.Option("--size", min=16, max=1024, help="Longest side of a picture on it in px."),
-    ] = 340,
+    output: _Sheet = None,
+    size: _SheetSize = 340,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:

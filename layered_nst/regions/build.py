@@ -112,12 +112,7 @@ def build_masks(
     }
     _refuse_empty(regions, empty, strict)
     names = tuple(region.name for region in regions)
-    whole = [
-        f"region {region.name!r} takes the whole photo: "
-        + _why_nothing(region, once, picture.size, max_pixels)
-        for region, f in zip(regions, found, strict=True)
-        if f.is_whole
-    ]
+    whole = _notes_of_whole(regions, found, once, picture.size, max_pixels)
     notes = (*whole, *empty.values(), *_uncovered(shares[-1]))
     if _is_covered(shares[-1]):
         shares = _without_last(shares)
@@ -144,6 +139,21 @@ class _Found:
         if anything or region.if_empty != "whole" or isinstance(region.select, RestSelector):
             return cls(anything, grow(coverage, region.grow))
         return cls(anything, np.ones_like(coverage), is_whole=True)
+
+
+def _notes_of_whole(
+    regions: Sequence[Region],
+    found: Sequence[_Found],
+    segment: Callable[[], Segmentation],
+    size: tuple[int, int],
+    max_pixels: int,
+) -> list[str]:
+    """Say which regions take the whole photo for want of what they select."""
+    return [
+        f"region {r.name!r} takes the whole photo: {_why_nothing(r, segment, size, max_pixels)}"
+        for r, f in zip(regions, found, strict=True)
+        if f.is_whole
+    ]
 
 
 def _find(

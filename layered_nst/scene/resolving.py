@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,9 +75,7 @@ def resolve(
     """
     photo = _read_content(recipe, content, max_pixels)
     picture = resize_picture(photo, fit_within(photo.size, recipe.size))
-    rgb = bleed_under_alpha(picture.rgb, picture.alpha).to(device)
-    alpha = None if picture.alpha is None else picture.alpha.to(device)
-    picture = replace(picture, rgb=rgb, alpha=alpha)
+    picture = _on_device(picture, device)
     seen = _Eyes(recipe, photo, picture, weights_dir, device, cache)
     selected = recipe.regions_on(_file_of(recipe, content))
     masks = build_masks(
@@ -92,10 +90,7 @@ def resolve(
     )
     shelf = _Shelf(device, max_pixels)
     styles = {r.name: _styles(r, picture, masks, shelf) for r in recipe.regions}
-    visible = 1.0 if alpha is None else alpha
-    painted = [m for n, m in zip(masks.names, masks.masks, strict=True) if styles.get(n)]
-    if not any(bool((mask * visible > 0).any()) for mask in painted):
-        raise RegionError("no region with a style covers anything of this photo: nothing to paint")
+    _refuse_nothing_to_paint(picture, masks, styles)
     return Scene(
         recipe=recipe,
         photo=photo,
@@ -107,6 +102,23 @@ def resolve(
         flows=_flows(recipe, picture, masks, photo.size, max_pixels),
         moments=RememberedMoments(cache),
     )
+
+
+def _on_device(picture: Picture, device: torch.device | str) -> Picture:
+    """The picture there, with visible colors under its alpha."""
+    rgb = bleed_under_alpha(picture.rgb, picture.alpha).to(device)
+    return replace(
+        picture, rgb=rgb, alpha=None if picture.alpha is None else picture.alpha.to(device)
+    )
+
+
+def _refuse_nothing_to_paint(
+    picture: Picture, masks: RegionMasks, styles: Mapping[str, Sequence[Style]]
+) -> None:
+    visible = 1.0 if picture.alpha is None else picture.alpha
+    painted = [m for n, m in zip(masks.names, masks.masks, strict=True) if styles.get(n)]
+    if not any(bool((mask * visible > 0).any()) for mask in painted):
+        raise RegionError("no region with a style covers anything of this photo: nothing to paint")
 
 
 def _in_small(seen: Segmentation | None) -> Segmentation | None:
@@ -215,7 +227,9 @@ class _Shelf:
 
     def _read(self, source: StyleSource) -> Style:
         if source.library is not None:
-            path, look = find_look(source.library, Path.cwd())
+            # A recipe that was loaded names libraries by their paths, found beside the file that
+            # states them or among the user's own; in one made by hand, they start here.
+            path, look = find_look(source.library, Path())
             return read_style(path, look, device=self._device)
         assert source.image is not None  # the recipe has one or the other
         return read_style_picture(

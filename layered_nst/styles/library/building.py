@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from PIL import Image
@@ -77,27 +77,21 @@ def build_look(
             sides or none of at least 1 px.
         PictureError: a picture or mask cannot be read.
     """
-    masks = masks or [None] * len(pictures)
-    weights = weights or [1.0] * len(pictures)
+    masks, weights = masks or [None] * len(pictures), weights or [1.0] * len(pictures)
     _check_numbers(pictures, masks, weights, sides)
     steps = sorted(set(sides))
-    styles: list[StylePicture] = []
-    parts: list[Mapping[str, Moments]] = []
-    for number, (path, mask, weight) in enumerate(zip(pictures, masks, weights, strict=True), 1):
-        styles.append(read_style_picture(path, mask, weight=weight, max_pixels=max_pixels))
-        parts.append(_moments_of_all((encoder, *others), styles[-1], steps, layers, pooling))
-        on_picture(number, len(pictures))
+    styles, parts = _read_and_seen(
+        zip(pictures, masks, weights, strict=True),
+        lambda style: _moments_of_all((encoder, *others), style, steps, layers, pooling),
+        max_pixels=max_pixels,
+        tell=lambda number: on_picture(number, len(pictures)),
+    )
     blended = {key: blend([part[key] for part in parts], weights) for key in parts[0]}
     longest = max(steps[-1], THUMBNAIL_SIDE) if keep_pictures else THUMBNAIL_SIDE
-    tensors = {
-        **pack(blended, prefix=""),
-        **pack({"rgb": style_color(styles)}, prefix="color/"),
-        **_stored_pictures(styles, longest),
-    }
+    colors = pack({"rgb": style_color(styles)}, prefix="color/")
+    tensors = {**pack(blended, prefix=""), **colors, **_stored_pictures(styles, longest)}
     record = LookRecord(
-        encoder=encoder.name,
-        weights=encoder.fingerprint,
-        others={other.name: other.fingerprint for other in others},
+        **_seen_with((encoder, *others)),
         pooling=pooling,
         layers=tuple(layers),
         sides=tuple(steps),
@@ -105,10 +99,37 @@ def build_look(
         kept=_kept(styles, longest) if keep_pictures else "thumbnails",
         license=license,
         sources=tuple(map(_source, pictures, masks, styles)),
-        made_with=f"layered-nst {layered_nst.__version__}",
         digest=digest(tensors),
     )
     return StoredLook(record, tensors)
+
+
+def _seen_with(encoders: Sequence[Encoder]) -> dict[str, Any]:
+    """What a record says of the networks and the program that have looked."""
+    first, *others = encoders
+    return {
+        "encoder": first.name,
+        "weights": first.fingerprint,
+        "others": {other.name: other.fingerprint for other in others},
+        "made_with": f"layered-nst {layered_nst.__version__}",
+    }
+
+
+def _read_and_seen(
+    sources: Iterable[tuple[Path, Path | None, float]],
+    look: Callable[[StylePicture], Mapping[str, Moments]],
+    *,
+    max_pixels: int,
+    tell: Callable[[int], None],
+) -> tuple[list[StylePicture], list[Mapping[str, Moments]]]:
+    """Pictures with their masks and weights, and what an encoder sees in each."""
+    styles: list[StylePicture] = []
+    parts: list[Mapping[str, Moments]] = []
+    for path, mask, weight in sources:
+        styles.append(read_style_picture(path, mask, weight=weight, max_pixels=max_pixels))
+        parts.append(look(styles[-1]))
+        tell(len(styles))
+    return styles, parts
 
 
 def _moments_of_all(
