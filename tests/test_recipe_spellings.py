@@ -114,7 +114,9 @@ def test_a_message_calls_a_key_as_it_was_written() -> None:
         ends(flowing(blend={"from": "lft", "to": "right"}))
     with pytest.raises(RecipeError, match=r"^regions\.land\.flow\.to: is missing$"):
         ends(flowing(flow={"from": "left"}))
-    with pytest.raises(RecipeError, match=r"^`overrides` regions\.land\.blend\.to: found 5, allowed"):
+    with pytest.raises(
+        RecipeError, match=r"^`overrides` regions\.land\.blend\.to: found 5, allowed"
+    ):
         ends(flowing(flow=UP), overrides=["regions.land.blend.to=5"])
     with pytest.raises(RecipeError, match=r"^output\.size: found 'big', allowed: a whole number"):
         load_recipe({**RECIPE, "output": {"size": "big"}})

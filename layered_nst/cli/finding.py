@@ -83,6 +83,12 @@ def _tell_files(paths: Iterable[Path], as_json: bool, **more: Any) -> None:
         print(path)
 
 
+_OverlaySize = Annotated[
+    int | None,
+    typer.Option("--size", min=1, max=32768, help="Longest side of the overlay in px. [1024]"),
+]
+
+
 def segment(
     photo: PhotoArgument,
     output: Annotated[
@@ -91,10 +97,7 @@ def segment(
     segmenter: Annotated[
         str, typer.Option(help="A name that `layered-nst models` lists, or a .safetensors file.")
     ] = "scenes",
-    size: Annotated[
-        int | None,
-        typer.Option("--size", min=1, max=32768, help="Longest side of the overlay in px. [1024]"),
-    ] = None,
+    size: _OverlaySize = None,
     device: DeviceOption = "auto",
     weights: WeightsOption = None,
     max_pixels: MaxPixelsOption = None,
