@@ -16,10 +16,6 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+|(?<![\w-])-[a-z](?![\w-])")
 ALLOWED = {
     # A recipe's comment tells what to type.
     "recipe/starter.py": {"-o", "--quality"},
-    # What is in the way of outputs is said where the command line asks for it alone.
-    "outputs/rerun.py": {"-o", "--no-manifest"},
-    "outputs/result.py": {"-o"},
-    "strategies/checkpoints.py": {"-o"},
 }
 """Options that a module outside of the command line may name, each with its reason."""
 
