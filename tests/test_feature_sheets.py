@@ -9,6 +9,7 @@ import pytest
 import torch
 from narrow import narrow_encoder
 from PIL import Image
+from single import Single
 from workbench import lay_out, run
 
 from layered_nst.errors import OutputError, RecipeError
@@ -60,6 +61,22 @@ def test_all_maps_of_a_layer_share_one_scale_that_clips_next_to_nothing(
     for found in feature_maps(encoder, photo, LAYERS):
         beyond = float((found.maps > found.top).double().mean())
         assert 0 < beyond <= CLIPPED + 1 / found.maps.numel()
+
+
+def test_the_strongest_are_found_on_a_device_without_float64(
+    encoder: Encoder, photo: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (wanted,) = feature_maps(encoder, photo, ["conv3_1"], count=4)
+    look = encoder.forward
+    monkeypatch.setattr(
+        encoder,
+        "forward",
+        lambda *a, **k: {layer: f.as_subclass(Single) for layer, f in look(*a, **k).items()},
+    )
+    (found,) = feature_maps(encoder, photo, ["conv3_1"], count=4)
+    assert found.channels == wanted.channels
+    assert torch.equal(found.maps, wanted.maps)
+    assert found.top == wanted.top
 
 
 def test_colors_rise_in_lightness_from_zero_to_the_top() -> None:

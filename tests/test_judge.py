@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 from narrow import narrow_encoder
+from single import Single
 from torch import Tensor, nn
 from workbench import lay_out
 
 from layered_nst import api
 from layered_nst.errors import ModelError, PictureError, RecipeError
-from layered_nst.judge import Judge, Ruler, load_judge, measures, score, score_file
+from layered_nst.judge import Judge, Ruler, edges, load_judge, measures, score, score_file
 from layered_nst.judge.edges import THRESHOLD, across_ridges, thin_edges, thinned
 from layered_nst.judge.measures import (
     Content,
@@ -33,7 +34,7 @@ from layered_nst.judge.measures import (
 )
 from layered_nst.judge.network import MODEL, region_moments, style_moments
 from layered_nst.networks.catalogue import CATALOGUE
-from layered_nst.networks.encoders import Encoder, load_encoder
+from layered_nst.networks.encoders import Encoder, contour_map, load_encoder
 from layered_nst.networks.segmenters.network import LITE0_MEAN, LITE0_STD
 from layered_nst.networks.segmenters.segmenter import load_segmenter
 from layered_nst.networks.weights import is_present, weights_path
@@ -368,6 +369,18 @@ def test_a_blurred_line_at_any_angle_is_thinned_to_its_middle(angle: int) -> Non
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 2)])
 def test_the_smallest_pictures_can_be_thinned(size: tuple[int, int]) -> None:
     assert thinned(random(*size).numpy()).shape == size
+
+
+def test_edges_are_thinned_wherever_the_contour_network_is(
+    contours: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = noise(3, 30, 40)
+    wanted = thin_edges(contours, picture)
+    assert wanted.any()
+    monkeypatch.setattr(
+        edges, "contour_map", lambda *asked: contour_map(*asked).as_subclass(Single)
+    )
+    assert torch.equal(thin_edges(contours, picture), wanted)
 
 
 def test_the_contour_network_draws_the_outline_of_a_disc_thinly() -> None:

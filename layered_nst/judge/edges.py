@@ -35,7 +35,8 @@ def thin_edges(encoder: Encoder, rgb: Tensor) -> Tensor:
         rgb: picture of shape (3, H, W) in [0, 1].
     """
     seen = rgb.to(next(encoder.buffers()).device)
-    probability = contour_map(encoder, seen)[0].double().cpu().numpy()
+    # Not all devices know float64.
+    probability = contour_map(encoder, seen)[0].cpu().double().numpy()
     return torch.from_numpy(thinned(probability) >= THRESHOLD)
 
 

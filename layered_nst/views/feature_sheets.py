@@ -109,13 +109,14 @@ def seen(photo: Picture, size: int) -> Tensor:
 
 
 def _strongest(layer: str, features: Tensor, count: int) -> FeatureMaps:
+    # Not all devices know float64.
+    features = features.float().cpu()
     energy = features.double().square().sum((1, 2))
     order = energy.argsort(descending=True, stable=True)[:count]
     maps = features[order]
-    top = float(np.quantile(maps.cpu().numpy(), 1 - CLIPPED))
+    top = float(np.quantile(maps.numpy(), 1 - CLIPPED))
     share = energy[order] / energy.sum().clamp(min=1e-12)
-    channels = tuple(order.tolist())
-    return FeatureMaps(layer, len(features), channels, maps.cpu(), share.cpu(), top)
+    return FeatureMaps(layer, len(features), tuple(order.tolist()), maps, share, top)
 
 
 def feature_sheet(found: FeatureMaps, photo: Tensor) -> Image.Image:
