@@ -464,22 +464,24 @@ import signal, sys, time
 sys.argv = ["layered-nst", "apply", RECIPE, "-o", "out.png", "--resume", "--no-preview",
             "--set", "optimize.levels=[24, 48]", "--set", "optimize.steps=[3, 4]",
             "--set", "optimize.tolerance=0", "--set", "optimize.checkpoint=0.000001"]
-from layered_nst import api, cli, keeping
+from layered_nst import cli
 from layered_nst.files import atomic as replacement
+from layered_nst.outputs.track import Track
+from layered_nst.strategies import keeper as keeping
 keeping.MOST_SHARE = 1e9
 
 def here(place):
     print(place, flush=True)
 
 steps = iter(range(1, 1000))
-usual = api._Track.__call__
+usual = Track.__call__
 def call(self, progress):
     usual(self, progress)
     if next(steps) == STEP:
         here("painting")
         if WAITING:
             time.sleep(60)
-api._Track.__call__ = call
+Track.__call__ = call
 """
 WHILE_WRITING = """
 def stuck(handle):
@@ -487,13 +489,13 @@ def stuck(handle):
     here("writing")
     time.sleep(60)
 save = keeping.save_state
-def save_slowly(*what):
+def save_slowly(*what, **named):
     replacement.os.fsync = stuck
-    save(*what)
+    save(*what, **named)
 keeping.save_state = save_slowly
 """
 AT_THE_END = """
-from layered_nst.result import Result
+from layered_nst.outputs.result import Result
 save = Result.save
 def save_and_stop(self, path):
     save(self, path)
