@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -16,6 +17,12 @@ from workbench import lay_out, run
 import layered_nst
 from layered_nst import cli
 from layered_nst.picture import MAX_PIXELS
+from layered_nst.scene.resolving import SEGMENTED_SIDE
+from layered_nst.training.encoders.matching import DEFAULT_PLAN
+from layered_nst.training.segmenters.sheet import SIDE as SCORE_SIDE
+from layered_nst.training.segmenters.training import TrainingPlan
+from layered_nst.views.findings import CONTOURS_SIDE
+from layered_nst.views.library_sheet import SIDE as LIBRARY_SIDE
 
 WRITES = {
     "apply",
@@ -140,6 +147,49 @@ def test_what_need_not_be_given_says_what_is_taken_then(name: str) -> None:
 
 def test_the_largest_picture_is_said_as_it_is() -> None:
     assert f"[{MAX_PIXELS / 1e6:g} million]" in options("apply")["--max-pixels"].help
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "taken"),
+    [
+        ("segment", "--size", SEGMENTED_SIDE),
+        ("contours", "--size", CONTOURS_SIDE),
+        ("segmenter train", "--epochs", ", ".join(f"{s}:{n}" for s, n in TrainingPlan().phases)),
+        ("encoder distill", "--width", DEFAULT_PLAN.width),
+    ],
+)
+def test_defaults_in_brackets_are_those_of_the_package(
+    name: str, option: str, taken: object
+) -> None:
+    assert options(name)[option].help.endswith(f"[{taken}]")
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "taken"),
+    [
+        ("segmenter score", "--size", SCORE_SIDE),
+        ("styles show", "--size", LIBRARY_SIDE),
+        *(
+            ("segmenter train", f"--{key.replace('_', '-')}", getattr(TrainingPlan(), key))
+            for key in ("batch", "mix", "least_share", "learning_rate", "dice", "seed")
+        ),
+        *(
+            ("encoder distill", f"--{key.replace('_', '-')}", getattr(DEFAULT_PLAN, key))
+            for key in ("steps", "batch", "crop", "learning_rate", "bfloat16", "seed")
+        ),
+    ],
+)
+def test_defaults_of_the_command_line_are_those_of_the_package(
+    name: str, option: str, taken: object
+) -> None:
+    assert options(name)[option].default == taken
+
+
+@pytest.mark.parametrize("function", ["apply", "check", "masks", "new", "score", "segment"])
+def test_functions_that_compute_take_a_device_and_a_largest_picture(function: str) -> None:
+    taken = inspect.signature(getattr(layered_nst, function)).parameters
+    assert {"device", "weights_dir", "max_pixels"} <= {*taken}
+    assert taken["device"].kind is inspect.Parameter.KEYWORD_ONLY
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def _tell_files(paths: Iterable[Path], as_json: bool, **more: Any) -> None:
 
 _OverlaySize = Annotated[
     int | None,
-    typer.Option("--size", min=1, max=32768, help="Longest side of the overlay in px. [1024]"),
+    typer.Option("--size", min=1, max=32768, help="Longest side of the overlay in px. [768]"),
 ]
 
 

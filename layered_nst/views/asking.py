@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from layered_nst.outputs.rerun import holds_recipe
 from layered_nst.picture import MAX_PIXELS
 from layered_nst.recipe import Recipe
@@ -19,6 +21,7 @@ def masks(
     *,
     size: int | None = None,
     overrides: Sequence[str] | Mapping[str, Any] = (),
+    device: str | torch.device | None = None,
     weights_dir: Path | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Findings:
@@ -29,6 +32,7 @@ def masks(
         content: the photo, in place of the recipe's.
         size: longest side of the masks in px.
         overrides: of the recipe.
+        device: ``cpu``, ``cuda``, ``mps``; by default the fastest there is.
         weights_dir: folder with weights that are not bundled.
         max_pixels: largest picture that is read.
 
@@ -39,12 +43,15 @@ def masks(
         LayeredNstError: the recipe or the photo is at fault.
     """
     if isinstance(source, str | Path) and not holds_recipe(Path(source)):
-        return segment(source, size=size, weights_dir=weights_dir, max_pixels=max_pixels)
+        return segment(
+            source, size=size, device=device, weights_dir=weights_dir, max_pixels=max_pixels
+        )
     return recipe_masks(
         source,
         content,
         size=size,
         overrides=overrides,
+        device=device,
         weights_dir=weights_dir,
         max_pixels=max_pixels,
     )
@@ -55,6 +62,7 @@ def segment(
     *,
     segmenter: str = "scenes",
     size: int | None = None,
+    device: str | torch.device | None = None,
     weights_dir: Path | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Findings:
@@ -64,6 +72,7 @@ def segment(
         photo: as ``apply`` takes its content.
         segmenter: a name of the catalogue, or the path of a file.
         size: longest side of the masks in px; 768 if not given.
+        device: ``cpu``, ``cuda``, ``mps``; by default the fastest there is.
         weights_dir: folder with weights that are not bundled.
         max_pixels: largest picture that is read.
 
@@ -74,7 +83,12 @@ def segment(
         LayeredNstError: the photo cannot be read, or the segmenter's weights are missing.
     """
     return photo_masks(
-        photo, size=size, segmenter=segmenter, weights_dir=weights_dir, max_pixels=max_pixels
+        photo,
+        size=size,
+        segmenter=segmenter,
+        device=device,
+        weights_dir=weights_dir,
+        max_pixels=max_pixels,
     )
 
 
@@ -84,7 +98,9 @@ def new(
     *,
     styles: Sequence[str | Path] = (),
     force: bool = False,
+    device: str | torch.device | None = None,
     weights_dir: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Path:
     """Write a commented starter recipe: a photo's subject is kept, a style goes over the rest.
 
@@ -94,7 +110,9 @@ def new(
         styles: pictures: one for the rest, further ones for the largest classes; without any, a
             watercolor is written beside the recipe.
         force: replace a recipe that is there.
+        device: ``cpu``, ``cuda``, ``mps``; by default the fastest there is.
         weights_dir: folder with weights that are not bundled.
+        max_pixels: largest picture that is read.
 
     Returns:
         The recipe.
@@ -103,7 +121,7 @@ def new(
         OutputError: the recipe is there already, or cannot be written.
         PictureError: the photo or a style is not there.
     """
-    found = segment(Path(photo), weights_dir=weights_dir)
+    found = segment(Path(photo), device=device, weights_dir=weights_dir, max_pixels=max_pixels)
     path, looks = Path(recipe), [Path(style) for style in styles]
     classes, subject = found.classes_beside_subject(), found.subject_seen()
     write_starter(path, Path(photo), classes, subject=subject, styles=looks, force=force)

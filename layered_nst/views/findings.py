@@ -142,7 +142,7 @@ def photo_masks(
 
     Args:
         photo: a picture; transparent pixels take the colors around them.
-        size: longest side in px; the photo's own up to 1024 px if not given.
+        size: longest side in px; the photo's own up to 768 px if not given.
         segmenter: a name, or the path of a ``.safetensors`` file.
         device, weights_dir, max_pixels: as ``apply``.
 
