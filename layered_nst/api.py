@@ -18,7 +18,7 @@ import torch
 
 from layered_nst.errors import LayeredNstWarning, PictureError
 from layered_nst.machine import allocator
-from layered_nst.machine.cache import Cache, open_cache
+from layered_nst.machine.cache import Cache, open_cache, own_cache
 from layered_nst.machine.device import choose_device
 from layered_nst.machine.memory import memory_errors, obtainable_bytes, parse_memory
 from layered_nst.networks.encoders import Encoder, load_encoders
@@ -29,6 +29,7 @@ from layered_nst.painting.plan import Plan, make_plan
 from layered_nst.painting.progress import OnProgress
 from layered_nst.picture import MAX_PIXELS, read_picture
 from layered_nst.recipe import Recipe, load_recipe
+from layered_nst.recipe.unpacking import is_look, unpack_look
 from layered_nst.scene.provenance import pixel_hash, read_inputs
 from layered_nst.scene.resolving import resolve
 from layered_nst.scene.scene import Scene
@@ -266,6 +267,8 @@ def load(
 
     What has changed since a picture was made is a LayeredNstWarning when it is made again.
     """
+    if isinstance(recipe, str | Path) and is_look(Path(recipe)):
+        recipe = unpack_look(Path(recipe).expanduser(), own_cache().folder / "looks")
     record = read_record(Path(recipe)) if isinstance(recipe, str | Path) else None
     source: Any = recipe if record is None else record.recipe
     called = "" if record is None else str(record.source)

@@ -27,6 +27,7 @@ from layered_nst.views.library_sheet import SIDE as LIBRARY_SIDE
 WRITES = {
     "apply",
     "paint",
+    "pack",
     "masks",
     "segment",
     "contours",
@@ -55,6 +56,7 @@ LEARNS = {
 }
 COMPUTES = LOOKS | PAINTS | LEARNS
 HANDLES_FILES = {
+    "pack",
     "models",
     "models fetch",
     "segmenter average",
@@ -74,11 +76,11 @@ RULES = {
     | {"models", "models fetch"},
     "--max-pixels": {name for name in COMPUTES if not name.startswith("segmenter")},
     "--no-cache": {"apply", "paint", "check", "masks", "gallery"},
-    "--size": (WRITES | {"check"})
+    "--size": (WRITES - {"pack"} | {"check"})
     - {"new", "segmenter train", "segmenter average", "encoder distill", "styles build"}
     - {"styles merge"},
     "--content": {"apply", "check", "masks", "score", "gallery"},
-    "--set": {"apply", "paint", "check", "masks", "score"},
+    "--set": {"apply", "paint", "pack", "check", "masks", "score"},
     "--quality": {"apply", "paint", "check", "texture", "gallery"},
     "--steps": {"apply", "paint", "check", "texture", "gallery", "encoder distill"},
     "--seed": {"apply", "texture", "segmenter train", "encoder distill"},

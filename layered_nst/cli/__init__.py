@@ -19,6 +19,7 @@ from layered_nst.cli import (
     gallery,
     looking,
     models,
+    packing,
     painting,
     quick,
     scoring,
@@ -77,6 +78,7 @@ def _main(
 app.command()(painting.apply)
 app.command()(quick.paint)
 app.command()(painting.check)
+app.command()(packing.pack)
 app.command()(finding.masks)
 app.command()(finding.segment)
 app.command()(finding.contours)

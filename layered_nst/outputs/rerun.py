@@ -23,6 +23,7 @@ from layered_nst.outputs.manifest import (
 )
 from layered_nst.picture import FORMATS, is_ours, read_metadata
 from layered_nst.recipe import Recipe, is_stream, named_files
+from layered_nst.recipe.unpacking import is_look
 from layered_nst.recipe.yaml_positions import parse_yaml
 from layered_nst.scene.provenance import versions
 
@@ -91,7 +92,9 @@ def holds_recipe(path: Path) -> bool:
     """Whether a file is a recipe, a manifest, or a picture that this package made."""
     if path.suffix.lower() in FORMATS:
         return RECIPE_KEY in read_metadata(path)
-    return path.suffix.lower() in (".yaml", ".yml") or is_stream(path) or is_manifest(path)
+    if is_look(path) or is_stream(path):
+        return True
+    return path.suffix.lower() in (".yaml", ".yml") or is_manifest(path)
 
 
 def _of_picture(path: Path) -> Record:

@@ -12,7 +12,7 @@ from layered_nst.recipe.spaces import ODD
 from layered_nst.recipe.yaml_positions import CORE_SCALARS
 
 
-class _Dumper(yaml.SafeDumper):
+class Dumper(yaml.SafeDumper):
     """Quotes whatever YAML 1.1, 1.2 or our own loader would not take for that very text."""
 
     def ignore_aliases(self, data: Any) -> bool:
@@ -20,14 +20,14 @@ class _Dumper(yaml.SafeDumper):
 
 
 for _kind, _pattern, _first in CORE_SCALARS:
-    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", _pattern, _first)
-_Dumper.add_implicit_resolver("!odd", re.compile(rf"[{ODD}].*|.*[{ODD}]$", re.DOTALL), None)
+    Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", _pattern, _first)
+Dumper.add_implicit_resolver("!odd", re.compile(rf"[{ODD}].*|.*[{ODD}]$", re.DOTALL), None)
 
 
 def dump_text(text: str) -> str:
     """A text as YAML that fits into one line, also between brackets."""
     dumped: str = yaml.dump(
-        [text], Dumper=_Dumper, default_flow_style=True, width=float("inf"), allow_unicode=True
+        [text], Dumper=Dumper, default_flow_style=True, width=float("inf"), allow_unicode=True
     )
     return dumped.strip()[1:-1]
 
@@ -35,4 +35,4 @@ def dump_text(text: str) -> str:
 def dump_recipe(recipe: Recipe) -> str:
     """YAML of the whole recipe, defaults included, that loads to an equal recipe."""
     stated = recipe.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return yaml.dump(stated, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return yaml.dump(stated, Dumper=Dumper, sort_keys=False, allow_unicode=True)

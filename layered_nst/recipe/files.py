@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from layered_nst.files.names import did_you_mean_file
@@ -93,6 +93,32 @@ def named_files(recipe: Recipe) -> dict[str, Path]:
         for steps, path in _paths(root, ())
         if is_for_this_photo(root, steps)
     }
+
+
+def with_renamed_files(root: Node, rename: Callable[[Steps, Path], str]) -> Node:
+    """The recipe with every file that it names called otherwise.
+
+    Args:
+        root: a recipe with absolute paths.
+        rename: from where a path stands and the path to its new name.
+    """
+    return _renamed(root, (), rename)
+
+
+def _renamed(node: Node, steps: Steps, rename: Callable[[Steps, Path], str]) -> Node:
+    if isinstance(node.value, dict):
+        items = {key: _renamed(v, (*steps, key), rename) for key, v in node.value.items()}
+        return Node(items, node.place)
+    if isinstance(node.value, list):
+        parts = [_renamed(item, (*steps, i), rename) for i, item in enumerate(node.value)]
+        return Node(parts, node.place)
+    if isinstance(node.value, str) and _is_path(steps, node.value):
+        return Node(rename(steps, Path(node.value)), node.place)
+    if isinstance(node.value, str) and node.value and _is_library(steps):
+        path, look = find_look(node.value, node.place.folder)
+        name = rename(steps, path)
+        return Node(name if look is None else f"{name}/{look}", node.place)
+    return node
 
 
 def _no_library(path: Path) -> str:

@@ -9,8 +9,9 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
-from layered_nst.recipe.nodes import Node, Steps, region_name
+from layered_nst.recipe.nodes import Node, Place, Steps, from_plain, region_name
 from layered_nst.recipe.problems import Mistake
+from layered_nst.recipe.schema import Recipe
 from layered_nst.words import listed
 
 DRAWN = ("box", "ellipse", "polygon", "mask", "weight_mask")
@@ -95,6 +96,12 @@ def is_for_this_photo(root: Node, steps: Steps) -> bool:
         return True
     region = root.value["regions"].child(steps[1])
     return region is None or region_name(region) not in selected_anew(root)
+
+
+def is_drawn_on_its_photo(recipe: Recipe) -> bool:
+    """Whether a recipe has shapes or masks that hold for its own photo alone."""
+    without = recipe.model_copy(update={"content": None, "photos": {}})
+    return any(True for _ in _drawn_parts(from_plain(without, Place("", None, Path()))))
 
 
 def _photo(root: Node) -> str | None:
