@@ -53,6 +53,8 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
             "class",
             "subject",
             "face",
+            "points",
+            "object_in",
             "mask",
             "box",
             "ellipse",

@@ -14,7 +14,7 @@ from layered_nst.recipe.problems import Mistake
 from layered_nst.recipe.schema import Recipe
 from layered_nst.words import listed
 
-DRAWN = ("box", "ellipse", "polygon", "mask", "weight_mask")
+DRAWN = ("box", "ellipse", "polygon", "points", "object_in", "mask", "weight_mask")
 """Keys whose values were drawn on one photo."""
 
 

@@ -56,6 +56,12 @@ Corners = Annotated[
 ]
 
 
+Spots = Annotated[
+    tuple[tuple[_Coordinate, _Coordinate], ...],
+    Allowed("a list of points [x, y]"),
+]
+
+
 class _SelectorModel(Section):
     """Base of all selectors, so that a ready-made one can be told from a mapping."""
 
@@ -96,6 +102,36 @@ class FaceSelector(_SelectorModel):
     found as it comes."""
     part: Annotated[Literal["face", "eyes", "mouth"], Allowed("face, eyes or mouth")] = "face"
     """What of each face: all of it, its `eyes` or its `mouth`."""
+
+
+class Clicked(Section):
+    """Points of a thing and of what is not it."""
+
+    in_: Annotated[Spots, Field(alias="in", min_length=1)]
+    """Points in the thing, each `[x, y]`. The first says what is meant, each later one mends what
+    lies around it."""
+    out: Spots = ()
+    """Points that are not in it."""
+
+
+class PointsSelector(_SelectorModel):
+    """The thing at which was clicked, outlined along the photo's edges."""
+
+    points: Clicked
+    """`{in: [[x, y], ...], out: [[x, y], ...]}`; `out` may be left away."""
+    unit: _Unit = None
+    """What the numbers are: fractions of the photo's width and height, or px of the photo. Without
+    it, fractions if all are at most 1, else px."""
+
+
+class ObjectSelector(_SelectorModel):
+    """The thing in a box that was drawn around it by hand."""
+
+    object_in: Bounds
+    """`[left, top, right, bottom]` around the thing and a little more."""
+    unit: _Unit = None
+    """What the numbers are: fractions of the photo's width and height, or px of the photo. Without
+    it, fractions if all are at most 1, else px."""
 
 
 class MaskSelector(_SelectorModel):
@@ -211,6 +247,8 @@ Selector = Annotated[
     Annotated[ClassSelector, Tag("is:class")]
     | Annotated[SubjectSelector, Tag("is:subject")]
     | Annotated[FaceSelector, Tag("is:face")]
+    | Annotated[PointsSelector, Tag("is:points")]
+    | Annotated[ObjectSelector, Tag("is:object_in")]
     | Annotated[MaskSelector, Tag("is:mask")]
     | Annotated[BoxSelector, Tag("is:box")]
     | Annotated[EllipseSelector, Tag("is:ellipse")]
@@ -229,6 +267,8 @@ SELECTORS: dict[str, type[_SelectorModel]] = {
     "is:class": ClassSelector,
     "is:subject": SubjectSelector,
     "is:face": FaceSelector,
+    "is:points": PointsSelector,
+    "is:object_in": ObjectSelector,
     "is:mask": MaskSelector,
     "is:box": BoxSelector,
     "is:ellipse": EllipseSelector,

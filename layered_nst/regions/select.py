@@ -40,6 +40,8 @@ from layered_nst.recipe.selectors import (
     FaceSelector,
     MaskSelector,
     NotSelector,
+    ObjectSelector,
+    PointsSelector,
     PolygonSelector,
     RestSelector,
     Selector,
@@ -50,6 +52,7 @@ from layered_nst.recipe.selectors import (
 from layered_nst.regions.components import keep_largest, keep_sizable
 from layered_nst.regions.edges import antialias
 from layered_nst.regions.faces import face_mask
+from layered_nst.regions.points import Clickable, Clicks
 from layered_nst.regions.shapes import Bounds, box_coverage, ellipse_coverage, polygon_coverage
 from layered_nst.words import listed, pixels
 
@@ -201,6 +204,41 @@ def select_face(selector: FaceSelector, view: View) -> Tensor:
     if wanted != "all":
         faces = faces[: 1 if wanted == "largest" else wanted]
     return face_mask(faces, view.picture.rgb, selector.part)
+
+
+def select_points(selector: PointsSelector, view: View) -> Tensor:
+    clicked = selector.points
+    spots = _spots([*clicked.in_, *clicked.out], selector.unit, view)
+    inside, outside = spots[: len(clicked.in_)], spots[len(clicked.in_) :]
+    if both := set(inside) & set(outside):
+        raise RegionError(f"points: {_spot(min(both))} is both in and out")
+    return Clickable(view.picture.rgb, view.segment()).mask(Clicks(inside, outside))
+
+
+def select_object_in(selector: ObjectSelector, view: View) -> Tensor:
+    left, top, right, bottom = _bounds(selector.object_in, selector.unit, view)
+    height, width = view.picture.size
+    box = left / width, top / height, right / width, bottom / height
+    if min(right, width) - max(left, 0) < 1 or min(bottom, height) - max(top, 0) < 1:
+        raise RegionError("object_in: the box lies outside the photo")
+    return Clickable(view.picture.rgb, view.segment()).mask(Clicks(box=box))
+
+
+def _spots(
+    points: Sequence[tuple[float, float]], unit: str | None, view: View
+) -> list[tuple[float, float]]:
+    """Points as fractions of the photo, each within it."""
+    height, width = view.picture.size
+    scaled = view.in_px(torch.tensor(points, dtype=torch.float64), unit)
+    spots = [(x / width, y / height) for x, y in scaled.tolist()]
+    for (x, y), written in zip(spots, points, strict=True):
+        if not (0 <= x <= 1 and 0 <= y <= 1):
+            raise RegionError(f"points: {_spot(written)} lies outside the photo")
+    return spots
+
+
+def _spot(point: tuple[float, float]) -> str:
+    return f"[{point[0]:g}, {point[1]:g}]"
 
 
 def select_mask(selector: MaskSelector, view: View) -> Tensor:
