@@ -15,7 +15,9 @@ detector   a ``networks.catalogue.Model``
 strategy   a ``strategies.stages.Strategy``
 output     a ``picture.writing.PictureFormat`` or an ``outputs.layered.writing.LayeredFormat``;
            by the suffix of its files
-loss, flow, executor, command: for those who add them; nothing is built in yet
+loss       ``(asked) -> FeatureLoss, PixelLoss or None``, see ``painting.objective``: for the
+           encoder, problem, plan and size of a level, None if nothing is asked of it
+flow, executor, command: for those who add them; nothing is built in yet
 ========== =================================================================================
 """
 
@@ -90,6 +92,10 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
             suffix: f"layered_nst.outputs.layered.writing:BUILT_IN[{suffix}]"
             for suffix in (".ora", ".psd")
         },
+    },
+    "loss": {
+        name: f"layered_nst.painting.objective:{name}_loss"
+        for name in ("style", "content", "contour", "smoothness", "range")
     },
     "strategy": {
         "joint": "layered_nst.strategies.joint:STRATEGY",

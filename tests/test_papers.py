@@ -374,7 +374,7 @@ def test_the_loss_of_the_house_is_one_that_tiles_know(monkeypatch: pytest.Monkey
     (block,) = (block for block in blocks("python") if "class Calm" in block.text)
     names: dict[str, Any] = {}
     exec(block.text, names)
-    monkeypatch.setattr(objective, "feature_losses", lambda *_: [names["Calm"]()])
+    monkeypatch.setattr(objective, "losses_of", lambda _: [names["Calm"]()])
     encoder, problem = load_encoder("light"), problem_of(96, 80)
     _, (terms, gradient), (found, tiled) = both(encoder, problem, plan_of((96, 1)), 48)
     assert terms["calm.conv3_1"] > 0

@@ -11,13 +11,16 @@ from typing import get_args
 
 import pytest
 import torch
+from test_tiles import plan_of, problem_of
 from workbench import lay_out
 
 from layered_nst import Recipe, load_recipe, plugins
 from layered_nst.errors import OutputError, PluginError
 from layered_nst.networks.catalogue import CATALOGUE, find_model
+from layered_nst.networks.encoders import load_encoder
 from layered_nst.outputs.layered.layers import LayeredPicture
 from layered_nst.outputs.layered.writing import LayeredFormat, write_layered
+from layered_nst.painting.objective import Objective
 from layered_nst.picture import write_picture
 from layered_nst.picture.writing import PictureFormat
 from layered_nst.plugins import BUILT_IN, Registry
@@ -137,6 +140,26 @@ def test_what_is_added_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     plan = planned(scene)
     canvas = paint(scene, {}, plan, on_progress=lambda _: pytest.fail("a step"))
     assert torch.equal(canvas, finished(problem(scene, plan).start, scene))
+
+
+def test_a_loss_that_is_added_is_part_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Darkness:
+        by_channel = True
+
+        def terms(self, picture: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"dark": picture.mean()}
+
+    table = Registry(BUILT_IN)
+    for name in ("add", "get", "names"):
+        monkeypatch.setattr(plugins, name, getattr(table, name))
+    encoder, problem, plan = load_encoder("light"), problem_of(32, 24), plan_of((32, 1))
+    size = (problem.start.shape[1], problem.start.shape[2])
+    before = Objective(encoder, problem, plan, size)(problem.start[None])
+    plugins.add({"loss": {"dark": lambda asked: Darkness(), "none": lambda asked: None}})
+    after = Objective(encoder, problem, plan, size)(problem.start[None])
+    assert set(after) - set(before) == {"dark"}
+    assert after["dark"] == problem.start.mean()
+    assert all(torch.equal(after[name], before[name]) for name in before)
 
 
 def test_a_format_that_is_added_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

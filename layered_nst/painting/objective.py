@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from layered_nst import plugins
 from layered_nst.machine import allocator
 from layered_nst.networks.encoders import Encoder
 from layered_nst.networks.encoders.tiles import Tile
@@ -44,14 +45,15 @@ class Objective:
         self, encoder: Encoder, problem: Problem, plan: Plan, size: tuple[int, int]
     ) -> None:
         self.encoder, self.plan, self.size = encoder.multiplying_in(plan.precision), plan, size
-        self.losses = feature_losses(encoder, problem, plan)
+        found = losses_of((encoder, problem, plan, size))
+        self.losses = [loss for loss in found if isinstance(loss, FeatureLoss)]
         self.layers = {layer for loss in self.losses for layer in loss.layers}
         self.tiles = self._tiles()
         sight = Sight(self.encoder, encoder, problem, plan, size, self.tiles)
         for loss in self.losses:
             loss.prepare(sight)
             allocator.give_back()  # what passes without a way back leave behind fits no step
-        self.pixels = pixel_losses(encoder, problem, plan, size)
+        self.pixels = [loss for loss in found if not isinstance(loss, FeatureLoss)]
         self.readers = self._readers()
 
     def _tiles(self) -> tuple[Tile, ...]:
@@ -112,31 +114,48 @@ class Objective:
         return terms
 
 
-def feature_losses(encoder: Encoder, problem: Problem, plan: Plan) -> list[FeatureLoss]:
-    """The losses of features that a plan and its regions name."""
-    losses: list[FeatureLoss] = [StyleLoss(plan)]
-    if plan.content_layers:
-        losses.append(ContentLoss(plan))
-    pull = contour_pull(plan, painted(problem))
-    if pull and encoder.has_contours:
-        losses.append(ContourLoss(encoder, pull))
-    return losses
+Asked = tuple[Encoder, Problem, Plan, tuple[int, int]]
+"""What a loss is made for: encoder, problem, plan, and the level's height and width."""
 
 
-def pixel_losses(
-    encoder: Encoder, problem: Problem, plan: Plan, size: tuple[int, int]
-) -> list[PixelLoss]:
-    """The losses of pixels that a plan and its regions name."""
+def losses_of(asked: Asked) -> list[FeatureLoss | PixelLoss]:
+    """The registered losses that a plan and its regions name, in the order of their names."""
+    made = (plugins.get("loss", name)(asked) for name in plugins.names("loss"))
+    return [loss for loss in made if loss is not None]
+
+
+def style_loss(asked: Asked) -> FeatureLoss:
+    """The style of each region."""
+    return StyleLoss(asked[2])
+
+
+def content_loss(asked: Asked) -> FeatureLoss | None:
+    """What is held of the photo; None if no layer is."""
+    return ContentLoss(asked[2]) if asked[2].content_layers else None
+
+
+def contour_loss(asked: Asked) -> FeatureLoss | PixelLoss | None:
+    """The contours that are held, as well as the encoder sees them; None if none are."""
+    encoder, problem, plan, size = asked
     regions = painted(problem)
-    losses: list[PixelLoss] = []
     pull = contour_pull(plan, regions)
-    if pull and not encoder.has_contours:
-        losses.append(laplacian_of(problem, regions, size, pull))
-    return [
-        *losses,
-        Smoothness(plan.total_variation, firmness(regions, size, plan.strokes or max(size))),
-        Range(),
-    ]
+    if not pull:
+        return None
+    if encoder.has_contours:
+        return ContourLoss(encoder, pull)
+    return laplacian_of(problem, regions, size, pull)
+
+
+def smoothness_loss(asked: Asked) -> PixelLoss:
+    """How much neighbors differ, against what the styles do."""
+    _, problem, plan, size = asked
+    by = plan.strokes or max(size)
+    return Smoothness(plan.total_variation, firmness(painted(problem), size, by))
+
+
+def range_loss(_: Asked) -> PixelLoss:
+    """What is beyond the colors that there are."""
+    return Range()
 
 
 Objectives = Callable[[Encoder, Problem, Plan, tuple[int, int]], Objective]

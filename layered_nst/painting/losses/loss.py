@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -17,6 +17,7 @@ Read = Callable[[str, Tensor], Sums]
 """Takes a layer's name and its features (1, C, h, w), as the encoder computes them."""
 
 
+@runtime_checkable
 class FeatureLoss(Protocol):
     """A loss of features: ``prepare`` once, ``read`` layer by layer, and of the sums the terms.
 
