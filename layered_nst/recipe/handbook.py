@@ -191,7 +191,8 @@ def _one_of(several: Sequence[Schema]) -> str:
 def _linked(name: str) -> str:
     if name.endswith("Selector"):
         return "[selector](#selectors)"
-    return f"[mapping](#{_HEADINGS[name]})"
+    # A small mapping is told by the key that takes it.
+    return f"[mapping](#{_HEADINGS[name]})" if name in _HEADINGS else "mapping"
 
 
 def _of_type(value: Schema) -> str:
