@@ -76,8 +76,9 @@ def test_the_defaults_that_the_schema_tells_are_those_of_a_plan() -> None:
 def test_examples_in_the_tables_are_recipes() -> None:
     said = [cells[0] for cells in rows(ALL_SELECTORS).values()]
     examples = [text for cell in said for text in re.findall(r"`(\{.*?\})`(?=\W)", cell)]
-    assert len(examples) == 3
-    for text in examples:
+    whole = [text for text in examples if "..." not in text]
+    assert len(whole) >= 3
+    for text in whole:
         region = {"name": "a", "select": "rest", "protect": True}
         load_recipe({"recipe": 1, "regions": [region]}, overrides=[f"regions.a.select={text}"])
 
