@@ -340,7 +340,10 @@ def test_a_training_goes_on_from_an_encoder_as_wide_as_that_is(
     # From the checkpoint, which says the same of where it began.
     second.unlink()
     assert distill(small, pictures, second, plan=longer, start=start) == after
-    for other in (None, ended):
+    with pytest.raises(OutputError, match="would replace a file that is read"):
+        distill(small, pictures, second, plan=longer, start=ended)
+    elsewhere = load_encoder(shutil.copy(second, tmp_path / "third.safetensors"))
+    for other in (None, elsewhere):
         with pytest.raises(ModelError, match="training: made with another start;"):
             distill(small, pictures, second, plan=longer, start=other)
 
