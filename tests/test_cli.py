@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import re
 import signal
 import subprocess
@@ -791,3 +792,13 @@ def test_verbose_says_what_is_done_on_standard_error() -> None:
     assert "48×36 px on cpu" in ran.err
     assert "all levels are seen whole" in ran.err
     logging.getLogger("layered_nst").handlers.clear()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_is_said_wherever_it_comes(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where no command catches it, such as while libraries are imported."""
+    monkeypatch.setattr(
+        "layered_nst.views.findings.photo_masks", lambda *_, **__: os.kill(os.getpid(), number)
+    )
+    ran = run("segment", "photo.png")
+    assert (ran.code, ran.out, ran.err) == (130, "", "interrupted\n")

@@ -108,6 +108,9 @@ def main() -> NoReturn:
         show_log(logging.DEBUG if debug else logging.INFO)
     try:
         code = app(standalone_mode=False, prog_name="layered-nst") or 0
+        if code == 130 and stop.asked:
+            # Typer makes an exit code of what nobody has caught, and says nothing.
+            raise KeyboardInterrupt
         sys.stdout.flush()
     except LayeredNstError as error:
         code = _failed(error, error.exit_code, debug)

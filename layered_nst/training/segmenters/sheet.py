@@ -61,7 +61,7 @@ def _row(
     score = SegmentationScore(confusion(winner, truth, len(classes)))
     said = f"accuracy {score.accuracy:.2f}, mean IoU {score.mean_iou:.2f}"
     shown = (
-        (torch.full_like(truth, IGNORED), Words(name, 15, INK)),
+        (torch.full_like(truth, IGNORED), Words(name, color=INK)),
         (winner, Words(f"found: {said}")),
         (truth, Words("as labeled")),
     )
