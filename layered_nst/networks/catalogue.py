@@ -106,7 +106,7 @@ CATALOGUE: Mapping[str, Model] = {
             "segmenter",
             "scenes.safetensors",
             True,
-            7.9,
+            12.5,
             "research terms of its training photos; see its model card",
             "12 classes that designers name, sky and building among them; the default segmenter",
         ),

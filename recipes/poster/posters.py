@@ -32,43 +32,18 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Product:
-    """A photo, what it shows of the product (a selector), and what the poster says."""
+    """A photo that was taken of a product, and what the poster says."""
 
     name: str
     photo: str
-    select: dict[str, Any]
     title: str
     line: str
 
 
-CUP = [{"ellipse": [0.125, 0.155, 0.795, 0.99]}, {"ellipse": [0.285, 0.04, 0.665, 0.42]}]
-BOWL = [
-    [0.226, 0.51],
-    [0.3, 0.37],
-    [0.37, 0.264],
-    [0.45, 0.185],
-    [0.53, 0.14],
-    [0.61, 0.122],
-    [0.72, 0.13],
-    [0.83, 0.18],
-    [0.92, 0.27],
-    [0.975, 0.4],
-    [0.985, 0.55],
-    [0.96, 0.7],
-    [0.9, 0.83],
-    [0.82, 0.93],
-    [0.72, 0.985],
-    [0.62, 0.975],
-    [0.5, 0.91],
-    [0.37, 0.77],
-    [0.29, 0.64],
-]
 PRODUCTS = (
-    Product(
-        "bowl", "bowl-cutout.png", {"class": "object", "largest": 1}, "RED BOWL", "one of a kind"
-    ),
-    Product("coffee", "coffee.jpg", {"any": CUP}, "ESPRESSO", "all night long"),
-    Product("fig", "fig.jpg", {"polygon": BOWL}, "FIGS", "are back in season"),
+    Product("bowl", "bowl-cutout.png", "RED BOWL", "one of a kind"),
+    Product("coffee", "coffee.jpg", "ESPRESSO", "all night long"),
+    Product("fig", "fig.jpg", "FIGS", "are back in season"),
 )
 
 
@@ -79,14 +54,8 @@ def poster(product: Product, look: str, *, size: int, **options: Any) -> Image.I
         size: longest side of the poster in px.
         options: more overrides, such as ``{"optimize.steps": 5}`` as ``overrides``.
     """
-    overrides = {"regions.product.select": product.select, **options.pop("overrides", {})}
-    result = apply(
-        HERE / f"{look}.yaml",
-        page(PHOTOS / product.photo),
-        size=size,
-        overrides=overrides,
-        **options,
-    )
+    photo = page(PHOTOS / product.photo)
+    result = apply(HERE / f"{look}.yaml", photo, size=size, **options)
     return with_text(result, product)
 
 
