@@ -213,3 +213,16 @@ def test_sixteen_bits_in_the_picture_are_eight_in_the_layers() -> None:
     result = apply(recipe() | {"output": {"depth": 16}}, photo())
     assert differences(read_ora(result.save_layers("a.ora")).flattened(), whole(result))[0] <= 1
     assert PSDImage.open(result.save_layers("a.psd")).depth == 8
+
+
+def test_regions_that_are_called_like_a_hidden_layer_can_be_told_from_it() -> None:
+    mapping = recipe()
+    for region, name in zip(mapping["regions"], ("photo", "contour"), strict=True):
+        region["name"] = name
+    layers = apply(mapping, photo(), steps=0).layers
+    assert [(layer.name, layer.visible) for layer in layers] == [
+        ("photo (hidden)", False),
+        ("photo", True),
+        ("contour", True),
+        ("contour (hidden)", False),
+    ]

@@ -10,7 +10,7 @@ alpha.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -28,7 +28,8 @@ class Layer:
     """One layer of a picture, of the picture's size, laid normally over those below.
 
     Attributes:
-        name: of the region; ``photo`` and ``contour`` for the hidden layers.
+        name: of the region; ``photo`` and ``contour`` for the hidden layers, ``photo (hidden)``
+            beside a region of that name.
         rgb: shape (3, H, W) in [0, 1], sRGB, not multiplied by alpha.
         alpha: how far it hides what lies below, shape (H, W) in [0, 1].
         visible: whether it takes part in the flattened picture.
@@ -84,7 +85,16 @@ def layers_of(scene: Scene, rgb: Tensor, alpha: Tensor | None) -> tuple[Layer, .
     order = sorted(range(len(found.names)), key=lambda i: found.names[i] != PHOTO)
     names, shares = [found.names[i] for i in order], found.masks.cpu()[order]
     regions = region_layers(names, shares, rgb=rgb, alpha=alpha)
-    return (_photo_layer(scene), *regions, _contour_layer(scene))
+    return (
+        replace(_photo_layer(scene), name=_unlike(PHOTO_LAYER, names)),
+        *regions,
+        replace(_contour_layer(scene), name=_unlike(CONTOUR_LAYER, names)),
+    )
+
+
+def _unlike(name: str, regions: Sequence[str]) -> str:
+    """The name of a hidden layer, told from a region that is called so."""
+    return f"{name} (hidden)" if name in regions else name
 
 
 def region_layers(
