@@ -13,7 +13,7 @@ from layered_nst.machine import allocator
 PROGRAM = """
 import resource
 import psutil, torch
-from layered_nst import allocator
+from layered_nst.machine import allocator
 
 def held():
     return psutil.Process().memory_info().rss / 1e6
