@@ -18,7 +18,7 @@ from layered_nst.networks.catalogue import weights_path
 from layered_nst.networks.segmenters import Segmentation, load_segmenter, segment
 from layered_nst.networks.segmenters.checkpoints import read_described, save_segmenter
 from layered_nst.networks.segmenters.subject import SubjectHead, outlined, subject_head
-from layered_nst.picture import Picture
+from layered_nst.picture import Picture, fit_within, read_picture, resize_picture
 from layered_nst.recipe import load_recipe
 from layered_nst.recipe.selectors import Selector
 from layered_nst.regions import build_masks, select
@@ -258,3 +258,37 @@ def test_a_recipe_of_the_subject_runs_from_the_command_line(
     ran = run("check", "look.yaml", "--set", select, "--set", f"segmentation={with_head}", "--json")
     assert ran.code == 0, ran.err
     assert set(ran.json["coverage"]) == {"ground", "sky"}
+
+
+@pytest.mark.parametrize(
+    ("photo", "within", "without"),
+    [
+        ("astronaut.jpg", [(0.45, 0.2), (0.4, 0.6)], [(0.85, 0.3), (0.05, 0.1)]),
+        ("coffee.jpg", [(0.45, 0.5), (0.3, 0.6)], [(0.05, 0.9), (0.9, 0.2)]),
+        ("cat.jpg", [(0.5, 0.5), (0.2, 0.4)], [(0.97, 0.5), (0.95, 0.05)]),
+        ("fig.jpg", [(0.5, 0.5), (0.85, 0.6)], [(0.05, 0.5), (0.95, 0.05)]),
+    ],
+)
+def test_the_bundled_segmenter_finds_what_a_photo_was_taken_of(
+    photo: str, within: list[tuple[float, float]], without: list[tuple[float, float]]
+) -> None:
+    """A person, a product, an animal and a dish, none of which training has seen."""
+    picture = read_picture(PHOTOS / photo)
+    picture = resize_picture(picture, fit_within(picture.size, 512))
+    found = segment(load_segmenter("scenes"), picture.rgb)
+    assert found.subject is not None
+    height, width = picture.size
+
+    def at(x: float, y: float) -> float:
+        return float(found.subject[int(y * height), int(x * width)])  # type: ignore[index]
+
+    assert min(at(*place) for place in within) > 0.8
+    assert max(at(*place) for place in without) < 0.2
+
+
+def test_a_landscape_without_a_subject_has_none() -> None:
+    picture = read_picture(PHOTOS / "autumn-hills.jpg")
+    picture = resize_picture(picture, fit_within(picture.size, 512))
+    subject = segment(load_segmenter("scenes"), picture.rgb).subject
+    assert subject is not None
+    assert float((subject > 0.5).float().mean()) < 0.01
