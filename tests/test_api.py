@@ -29,6 +29,7 @@ from layered_nst.errors import (
     PictureError,
     RecipeError,
 )
+from layered_nst.outputs.track import Track
 from layered_nst.painting.plan import Plan
 from layered_nst.picture import read_metadata
 from layered_nst.scene.scene import Scene
@@ -359,6 +360,22 @@ def test_an_error_in_a_callback_keeps_the_checkpoint_and_the_picture_so_far() ->
     with pytest.warns(LayeredNstWarning, match="goes on from there"):
         resumed = apply("look.yaml", overrides=LEVELS, checkpoint="c.checkpoint", resume=True)
     assert pixels(resumed) == pixels(apply("look.yaml", overrides=LEVELS))
+
+
+@pytest.mark.parametrize(
+    "shortage", [MemoryError(), RuntimeError("DefaultCPUAllocator: not enough memory")]
+)
+def test_where_memory_runs_out_the_checkpoint_is_kept_and_no_picture_is_made(
+    shortage: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(progress: Progress) -> None:
+        if progress.level == 2:
+            raise shortage
+
+    monkeypatch.setattr(Track, "partial", lambda _: pytest.fail("a picture took memory"))
+    with pytest.raises(OutOfMemoryError, match="out of memory at 48×36 px"):
+        apply("look.yaml", overrides=LEVELS, on_progress=fail, checkpoint="c.checkpoint")
+    assert Path("c.checkpoint").exists()
 
 
 # the names that the command line has

@@ -23,6 +23,7 @@ from torch import Tensor
 from workbench import Ran, lay_out, photo, run
 
 from layered_nst import Result, apply, load_recipe
+from layered_nst.cli.display import Display
 from layered_nst.errors import CheckpointError, Interrupted, LayeredNstWarning
 from layered_nst.files import atomic as replacement
 from layered_nst.networks.encoders import Encoder
@@ -327,6 +328,28 @@ STEPS = ("--set", "optimize.levels=[24, 48]", "--steps", "2", "--set", "optimize
 
 def ran(*more: str) -> Ran:
     return run("apply", "look.yaml", *STEPS, *more)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("a fault of a driver")])
+def test_a_run_that_ends_by_an_error_says_that_its_work_is_kept(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ran("-o", "whole.png").code == 0
+    usual = Display.step
+
+    def step(self: Display, progress: Progress) -> None:
+        usual(self, progress)
+        if progress.level == 2:
+            raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Display, "step", step)
+        failed = ran()
+    assert failed.code == (3 if isinstance(error, MemoryError) else 1)
+    said = "note: the work so far is kept; --resume goes on from look.checkpoint"
+    assert failed.err.splitlines()[-2] == said
+    assert ran("--resume").code == 0
+    assert Path("look.png").read_bytes() == Path("whole.png").read_bytes()
 
 
 def test_the_command_goes_on_and_leaves_the_picture_alone_behind() -> None:

@@ -173,6 +173,10 @@ class _Leaving:
             raise self._partial_of(stop) from None
         except KeyboardInterrupt:
             raise self._partial_of(Interrupted("interrupted")) from None
+        except Exception as error:
+            if checkpoint := _checkpoint_behind(error):
+                note(f"the work so far is kept; --resume goes on from {checkpoint}")
+            raise
 
     def _partial_of(self, stop: Interrupted) -> Interrupted:
         from layered_nst.outputs.leaving import write_partial
@@ -186,6 +190,15 @@ class _Leaving:
         page = "" if found.report is None else f", its report {found.report}"
         rest = f"; {goes_on}" if goes_on else ""
         return Interrupted(f"interrupted; the picture so far is {found.picture}{page}{rest}")
+
+
+def _checkpoint_behind(error: BaseException | None) -> Path | None:
+    """The checkpoint that a run left which ended by an error, if it left one."""
+    while error is not None:
+        if isinstance(error, Interrupted) and error.checkpoint is not None:
+            return Path(error.checkpoint)
+        error = error.__cause__
+    return None
 
 
 def _told(result: Result, written: Written, notes: list[str], *, as_json: bool) -> None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from layered_nst.errors import Interrupted, OutOfMemoryError
+from layered_nst.errors import Interrupted
+from layered_nst.machine.memory import is_shortage
 from layered_nst.outputs.result import Result
 from layered_nst.painting.plan import Plan
 from layered_nst.painting.progress import OnProgress, Progress
@@ -102,11 +103,11 @@ class Track:
 
         The picture is an ``Interrupted`` that the error names as its cause, unless it has one.
         """
-        # Where memory ran out there is hardly any for a picture now.
-        if error.__cause__ is None and not isinstance(error, OutOfMemoryError):
-            error.__cause__ = self.interrupted()
-        else:
-            self.keeper.write_last()
+        self.keeper.write_last()
+        if error.__cause__ is None:
+            # Where memory ran out there is hardly any for a picture now.
+            kept = Interrupted("interrupted", checkpoint=self.keeper.written)
+            error.__cause__ = kept if is_shortage(error) else self.interrupted()
         log.info("the run failed; its checkpoint is %s", self.keeper.written)
 
     def partial(self) -> Result | None:
