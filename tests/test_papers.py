@@ -407,6 +407,10 @@ def test_every_recipe_of_the_gallery_is_in_the_handbook() -> None:
 
 def test_every_bundled_model_is_in_the_readme_with_its_card() -> None:
     text, house = README.read_text("utf-8"), HOUSE.read_text("utf-8")
-    for name in (model.name for model in CATALOGUE.values() if model.bundled):
-        assert f"[`{name}`](layered_nst/networks/weights/{name}.md)" in text
-        assert f"(networks/weights/{name}.md)" in house
+    for model in CATALOGUE.values():
+        if model.bundled:
+            card = re.escape(f"| [`{model.name}`](layered_nst/networks/weights/{model.name}.md) |")
+            (row,) = re.findall(f"^{card}.*$", text, re.MULTILINE)
+            size = f"{model.megabytes:.0f}" if model.megabytes >= 1 else f"{model.megabytes:.1f}"
+            assert f", {size} MB |" in row, row
+            assert f"(networks/weights/{model.name}.md)" in house
