@@ -1,7 +1,7 @@
 """The converted encoder against a plain float64 network that reads the original file.
 
 The reference shares nothing with the encoder: numpy, channels last, BGR in 0-255 minus the mean,
-kernels as the Keras file has them. Only the repeated edge at the first convolution is ours.
+kernels as the Keras file has them. Only the repeated edges are ours.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ HEADS = ["side1", "side2", "side3", "side4", "side5", "fuse"]
 # size, of the original file on ``waves(37, 43)``; written by ``plain_hed`` in float64.
 GOLDEN = {
     "conv1_1": (34.433762, 614.96755),
-    "conv1_2": (50.856321, 2432.5037),
-    "conv2_1": (51.601332, 3503.1797),
-    "conv2_2": (31.338516, 2824.9623),
-    "conv3_1": (58.613204, 1825.4766),
-    "conv3_2": (44.753991, 1809.1389),
-    "conv3_3": (9.3934085, 966.77921),
-    "conv4_1": (18.177709, 416.85179),
-    "conv4_2": (13.816784, 370.77444),
-    "conv4_3": (3.767278, 186.77669),
-    "conv5_1": (4.2027216, 279.60124),
-    "conv5_2": (4.3157391, 168.375),
-    "conv5_3": (5.0972858, 110.01584),
-    "side1": (-2.4400321, 4.3504093),
-    "side2": (1.3337062, 30.51336),
-    "side3": (0.73010633, 16.491597),
-    "side4": (2.3769393, 7.778322),
-    "side5": (1.8482932, 4.3480436),
-    "fuse": (0.801587, 8.0675479),
+    "conv1_2": (52.467016, 2553.4591),
+    "conv2_1": (49.737882, 3503.1797),
+    "conv2_2": (32.222882, 2824.9623),
+    "conv3_1": (60.360104, 1570.9651),
+    "conv3_2": (43.65216, 1836.9401),
+    "conv3_3": (7.7576735, 661.21358),
+    "conv4_1": (15.137147, 236.10805),
+    "conv4_2": (8.4233075, 164.47296),
+    "conv4_3": (2.1568049, 89.509571),
+    "conv5_1": (1.5882542, 99.498244),
+    "conv5_2": (1.0477183, 83.210885),
+    "conv5_3": (1.4929371, 38.987303),
+    "side1": (-2.5847635, 4.3504093),
+    "side2": (2.0311113, 31.284176),
+    "side3": (0.70764853, 10.931655),
+    "side4": (-0.62988667, 3.2293908),
+    "side5": (0.39068746, 1.5228267),
+    "fuse": (-0.011089504, 7.9951749),
 }
 
 
@@ -79,10 +79,13 @@ def read_kernels(path: Path) -> Kernels:
         }
 
 
-def convolve(picture: Array, kernel: Array, bias: Array, *, edge: str = "constant") -> Array:
-    """``out[i, j, o] = Σ picture[i + u - 1, j + v - 1, c] kernel[u, v, c, o] + bias[o]``."""
+def convolve(picture: Array, kernel: Array, bias: Array) -> Array:
+    """``out[i, j, o] = Σ picture[i + u - 1, j + v - 1, c] kernel[u, v, c, o] + bias[o]``.
+
+    What lies beyond an edge is as at the edge: the one departure from HED, which takes zeros there.
+    """
     reach = kernel.shape[0] // 2
-    padded = np.pad(picture, ((reach, reach), (reach, reach), (0, 0)), mode=edge)
+    padded = np.pad(picture, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
     windows = sliding_window_view(padded, kernel.shape[:2], axis=(0, 1))
     return np.tensordot(windows, kernel, axes=([3, 4, 2], [0, 1, 2])) + bias
 
@@ -120,8 +123,7 @@ def plain_hed(kernels: Kernels, rgb: Array) -> dict[str, Array]:
         hidden = hidden if block == 1 else pooled(hidden)
         for number in range(1, depth + 1):
             name = f"conv{block}_{number}"
-            edge = "edge" if name == "conv1_1" else "constant"
-            hidden = np.maximum(convolve(hidden, *kernels[name], edge=edge), 0)
+            hidden = np.maximum(convolve(hidden, *kernels[name]), 0)
             found[name] = hidden
         found[f"side{block}"] = convolve(hidden, *kernels[f"side{block}"])[..., 0]
         sides.append(stretched(found[f"side{block}"], rgb.shape[:2]))
@@ -179,7 +181,7 @@ def test_a_converted_file_computes_what_the_original_says(
     wanted, found = plain_hed(read_kernels(small_file), picture), seen_by(encoder, picture)
     assert list(found) == LAYERS + HEADS
     for name in wanted:
-        assert distance(found[name], wanted[name]) < 1e-6, name
+        assert distance(found[name], wanted[name]) < 1e-5, name
 
 
 def test_folding_leaves_all_but_the_first_convolution_alone(small_file: Path) -> None:
@@ -206,7 +208,7 @@ def test_the_shipped_weights_give_the_numbers_of_the_original() -> None:
     found = seen_by(load_encoder("hed-vgg16", dtype=torch.float64), waves(37, 43))
     assert list(found) == list(GOLDEN)
     for name, (mean, largest) in GOLDEN.items():
-        assert found[name].mean() == pytest.approx(mean, rel=2e-3), name
+        assert found[name].mean() == pytest.approx(mean, rel=2e-3, abs=1e-3), name
         assert found[name].max() == pytest.approx(largest, rel=2e-3), name
 
 

@@ -124,7 +124,8 @@ def test_pooling_takes_the_largest_or_the_mean_of_each_square(
             square = before[:, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].flatten(1)
             pooled[:, i, j] = square.amax(1) if pooling == "max" else square.mean(1)
     weight, bias = narrow.conv2_1_weight, narrow.conv2_1_bias
-    wanted = functional.conv2d(pooled[None], weight, bias, padding=1).relu()
+    framed = functional.pad(pooled[None], (1, 1, 1, 1), "replicate")
+    wanted = functional.conv2d(framed, weight, bias).relu()
     assert torch.allclose(found["conv2_1"], wanted, atol=1e-12)
 
 
@@ -230,7 +231,9 @@ def test_torchvision_weights_compute_what_torchvision_computes(
     encoder = load_encoder(name, weights_dir=tmp_path, dtype=torch.float64)
     assert len(encoder.layers) == sum(blocks)
     assert not encoder.has_contours
-    features[0].padding_mode = "replicate"
+    for module in features:
+        if isinstance(module, nn.Conv2d):
+            module.padding_mode = "replicate"
     picture = random_picture(64, 96)
     mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float64)[:, None, None]
     std = torch.tensor(IMAGENET_STD, dtype=torch.float64)[:, None, None]
@@ -241,6 +244,16 @@ def test_torchvision_weights_compute_what_torchvision_computes(
         if isinstance(module, nn.ReLU):
             assert torch.allclose(found[next(names)], hidden, rtol=1e-6, atol=1e-9)
     assert next(names, None) is None
+
+
+@pytest.mark.parametrize("name", ["hed-vgg16", "light"])
+def test_one_color_is_seen_alike_up_to_the_edges(name: str) -> None:
+    """A frame of zeros around a layer made more of the deep layers' spread than most styles do."""
+    encoder = load_encoder(name)
+    plain = torch.tensor([0.8, 0.3, 0.1])[:, None, None].expand(3, 40, 50)[None]
+    for layer, features in encoder(plain, encoder.layers).items():
+        spread = features.flatten(2).std(2).max()
+        assert spread < 1e-3 * features.abs().max(), layer
 
 
 def test_only_the_frame_differs_from_torchvision(tmp_path: Path) -> None:

@@ -131,6 +131,32 @@ def test_noise_depends_on_the_seed_and_not_on_the_photo(encoder: Encoder) -> Non
     assert started(1, other).std() > 0.2
 
 
+def test_a_plain_photo_starts_with_grain_and_another_as_it_is(encoder: Encoder) -> None:
+    """Where all pixels are pulled alike strokes would begin at the edges and run along them."""
+    photo = torch.full((3, 24, 32), 0.6)
+    photo[:, :, 16:] = random(3, 24, 16, seed=5)
+    found = optimize(encoder, replace(problem_of(), start=photo), plan_of((32, 0)))
+    moved = (found - photo).abs()
+    assert torch.equal(found[:, :, 17:], photo[:, :, 17:])
+    assert 0 < moved[:, :, :14].mean() < moved.max() <= 0.01 + 1e-6
+    frozen = replace(problem_of(frozen=torch.ones(24, 32)), start=photo)
+    assert torch.equal(optimize(encoder, frozen, plan_of((32, 0))), photo)
+
+
+def test_no_lines_run_along_the_edges_of_plain_ground() -> None:
+    """Columns near an edge are on the whole as alike as those farther in."""
+    encoder, ones = load_encoder("light"), torch.ones(48, 64)
+    grainy = StylePicture(0.25 + 0.5 * random(3, 48, 64, seed=4), ones, 1, "s")
+    plain = torch.full((3, 48, 64), 0.5)
+    region = PaintedRegion("all", ones, [grainy])
+    problem = Problem(plain, plain, plain, [region], torch.zeros(48, 64))
+    found, _, _ = run(encoder, problem, plan_of((64, 30), tolerance=0.0, content=0.1))
+    columns = found.mean((0, 1))
+    near, far = torch.cat([columns[:8], columns[-8:]]), columns[16:-16]
+    assert found.std() > 0.05
+    assert near.std() < 2 * far.std()
+
+
 @pytest.mark.parametrize(("optimizer", "share"), [("lbfgs", 0.5), ("adam", 0.7)])
 def test_the_loss_falls(encoder: Encoder, optimizer: str, share: float) -> None:
     _, _, totals = run(encoder, problem_of(), plan_of((32, 25), optimizer=optimizer))

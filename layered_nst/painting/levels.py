@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from layered_nst.machine import allocator
 from layered_nst.networks.encoders import Encoder
@@ -19,6 +20,9 @@ from layered_nst.painting.problem import Problem, area, is_painted, laid_out, si
 from layered_nst.painting.progress import OnProgress, Progress
 from layered_nst.painting.state import Keep, State
 from layered_nst.picture import fit_within, resize
+
+# Of 1, from the darkest to the lightest: what the eye does not see, and the descent does.
+GRAIN = 0.02
 
 
 def optimize(
@@ -69,7 +73,20 @@ def optimize(
 
 def _beginning(problem: Problem, plan: Plan) -> Tensor:
     picture = resize(problem.start, fit_within(size_of(problem.start), plan.levels[0].longest))
-    return _noise(picture, plan.seed) if plan.start == "noise" else picture
+    noise = _noise(picture, plan.seed)
+    return noise if plan.start == "noise" else _grained(picture, noise)
+
+
+def _grained(picture: Tensor, noise: Tensor) -> Tensor:
+    """A picture (3, h, w) with grain where it has none of its own.
+
+    On plain ground every pixel is pulled alike, but for those near the edges: strokes would begin
+    there and run along them.
+    """
+    gray = picture.mean(0)[None, None]
+    largest, smallest = (F.max_pool2d(sign * gray, 3, 1, 1)[0, 0] for sign in (1, -1))
+    plain = (1 - (largest + smallest) / GRAIN).clamp(min=0)
+    return (picture + GRAIN * plain * (noise - 0.5)).clamp(0, 1)
 
 
 def _noise(picture: Tensor, seed: int) -> Tensor:

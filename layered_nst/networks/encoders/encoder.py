@@ -132,10 +132,7 @@ class Encoder(nn.Module):
         if unknown := sorted(wanted - set(self.layers)):
             raise ValueError(f"{self.name} has no layer {unknown[0]}; it has {self.layers}")
         features: dict[str, Any] = {}
-        # Zero padding would put a dark frame into every statistic, so the picture's own edge is
-        # repeated where it enters.
-        hidden = F.pad(picture, (1, 1, 1, 1), "replicate")
-        hidden = hidden.contiguous(memory_format=torch.channels_last)
+        hidden = picture.contiguous(memory_format=torch.channels_last)
         pooled = True  # nothing stands before the first block
         for block in self.blocks:
             for layer in block:
@@ -152,11 +149,14 @@ class Encoder(nn.Module):
 
     def _convolve(self, layer: str, hidden: Tensor, *, pooled: bool) -> Tensor:
         weight, bias = self._multiplied(layer)
+        # Zeros around a layer are a frame that nobody has painted: it stands in every statistic,
+        # those of a plain style have nothing else, and the descent draws lines along the edges to
+        # make up for it. So every layer's own edge is repeated.
+        hidden = F.pad(hidden, (1, 1, 1, 1), "replicate")
         if pooled:
             return convolve_and_pool(hidden, weight, bias)
         leaves, _ = self._multiplied(self.layers[-1])
-        padding = 0 if layer == "conv1_1" else 1
-        return convolve(hidden, weight, bias, padding=padding, dtype=leaves.dtype)
+        return convolve(hidden, weight, bias, dtype=leaves.dtype)
 
     def _multiplied(self, layer: str) -> tuple[Tensor, Tensor]:
         """Weight and bias of a layer in the precision that it multiplies in."""

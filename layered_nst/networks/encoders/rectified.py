@@ -17,26 +17,23 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def convolve(
-    hidden: Tensor, weight: Tensor, bias: Tensor, *, padding: int, dtype: torch.dtype
-) -> Tensor:
+def convolve(hidden: Tensor, weight: Tensor, bias: Tensor, *, dtype: torch.dtype) -> Tensor:
     """ReLU of a convolution whose weights are frozen.
 
     Args:
         hidden: shape (B, in, H, W), channels-last.
         weight, bias: shapes (out, in, 3, 3) and (out,), of the precision to multiply in.
-        padding: rows and columns of zeros on each side.
         dtype: of the result.
 
     Returns:
-        Shape (B, out, H', W').
+        Shape (B, out, H - 2, W - 2): nothing is put around what is given.
     """
-    result: Tensor = _Convolve.apply(hidden, weight, bias, padding, dtype)
+    result: Tensor = _Convolve.apply(hidden, weight, bias, dtype)
     return result
 
 
 def convolve_and_pool(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """``max_pool`` of ``convolve`` with a padding of 1, in the weights' precision."""
+    """``max_pool`` of ``convolve``, in the weights' precision."""
     result: Tensor = _ConvolveAndPool.apply(hidden, weight, bias)
     return result
 
@@ -57,25 +54,25 @@ def max_pool(features: Tensor) -> Tensor:
 class _Convolve(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, padding: int, dtype: torch.dtype
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype
     ) -> Tensor:
-        out = F.relu_(F.conv2d(hidden.to(weight.dtype), weight, bias, padding=padding)).to(dtype)
+        out = F.relu_(F.conv2d(hidden.to(weight.dtype), weight, bias)).to(dtype)
         ctx.save_for_backward(weight, out)
-        ctx.size, ctx.dtype, ctx.padding = hidden.shape, hidden.dtype, padding
+        ctx.size, ctx.dtype = hidden.shape, hidden.dtype
         return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         weight, out = ctx.saved_tensors
         gradient = torch.ops.aten.threshold_backward(gradient, out, 0).to(weight.dtype)
-        return _way_back(gradient, weight, ctx.size, ctx.padding).to(ctx.dtype), *4 * (None,)
+        return _way_back(gradient, weight, ctx.size).to(ctx.dtype), *3 * (None,)
 
 
 class _ConvolveAndPool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        out = F.relu_(F.conv2d(hidden.to(weight.dtype), weight, bias, padding=1))
+        out = F.relu_(F.conv2d(hidden.to(weight.dtype), weight, bias))
         if not ctx.needs_input_grad[0]:
             return F.max_pool2d(out, 2, 2, ceil_mode=True)
         pooled, within = _largest(out)
@@ -89,8 +86,8 @@ class _ConvolveAndPool(torch.autograd.Function):
         weight, pooled, within = ctx.saved_tensors
         # Where the largest is zero the ReLU lets nothing through.
         gradient = torch.ops.aten.threshold_backward(gradient, pooled, 0)
-        spread = _spread(gradient, within, ctx.size[2:])
-        return _way_back(spread, weight, ctx.size, 1).to(ctx.dtype), None, None
+        spread = _spread(gradient, within, (ctx.size[2] - 2, ctx.size[3] - 2))
+        return _way_back(spread, weight, ctx.size).to(ctx.dtype), None, None
 
 
 class _MaxPool(torch.autograd.Function):
@@ -111,11 +108,11 @@ class _MaxPool(torch.autograd.Function):
         return spread
 
 
-def _way_back(gradient: Tensor, weight: Tensor, size: torch.Size, padding: int) -> Tensor:
+def _way_back(gradient: Tensor, weight: Tensor, size: torch.Size) -> Tensor:
     """The gradient of a convolution's input of this size, shape (B, in, H, W)."""
     hidden = _untouched(size, gradient)
     result: Tensor = torch.ops.aten.convolution_backward(
-        gradient, hidden, weight, None, (1, 1), (padding, padding), (1, 1), False, (0, 0), 1,
+        gradient, hidden, weight, None, (1, 1), (0, 0), (1, 1), False, (0, 0), 1,
         (True, False, False),
     )[0]  # fmt: skip
     return result
