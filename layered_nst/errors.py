@@ -67,6 +67,12 @@ class OutputError(LayeredNstError, OSError):
     code = "output"
 
 
+class PaintingError(LayeredNstError, ArithmeticError):
+    """The loss of a picture is no number, so that nothing can be painted by it."""
+
+    code = "painting"
+
+
 class OutOfMemoryError(LayeredNstError, MemoryError):
     """The run does not fit into memory at this size."""
 
@@ -95,6 +101,13 @@ class DeviceError(LayeredNstError, ValueError):
 
     exit_code = 2
     code = "device"
+
+
+class ProcessError(LayeredNstError, RuntimeError):
+    """A process that was forked from one that has painted cannot paint: it has not its threads."""
+
+    exit_code = 2
+    code = "process"
 
 
 class BudgetError(LayeredNstError, ValueError):

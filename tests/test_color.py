@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from elsewhere import OnlyFloat32, there
 from scipy.linalg import sqrtm
 from skimage import color as reference
 from torch import Tensor
 
+from layered_nst.machine import device
+from layered_nst.painting.problem import PaintedRegion
 from layered_nst.picture.lab import lab_to_rgb, restore_chroma, rgb_to_lab
-from layered_nst.styles.colors import color_moments, move_colors, transport
+from layered_nst.regions.build import RegionMasks
+from layered_nst.strategies.problems import split
+from layered_nst.styles.colors import (
+    LARGEST_GAIN,
+    color_moments,
+    move_colors,
+    transport,
+    with_light_of,
+)
+from layered_nst.styles.style import StylePicture
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -52,6 +66,27 @@ def test_lab_and_back_is_the_same_picture(dtype: torch.dtype, within: float) -> 
 def test_colors_outside_the_gamut_are_clamped() -> None:
     vivid = torch.tensor([50.0, 120.0, -120.0]).reshape(3, 1, 1)
     assert ((lab_to_rgb(vivid) >= 0) & (lab_to_rgb(vivid) <= 1)).all()
+
+
+def test_colors_outside_the_gamut_keep_lightness_and_hue_and_lose_chroma() -> None:
+    """A light yellow of L 96 came out at 85 where each channel was clipped by itself."""
+    wanted = torch.tensor([[96.0, -20.0, 110.0], [50.0, 120.0, -120.0], [8.0, 60.0, 40.0]]).double()
+    found = rgb_to_lab(lab_to_rgb(wanted.T[:, None]))[:, 0].T
+    assert torch.allclose(found[:, 0], wanted[:, 0], atol=0.2)
+    hues = [torch.atan2(lab[:, 2], lab[:, 1]) for lab in (found, wanted)]
+    assert torch.allclose(*hues, atol=0.02)
+    chroma = [lab[:, 1:].norm(dim=1) for lab in (found, wanted)]
+    assert (chroma[0] < chroma[1]).all()
+    # As much as fits: some channel is at its end.
+    rgb = lab_to_rgb(wanted.T[:, None])[:, 0].T
+    assert torch.minimum(rgb, 1 - rgb).amin(1).max() < 0.01
+
+
+def test_restored_chroma_leaves_lightness_where_the_gamut_ends() -> None:
+    light = torch.full((3, 4, 5), 0.97).double()
+    photo = torch.tensor([0.9, 0.75, 0.1]).double()[:, None, None].expand(3, 4, 5)
+    found = restore_chroma(light, photo, torch.ones(4, 5).double())
+    assert (rgb_to_lab(found)[0] - rgb_to_lab(light)[0]).abs().max() < 0.2
 
 
 def test_color_moments_are_those_of_numpy() -> None:
@@ -146,3 +181,58 @@ def test_restored_chroma_stays_a_picture_where_the_gamut_ends() -> None:
     assert found.isfinite().all()
     assert found.min() >= 0
     assert found.max() <= 1
+
+
+def test_no_color_is_drawn_out_beyond_the_largest_gain() -> None:
+    """What a JPEG leaves of chroma in a gray sky would become a pattern."""
+    weight = torch.ones(20, 30)
+    gray = 0.6 + 0.1 * random(1, 20, 30) + 0.002 * (random(3, 20, 30, seed=1) - 0.5)
+    source, target = color_moments(gray, weight), color_moments(tinted(2), weight)
+    matrix, _ = transport(source, target)
+    assert torch.linalg.eigvalsh(matrix).max() <= LARGEST_GAIN + 1e-9
+    moved = move_colors(gray, source, target)
+    assert torch.allclose(moved.mean((1, 2)), target.mean, atol=1e-9)
+    before, after = ((p - p.mean(0)).flatten(1).std(1).max() for p in (gray, moved))
+    assert after <= LARGEST_GAIN * before + 1e-9
+
+
+def test_one_color_takes_on_the_light_and_dark_of_what_it_is_laid_on() -> None:
+    weight, photo = torch.ones(20, 30), tinted(3)
+    swatch = torch.tensor([0.8, 0.1, 0.1]).double()[:, None, None].expand(3, 20, 30)
+    source, red = color_moments(photo, weight), color_moments(swatch, weight)
+    moved = move_colors(photo, source, with_light_of(red, source))
+    assert torch.allclose(moved.mean((1, 2)), red.mean, atol=1e-9)
+    light, drawn = moved.mean(0).flatten(), photo.mean(0).flatten()
+    assert torch.corrcoef(torch.stack([light, drawn]))[0, 1] > 0.95
+    assert light.std() > 0.3 * drawn.std()
+    # No hue but its own.
+    assert (moved - moved.mean((1, 2), keepdim=True)).std(0).max() < 0.02
+    lively = color_moments(tinted(4), weight)
+    assert torch.equal(with_light_of(lively, source).second, lively.second)
+
+
+def test_no_float64_is_asked_of_a_device_that_does_not_know_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    photo, mask = random(3, 9, 11).float(), random(9, 11, seed=1).float()
+    shares = torch.stack([mask, 1 - mask])
+    styles = [StylePicture(photo, mask, 1.0, name) for name in "ab"]
+    region = PaintedRegion("r", torch.ones(9, 11), styles)
+    source, target = color_moments(photo, mask), color_moments(1 - photo, mask)
+    wanted = move_colors(photo, source, target)
+    repainted = restore_chroma(photo, photo.flip(0), mask)
+    parts = [part.mask for part in split(region, shares, area_exponent=0)]
+    coverage = RegionMasks(("a", "b"), shares, ()).coverage
+    monkeypatch.setattr(device, "WITHOUT_FLOAT64", ("meta",))
+    with OnlyFloat32():
+        away = there(photo)
+        with pytest.raises(TypeError, match="knows no float64"):
+            away.double()
+        assert torch.equal(color_moments(away, there(mask)).second, source.second)
+        moved = move_colors(away, source, target)
+        assert moved.device.type == "meta"
+        assert torch.equal(moved.cpu(), wanted)
+        assert torch.equal(restore_chroma(away, away.flip(0), there(mask)).cpu(), repainted)
+        found = split(replace(region, mask=there(region.mask)), there(shares), area_exponent=0)
+        assert all(torch.equal(a.mask.cpu(), b) for a, b in zip(found, parts, strict=True))
+        assert RegionMasks(("a", "b"), there(shares), ()).coverage == coverage

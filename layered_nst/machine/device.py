@@ -6,13 +6,17 @@ import os
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from layered_nst.errors import DeviceError
+from layered_nst.machine import processes
 
 PRECISION_VARIABLE = "LAYERED_NST_PRECISION"
 PRECISIONS = ("float32", "bfloat16")
 # torch knows more, but among them are kinds that compute nothing, such as meta.
 KINDS = ("cpu", "cuda", "mps", "xpu")
+# Of these some know it and some do not; what needs it is little enough for the CPU.
+WITHOUT_FLOAT64 = ("mps", "xpu")
 
 
 def choose_device(name: str | torch.device | None = None) -> torch.device:
@@ -20,7 +24,9 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
 
     Raises:
         DeviceError: no such device on this machine.
+        ProcessError: in a process that was forked from one that has painted.
     """
+    processes.check_threads()
     if name is None or name == "auto":
         return torch.device(_best())
     if str(name).partition(":")[0] not in KINDS:
@@ -31,6 +37,11 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise DeviceError(f"device {name}: not on this machine; {_best()} is") from error
     return device
+
+
+def in_float64(tensor: Tensor) -> Tensor:
+    """A tensor in float64: on its own device, or on the CPU where that one does not know it."""
+    return (tensor.cpu() if tensor.device.type in WITHOUT_FLOAT64 else tensor).double()
 
 
 def choose_precision(device: torch.device) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from layered_nst.errors import RegionError
+from layered_nst.machine.device import in_float64
 from layered_nst.networks.faces import Face
 from layered_nst.networks.segmenters import Segmentation
 from layered_nst.picture import MAX_PIXELS, Picture, read_picture
@@ -55,7 +56,7 @@ class RegionMasks:
     @property
     def coverage(self) -> dict[str, float]:
         """Share of the picture that each region has, in [0, 1]."""
-        shares = self.masks.double().mean((1, 2)).tolist()
+        shares = in_float64(self.masks).mean((1, 2)).tolist()
         return dict(zip(self.names, shares, strict=True))
 
 

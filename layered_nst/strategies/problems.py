@@ -8,13 +8,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from layered_nst.machine.device import in_float64
 from layered_nst.painting.plan import Plan
 from layered_nst.painting.problem import PaintedRegion, Problem
 from layered_nst.picture.lab import restore_chroma
 from layered_nst.recipe import Recipe, Region
 from layered_nst.scene.resolving import FEWEST_PIXELS
 from layered_nst.scene.scene import Scene
-from layered_nst.styles.colors import color_moments, move_colors
+from layered_nst.styles.colors import color_moments, move_colors, with_light_of
 from layered_nst.styles.style import (
     style_color,
     weighing,
@@ -34,8 +35,9 @@ def split(region: PaintedRegion, shares: Tensor, *, area_exponent: float) -> lis
         name.
     """
     masks = region.mask * shares
-    areas = masks.flatten(1).double().sum(1)
-    seen = torch.einsum("shw,thw->st", masks.double(), shares.double())
+    exact = in_float64(masks)
+    areas = exact.flatten(1).sum(1)
+    seen = torch.einsum("shw,thw->st", exact, in_float64(shares))
     whole = areas.sum()
     return [
         replace(
@@ -124,8 +126,10 @@ def _moved(region: Region, scene: Scene) -> Tensor:
     source, amount = color_moments(photo, weight), min(1.0, region.strength)
     styles, shares = scene.styles[region.name], scene.flows.get(region.name)
     if shares is None:
-        return move_colors(photo, source, style_color(styles), amount=amount)
-    moved = [move_colors(photo, source, style.color(), amount=amount) for style in styles]
+        target = with_light_of(style_color(styles), source)
+        return move_colors(photo, source, target, amount=amount)
+    targets = [with_light_of(style.color(), source) for style in styles]
+    moved = [move_colors(photo, source, target, amount=amount) for target in targets]
     return (torch.stack(moved) * shares[:, None]).sum(0)
 
 

@@ -46,15 +46,15 @@ class ContentLoss:
     def _read_content(self) -> None:
         """Take the energy of the features that are held, and keep as many of them as may be."""
         self.kept: dict[str, Tensor] = {}
-        self.energy = {layer: self.picture.new_zeros(()) for layer in self.layers}
+        energy = {layer: self.picture.new_zeros(()) for layer in self.layers}
         for tile in self.sight.tiles:
             for layer, features in self._seen(tile, self.layers).items():
                 stride = self.sight.strides[layer]
                 owned = features[:, :, *tile.inside(stride)]
-                self.energy[layer] += content_energy(
-                    owned, self.weight[layer][tile.owned_at(stride)]
-                )
+                energy[layer] += content_energy(owned, self.weight[layer][tile.owned_at(stride)])
                 self._keep(layer, tile, owned)
+        # Like the style's, the pull is the same on every position, however few are held.
+        self.energy = {n: held_energy(energy[n], self.weight[n]) for n in self.layers}
 
     def _keep(self, layer: str, tile: Tile, owned: Tensor) -> None:
         if self.sight.is_whole:
@@ -99,7 +99,7 @@ class ContentLoss:
 
 
 def content_error(features: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """``Σ w ‖f − f*‖²``: over ``content_energy`` it is the loss; those of tiles add up.
+    """``Σ w ‖f − f*‖²``: over ``held_energy`` it is the loss; those of tiles add up.
 
     Args:
         features, target: shape (1, C, h, w).
@@ -109,8 +109,19 @@ def content_error(features: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 
 def content_energy(target: Tensor, weight: Tensor) -> Tensor:
-    """``Σ ‖f*‖²`` over the positions that w admits; see ``content_error``."""
-    return (target.square().sum(1)[0] * (weight > 0)).sum().clamp(min=1e-12)
+    """``Σ ‖f*‖²`` over the positions that w admits; those of tiles add up."""
+    return (target.square().sum(1)[0] * (weight > 0)).sum()
+
+
+def held_energy(energy: Tensor, weight: Tensor) -> Tensor:
+    """What ``content_error`` is measured by: the energy of what is held, as if all were held.
+
+    Args:
+        energy: ``content_energy`` of the whole layer.
+        weight: of the whole layer, shape (h, w).
+    """
+    share = (weight > 0).to(energy.dtype).mean()
+    return (energy / share.clamp(min=1 / weight.numel())).clamp(min=1e-12)
 
 
 def keeps_content(encoder: Encoder, layer: str) -> bool:

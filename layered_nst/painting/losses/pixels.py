@@ -16,6 +16,8 @@ from layered_nst.styles.style import stroke_side, style_variation
 RANGE_WEIGHT = 100.0
 # The total variation of neighbors that differ by 2 of 255 both ways: no style is flatter than this.
 FLAT = 1.2e-4
+# A style below this has hardly any texture, such as a swatch of a color; and what most styles have.
+PLAIN, USUAL = 5e-4, 0.02
 # Encoders without HED's heads hold contours by the Laplacian of Li et al. 2017. More than this
 # shows the squares that it pools by, and it keeps lines less well than the side outputs.
 LAPLACIAN_POOLS = (4, 16)
@@ -106,10 +108,17 @@ def firmness(regions: Sequence[PaintedRegion], size: tuple[int, int], longest: i
         size: height and width of the level.
         longest: side in px at which a style of scale 1 is seen there.
     """
-    values = [
-        1 / (style_variation(r.styles, stroke_side(longest, r.scale)) + FLAT) for r in regions
-    ]
+    values = [_firmness(style_variation(r.styles, stroke_side(longest, r.scale))) for r in regions]
     return area(laid_out(regions, values)[None], size)[0]
+
+
+def _firmness(variation: float) -> float:
+    """How firmly a style of this variation wants its region smoothed.
+
+    What has no texture says nothing of smoothness, and would wipe out what it is laid on.
+    """
+    told = min(1.0, variation / PLAIN)
+    return told / (variation + FLAT) + (1 - told) / USUAL
 
 
 def total_variation(picture: Tensor, weight: Tensor) -> Tensor:
@@ -139,18 +148,23 @@ def laplacian_loss(picture: Tensor, target: Tensor, weight: Tensor, pool: int) -
     Args:
         picture, target: shape (1, 3, H, W).
         weight: how much each pixel matters, shape (H, W); 0 where it doesn't.
-        pool: side of the averaged squares in px, cut at the picture's shorter side.
+        pool: side of the averaged squares in px, cut at the picture's shorter side; those that
+            stick out of it are averaged over what they have of it.
     """
     pool = max(1, min(pool, *picture.shape[2:]))
     here, there = laplacian(picture, pool), laplacian(target, pool)
-    mask = F.avg_pool2d(weight[None, None], pool)[0, 0]
+    mask = _pooled(weight[None, None], pool)[0, 0]
     energy = (there.square() * (mask > 0)).sum().clamp(min=1e-6)
     return ((here - there).square() * mask).sum() / energy
 
 
 def laplacian(picture: Tensor, pool: int) -> Tensor:
     """The 5-point Laplacian of a pooled picture, summed over channels, shape (h, w)."""
-    gray = F.avg_pool2d(picture, pool).sum(1, keepdim=True)
+    gray = _pooled(picture, pool).sum(1, keepdim=True)
     gray = F.pad(gray, (1, 1, 1, 1), "replicate")
     around = gray[..., :-2, 1:-1] + gray[..., 2:, 1:-1] + gray[..., 1:-1, :-2] + gray[..., 1:-1, 2:]
     return (4 * gray[..., 1:-1, 1:-1] - around)[0, 0]
+
+
+def _pooled(planes: Tensor, pool: int) -> Tensor:
+    return F.avg_pool2d(planes, pool, ceil_mode=True, count_include_pad=False)

@@ -17,6 +17,10 @@ from layered_nst.regions.layers import layer_masks
 from layered_nst.styles.moments import Columns, Moments, columns, region_moments
 from layered_nst.styles.style import stroke_side, style_moments
 
+# Of thirteen styles and eighteen paintings none had less at any layer than three times as much.
+PLAIN = 5e-3
+TINY = 1e-12
+
 
 class StyleLoss:
     """The distance of every region's moments to its style's, at each of the plan's layers."""
@@ -103,6 +107,10 @@ def style_losses(
     separates contrast from brightness, which the raw Gram matrix trades against each other
     (Risser et al. 2017, arXiv 1701.08893).
 
+    What has no texture says nothing of texture: where ``‖Σ*‖²`` is less than ``PLAIN`` of the raw
+    second moment's, the first part counts the less the plainer the style, down to nothing for one
+    color. It would erase the drawing of whatever it is laid on.
+
     Args:
         mean, target_mean: shape (R, C).
         second, target_second: raw second moments, shape (R, C, C).
@@ -112,12 +120,15 @@ def style_losses(
     """
     spread = second - mean[:, :, None] * mean[:, None, :]
     wanted = target_second - target_mean[:, :, None] * target_mean[:, None, :]
-    return _relative(spread - wanted, wanted) + _relative(mean - target_mean, target_mean)
+    texture, whole = _energy(wanted), _energy(target_second)
+    least = texture.maximum(PLAIN * whole).clamp(min=TINY)
+    told = _energy(spread - wanted) * (texture / least) / least
+    return told + _energy(mean - target_mean) / _energy(target_mean).clamp(min=TINY)
 
 
-def _relative(error: Tensor, target: Tensor) -> Tensor:
-    energy = target.square().flatten(1).sum(1).clamp(min=1e-12)
-    return error.square().flatten(1).sum(1) / energy
+def _energy(values: Tensor) -> Tensor:
+    """Sum of squares of each region's, shape (R,)."""
+    return values.square().flatten(1).sum(1)
 
 
 def _stacked(moments: Sequence[Moments]) -> tuple[Tensor, Tensor]:
