@@ -128,8 +128,8 @@ def test_a_flipped_bit_in_a_tensor_is_noticed(written: Path) -> None:
     [{"layered-nst checkpoint": 2}, {"state": {"stage": "joint"}}, {"state": {"color": 1}}],
 )
 def test_other_versions_and_states_in_parts_are_refused(path: Path, change: dict[str, Any]) -> None:
-    torch.save({"layered-nst checkpoint": 3, "belongs": BELONGS, "state": {}, **change}, path)
-    with pytest.raises(CheckpointError, match=r"version 2; this program reads 3|is broken: "):
+    torch.save({"layered-nst checkpoint": 4, "belongs": BELONGS, "state": {}, **change}, path)
+    with pytest.raises(CheckpointError, match=r"version 2; this program reads 4|is broken: "):
         load_state(path, BELONGS)
 
 

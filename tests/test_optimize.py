@@ -8,13 +8,16 @@ from dataclasses import replace
 import pytest
 import torch
 from narrow import narrow_encoder
+from test_precision import problem as smooth_problem
 from torch import Tensor
 
+from layered_nst.errors import PaintingError
 from layered_nst.networks.encoders import Encoder, load_encoder
 from layered_nst.painting import levels
+from layered_nst.painting.canvas import Pixels
 from layered_nst.painting.levels import optimize
 from layered_nst.painting.objective import Objective
-from layered_nst.painting.optimizers import LBFGS
+from layered_nst.painting.optimizers import LBFGS, Adam
 from layered_nst.painting.plan import Level, Plan, make_plan
 from layered_nst.painting.problem import PaintedRegion, Problem
 from layered_nst.painting.progress import Progress, region_losses
@@ -276,7 +279,7 @@ def test_no_step_of_a_finer_level_is_lost(
 def test_a_scale_that_is_far_too_large_costs_a_level_one_step(
     encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(LBFGS, "learned_scale", lambda self: 1e9)
+    monkeypatch.setattr(LBFGS, "learned", lambda self: 1e6)
     _, _, totals = run(encoder, problem_of(), plan_of((16, 3), (32, 25)))
     assert totals[4] == totals[3]
     assert totals[-1] < 0.5 * totals[3]
@@ -332,14 +335,60 @@ def test_steps_are_shorter_after_one_exploded(
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-def test_a_loss_that_is_never_a_number_leaves_the_start(
-    encoder: Encoder, monkeypatch: pytest.MonkeyPatch, optimizer: str
+@pytest.mark.parametrize("spoiled", [float("nan"), float("inf")])
+def test_a_loss_that_is_never_a_number_ends_with_a_sentence(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch, optimizer: str, spoiled: float
 ) -> None:
     monkeypatch.setattr(levels, "Objective", Faulty)
-    monkeypatch.setattr(Faulty, "spoiled", float("nan"))
-    problem = problem_of()
-    found, _, _ = run(encoder, problem, plan_of((32, 5), optimizer=optimizer))
-    assert torch.equal(found, problem.start)
+    monkeypatch.setattr(Faulty, "spoiled", spoiled)
+    wanted = r"nothing can be painted at 32×24 px: the loss is no number .*\(style\.sky\.conv1_1 is"
+    with pytest.raises(PaintingError, match=wanted):
+        run(encoder, problem_of(), plan_of((32, 5), optimizer=optimizer))
+
+
+def test_so_it_does_at_a_finer_level(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(levels, "Objective", Faulty)
+    monkeypatch.setattr(Faulty, "spoiled", 1.0)
+    seen: list[Progress] = []
+
+    def spoil(progress: Progress) -> None:
+        seen.append(progress)
+        Faulty.spoiled = float("nan") if progress.step == 3 else 1.0
+
+    with pytest.raises(PaintingError, match="nothing can be painted at 32×24 px"):
+        optimize(encoder, problem_of(), plan_of((16, 3), (32, 3)), on_progress=spoil)
+    assert {progress.level for progress in seen} == {1}
+
+
+def test_adam_goes_on_at_a_finer_level_with_what_it_has_learned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From nothing its first step would move all pixels alike, and raise the loss."""
+    encoder, problem = load_encoder("light"), smooth_problem()
+    plan = plan_of((72, 30), (96, 2), optimizer="adam", learning_rate=0.05)
+    aware = run(encoder, problem, plan)[2][30:]
+    monkeypatch.setattr(Adam, "learned", lambda self: None)
+    unaware = run(encoder, problem, plan)[2][30:]
+    assert aware[0] == unaware[0]
+    assert aware[1] < 1.1 * aware[0]
+    assert unaware[1] > 1.3 * unaware[0]
+
+
+def test_pixels_that_are_half_frozen_are_moved_by_a_gradient_of_their_own_variables() -> None:
+    """So that steps and changes of gradient belong together, whatever they are multiplied by."""
+    start, frozen = random(1, 3, 4, 5), torch.linspace(0, 1, 5).expand(4, 5)
+    canvas, slope = Pixels(start, frozen), random(1, 3, 4, 5, seed=1)
+    assert (canvas.picture() - start).abs().max() < 1e-6
+    assert torch.equal(canvas.picture()[..., [0, 4]], start[..., [0, 4]])
+    pulled, step = canvas.pull_back(slope.clone()), 1e-2 * random(1, 3, 4, 5, seed=2)
+    before = canvas.picture()
+    canvas.variables = canvas.variables + step
+    moved = canvas.picture() - before
+    assert (moved * slope).sum().item() == pytest.approx((pulled * step).sum().item(), rel=1e-3)
+    assert not moved[..., 4].any()
+    # One step down the gradient goes as far as a pixel is free.
+    canvas.variables = canvas.variables - step - pulled
+    assert torch.allclose(canvas.picture() - before, -slope * (1 - frozen), atol=1e-5)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])

@@ -101,7 +101,22 @@ def test_the_learned_scale_is_the_middle_one_of_those_remembered() -> None:
 def test_before_anything_is_learned_the_scale_is_the_given_one() -> None:
     assert LBFGS(1.0, 10).learned_scale() is None
     assert LBFGS(1.0, 10, 0.3).learned_scale() == 0.3
-    assert Adam(0.1).learned_scale() is None
+    assert LBFGS(1.0, 10).learned() is Adam(0.1).learned() is None
+
+
+def test_adam_begins_with_the_means_of_another_size_as_if_they_were_one_step() -> None:
+    first, second = Adam(0.1), Adam(0.1)
+    gradient = torch.full((1, 3, 4, 6), 0.5)
+    for _ in range(7):
+        first.step(gradient)
+    second.begin(first.learned(), torch.Size((1, 3, 8, 12)))
+    # Of a loss that is a mean over four times as many pixels.
+    mean, square = second.learned() or ()
+    assert torch.allclose(mean, torch.full((1, 3, 8, 12), 0.125))
+    assert torch.allclose(square, torch.full((1, 3, 8, 12), 0.125**2))
+    step = second.step(torch.full((1, 3, 8, 12), -0.125))
+    # Two steps that contradict each other, the second with the larger weight.
+    assert torch.allclose(step, torch.full_like(step, 0.1 * 0.1 / 1.9))
 
 
 def test_adam_takes_the_steps_of_torch() -> None:

@@ -12,9 +12,17 @@ from torch.nn import functional
 from layered_nst.networks.encoders import Encoder
 from layered_nst.picture import resize
 from layered_nst.picture.lab import rgb_to_lab
+from layered_nst.picture.variation import variation
 from layered_nst.styles.colors import color_moments
 from layered_nst.styles.moments import Moments
-from layered_nst.styles.style import StylePicture, style_color, style_moments, with_colors
+from layered_nst.styles.style import (
+    StylePicture,
+    style_color,
+    style_moments,
+    style_variation,
+    weighing,
+    with_colors,
+)
 
 LAYERS = ("conv1_1", "conv3_1", "conv5_1")
 
@@ -176,3 +184,22 @@ def test_repainting_leaves_the_picture_that_was_given_alone() -> None:
     before = look.rgb.clone()
     with_colors([look], random(3, 9, 9), torch.ones(9, 9).double(), color="content")
     assert torch.equal(look.rgb, before)
+
+
+def test_the_variation_of_a_picture_is_taken_once_whatever_it_weighs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, taken = style(1), []
+
+    def counted(*arguments: Tensor) -> Tensor:
+        taken.append(arguments)
+        return variation(*arguments)
+
+    monkeypatch.setattr("layered_nst.styles.style.variation", counted)
+    other = weighing(one, 3.0)
+    assert style_variation([one, other], 20) == other.variation(20) == one.variation(20)
+    assert len(taken) == 1
+    assert one.variation(30) != one.variation(20)
+    assert len(taken) == 2
+    repainted = one.repainted(color_moments(rgb_to_lab(one.rgb / 2) / 100, one.mask), slice(0, 3))
+    assert repainted.variation(20) != one.variation(20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 
@@ -31,18 +32,29 @@ class Canvas(Protocol):
 class Pixels:
     """The plain canvas: the variables are the pixels themselves.
 
+    Where a pixel is free to a share d of 1, its variable is the pixel over √d. So one optimizer
+    moves it d times as far as it would, and finds in gradients and steps one and the same function:
+    with a gradient that is merely scaled down L-BFGS would learn a curvature that there is not.
+
     Args:
         start: shape (1, 3, h, w).
         frozen: how far each pixel is not to move, shape (h, w) in [0, 1].
     """
 
     def __init__(self, start: Tensor, frozen: Tensor) -> None:
-        self.variables, self.free = start, 1 - frozen
+        self.variables = start
+        self.root: Tensor | None = None
+        if bool((frozen > 0).any()):
+            self.root = (1 - frozen).clamp(min=0).sqrt()
+            self.held = start * (self.root == 0)
+            self.variables = start / torch.where(self.root > 0, self.root, 1)
 
     def picture(self) -> Tensor:
-        """The variables; see ``Canvas``."""
-        return self.variables
+        """See ``Canvas``."""
+        if self.root is None:
+            return self.variables
+        return torch.addcmul(self.held, self.variables, self.root)
 
     def pull_back(self, gradient: Tensor) -> Tensor:
-        """The gradient where pixels are free; see ``Canvas``."""
-        return gradient.mul_(self.free)
+        """See ``Canvas``."""
+        return gradient if self.root is None else gradient.mul_(self.root)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from layered_nst.errors import PaintingError
 from layered_nst.painting.canvas import Canvas
 from layered_nst.painting.objective import Objective
 from layered_nst.painting.optimizers import LBFGS, Adam, Optimizer
@@ -23,23 +25,27 @@ class Descent:
     Args:
         canvas: what is painted on, as it is to start.
         objective: gives terms and gradient of its picture.
-        scale: the inverse curvature to begin with, as ``LBFGS`` takes it.
+        learned: what the optimizer of a coarser level has learned.
+
+    Raises:
+        PaintingError: by a step, if the loss is no number where the descent starts.
     """
 
-    def __init__(self, canvas: Canvas, objective: Objective, scale: float | None = None) -> None:
+    def __init__(self, canvas: Canvas, objective: Objective, learned: Any = None) -> None:
         self.canvas, self.objective = canvas, objective
         self.plan = objective.plan
         self.learning_rate = self.plan.learning_rate
         self.totals: list[float] = []
         self.good = canvas.variables
         self.terms: dict[str, Tensor] = {}
-        self._restart(scale)
+        self._restart()
+        self.optimizer.begin(learned, canvas.variables.shape)
 
-    def _restart(self, scale: float | None = None) -> None:
+    def _restart(self) -> None:
         self.optimizer: Optimizer = (
             Adam(self.learning_rate)
             if self.plan.optimizer == "adam"
-            else LBFGS(self.learning_rate, self.plan.history, scale)
+            else LBFGS(self.learning_rate, self.plan.history)
         )
 
     def step(self) -> dict[str, Tensor]:
@@ -51,6 +57,8 @@ class Descent:
         terms, gradient = self.objective.backward(self.canvas.picture())
         total = terms["total"].item()
         if self._exploded(total):
+            if not self.totals:
+                raise PaintingError(_no_number(terms, self.objective.size))
             self._take_back()
             return self.terms or terms
         if total <= min(self.totals, default=float("inf")):
@@ -108,3 +116,11 @@ class Descent:
             return False
         now, then = min(self.totals[-PATIENCE:]), min(self.totals[:-PATIENCE])
         return then - now < self.plan.tolerance * then
+
+
+def _no_number(terms: Mapping[str, Tensor], size: tuple[int, int]) -> str:
+    wrong = [f"{n} is {v.item():g}" for n, v in terms.items() if not bool(v.isfinite())]
+    return (
+        f"nothing can be painted at {size[1]}×{size[0]} px: the loss is no number where it starts "
+        f"({wrong[0]}); smaller weights under optimize, or another encoder or precision, may do"
+    )

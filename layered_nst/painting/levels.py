@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from layered_nst.machine import allocator
+from layered_nst.machine import allocator, processes
 from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.canvas import Pixels
 from layered_nst.painting.descent import Descent
@@ -51,21 +52,26 @@ def optimize(
 
     Returns:
         The picture, shape (3, H, W), clamped to [0, 1]; frozen pixels are those of ``start``.
+
+    Raises:
+        PaintingError: the loss is no number where a level starts.
+        ProcessError: in a process that was forked from one that has painted.
     """
+    processes.begin_work()
     if not any(is_painted(region) for region in problem.regions):
         return problem.start.clone()
     teller = _Teller(stage, plan, size_of(problem.start), on_progress, resume)
     painted = _beginning(problem, plan) if resume is None else resume.picture[0]
-    first, scale = 1 if resume is None else resume.level, None
+    first, learned = 1 if resume is None else resume.level, None
     for number, level in enumerate(plan.levels[first - 1 :], first):
         size = fit_within(size_of(problem.start), level.longest)
         seeing = encoder if isinstance(encoder, Encoder) else encoder[level.encoder]
         objective = (objectives or Objective)(seeing, problem, plan.at(level), size)
-        descent = _begun(objective, problem, painted, scale)
+        descent = _begun(objective, problem, painted, learned)
         for step, terms in _steps(descent, level, resume if number == first else None):
             teller.tell(number, step, terms, descent)
             keep(descent.state(stage, number, step))
-        painted, scale = _ended(descent, problem)
+        painted, learned = _ended(descent, problem), descent.optimizer.learned()
         del objective, descent
         allocator.give_back()  # what levels of other sizes left behind fits none of this one's
     return painted
@@ -115,18 +121,14 @@ def at_level(coarse: Tensor, problem: Problem, size: tuple[int, int], *, detaile
     return (resize(coarse, size) + area(held[None], size) * detail).clamp(0, 1)
 
 
-def _begun(objective: Objective, problem: Problem, coarse: Tensor, scale: float | None) -> Descent:
-    """The descent of a level, from the picture (3, h, w) of the one before.
-
-    ``scale`` is what that level has learned of the inverse curvature, for one variable: the losses
-    are means over pixels, so the more there are, the less one of them bends the loss. Without it a
-    level's first step is lost, and the second often goes too far.
-    """
+def _begun(objective: Objective, problem: Problem, coarse: Tensor, learned: Any) -> Descent:
+    """The descent of a level, from the picture (3, h, w) of the one before and what its optimizer
+    has learned."""
     detailed = objective.plan.start != "noise"
     enlarged = at_level(coarse, problem, objective.size, detailed=detailed)
     frozen, held = _held(problem, objective.size)
     start = enlarged.lerp(held, frozen)[None].contiguous()
-    return Descent(Pixels(start, frozen), objective, scale and scale * start.numel())
+    return Descent(Pixels(start, frozen), objective, learned)
 
 
 def _steps(
@@ -141,12 +143,10 @@ def _steps(
         yield step, descent.step()
 
 
-def _ended(descent: Descent, problem: Problem) -> tuple[Tensor, float | None]:
-    """The picture (3, h, w) of a level, and the scale that the next one begins with."""
+def _ended(descent: Descent, problem: Problem) -> Tensor:
+    """The picture (3, h, w) that a level has come to."""
     frozen, held = _held(problem, descent.objective.size)
-    found = descent.result()[0].clamp(0, 1).lerp(held, (frozen >= 1).to(frozen))
-    learned = descent.optimizer.learned_scale()
-    return found, learned and learned / descent.canvas.variables.numel()
+    return descent.result()[0].clamp(0, 1).lerp(held, (frozen >= 1).to(frozen))
 
 
 def _held(problem: Problem, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 class Optimizer(Protocol):
@@ -31,8 +32,20 @@ class Optimizer(Protocol):
         """Go on from a state of an optimizer of this kind."""
         ...
 
-    def learned_scale(self) -> float | None:
-        """What a gradient is to be multiplied by for a step of about the right length."""
+    def learned(self) -> Any:
+        """What ``begin`` takes, None before anything is known."""
+        ...
+
+    def begin(self, learned: Any, shape: torch.Size) -> None:
+        """Go on from what an optimizer of this kind has learned of a like problem.
+
+        The problem's loss is a mean over its variables: the more there are, the less one of them
+        bends the loss.
+
+        Args:
+            learned: of the other problem, coarser or finer.
+            shape: of the variables here.
+        """
         ...
 
 
@@ -57,6 +70,8 @@ class LBFGS:
     """The last gradient and the step that was made of it."""
     _pairs: list[tuple[Tensor, Tensor, float]] = field(default_factory=list, init=False)
     """Steps, what they changed of the gradient, and the products of both, the oldest first."""
+    _begun: float | None = field(default=None, init=False)
+    """The scale of one variable that it began with."""
 
     # A change of gradient that says this little of the curvature along its step, or the opposite
     # of what it would where there is a lowest point, is not remembered.
@@ -97,7 +112,19 @@ class LBFGS:
         # There may be room for fewer than there was.
         self._pairs = state["pairs"][-self.history :]
 
+    def learned(self) -> float | None:
+        """The inverse curvature for one variable."""
+        if self._last is None:
+            return self._begun
+        scale = self.learned_scale()
+        return scale and scale / self._last[0].numel()
+
+    def begin(self, learned: float | None, shape: torch.Size) -> None:
+        """See ``Optimizer``. Without it the first step is lost, and the second often too long."""
+        self._begun, self.scale = learned, learned and learned * shape.numel()
+
     def learned_scale(self) -> float | None:
+        """What a gradient is to be multiplied by for a step of about the right length."""
         # From one step to the next it varies two- or threefold.
         return statistics.median(map(_scale, self._pairs)) if self._pairs else self.scale
 
@@ -125,10 +152,7 @@ class Adam:
         before = self._moments or tuple(map(torch.zeros_like, now))
         mean, square = (b.lerp(n, 1 - d) for b, n, d in zip(before, now, self.DECAYS, strict=True))
         self._moments, self._steps = (mean, square), self._steps + 1
-        mean, square = (
-            moment / (1 - decay**self._steps)
-            for moment, decay in zip(self._moments, self.DECAYS, strict=True)
-        )
+        mean, square = self._means()
         return mean.div_(square.sqrt_().add_(self.EPSILON)).mul_(-self.rate)
 
     def state(self) -> dict[str, Any]:
@@ -137,8 +161,36 @@ class Adam:
     def restore(self, state: Mapping[str, Any]) -> None:
         self._moments, self._steps = state["moments"], state["steps"]
 
-    def learned_scale(self) -> None:
-        """None: the length of its steps does not depend on that of gradients."""
+    def _means(self) -> tuple[Tensor, Tensor]:
+        """The running means, as if they had not started at zero; they are the caller's."""
+        assert self._moments is not None
+        mean, square = (
+            moment / (1 - decay**self._steps)
+            for moment, decay in zip(self._moments, self.DECAYS, strict=True)
+        )
+        return mean, square
+
+    def learned(self) -> tuple[Tensor, Tensor] | None:
+        """The running means."""
+        return None if self._moments is None else self._means()
+
+    def begin(self, learned: tuple[Tensor, Tensor] | None, shape: torch.Size) -> None:
+        """See ``Optimizer``; the means are enlarged like the picture (1, 3, h, w).
+
+        They count as one step does. From nothing the first one would move all pixels alike, which
+        at a rate of 0.05 doubled the loss of each level; with the weight of all the steps behind
+        them they held the new ones back.
+        """
+        if learned is None:
+            return
+        fewer = learned[0].numel() / shape.numel()
+        mean, square = (
+            F.interpolate(moment, shape[2:], mode="bilinear", align_corners=False) * scale * weight
+            for moment, scale, weight in zip(
+                learned, (fewer, fewer**2), (1 - decay for decay in self.DECAYS), strict=True
+            )
+        )
+        self._moments, self._steps = (mean, square), 1
 
 
 def _dot(one: Tensor, other: Tensor) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -86,12 +86,15 @@ class StylePicture:
         mask: which of it is style, shape (H, W) in [0, 1].
         weight: its share of the blend; only proportions matter.
         source: where it came from, for messages.
+        varied: its variation by the longest side at which it was asked for: known once, whatever
+            weight it has and however many regions it serves.
     """
 
     rgb: Tensor
     mask: Tensor
     weight: float
     source: str
+    varied: dict[int, float] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def pictures(self) -> tuple[StylePicture, ...]:
@@ -112,8 +115,10 @@ class StylePicture:
 
     def variation(self, longest: int) -> float:
         """That of what its mask shows."""
-        seen = _at_side(self, longest)
-        return float(variation(seen.rgb, seen.mask))
+        if longest not in self.varied:
+            seen = _at_side(self, longest)
+            self.varied[longest] = float(variation(seen.rgb, seen.mask))
+        return self.varied[longest]
 
     def color(self) -> Moments:
         """Moments of its visible colors."""
@@ -124,7 +129,7 @@ class StylePicture:
         """The picture with its colors moved."""
         lab = rgb_to_lab(self.rgb) / 100
         lab[kept] = move_colors(lab[kept], color_moments(lab[kept], self.mask), wanted)
-        return replace(self, rgb=lab_to_rgb(lab * 100))
+        return replace(self, rgb=lab_to_rgb(lab * 100), varied={})
 
 
 @dataclass(frozen=True)
