@@ -16,7 +16,7 @@ from workbench import lay_out
 from layered_nst.errors import RecipeError
 from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.levels import optimize, work
-from layered_nst.painting.plan import Level, Plan, make_plan
+from layered_nst.painting.plan import LIGHT, Level, Plan, make_plan
 from layered_nst.painting.problem import Problem
 from layered_nst.painting.progress import Progress
 from layered_nst.recipe import Optimize, load_recipe
@@ -174,6 +174,18 @@ def test_painting_the_product_first_costs_at_most_four_tenths_more(
         assert len(own.levels) == len(plan.levels)
     elif len(own.levels) < len(plan.levels):
         assert cost > 0.1
+
+
+def test_a_level_that_is_too_dear_is_tuned_like_the_others_of_the_light_encoder() -> None:
+    whole = (768, 1024)
+    plan = make_plan(Optimize(), whole)
+    light = {(v.style, v.total_variation) for v in plan.levels if v.encoder == LIGHT}
+    window = (slice(0, 700), slice(0, 900))
+    own = product_first.plan_for_window(plan, window, whole)
+    assert len(own.levels) == len(plan.levels)
+    assert own.levels[-1].encoder == LIGHT
+    assert {(v.style, v.total_variation) for v in own.levels} == light
+    assert light != {(1.0, 1.0)}
 
 
 def _box(corners: list[float]) -> dict[str, Any]:

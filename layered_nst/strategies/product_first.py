@@ -81,10 +81,11 @@ def _on_window(level: Level, scale: float) -> Level:
 
 def _choices(level: Level, plan: Plan) -> tuple[Level, ...]:
     """A level as it is, and with the light encoder if the plan has it."""
-    if LIGHT not in plan.encoders:
+    light = next((other for other in plan.levels if other.encoder == LIGHT), None)
+    if light is None:
         return (level,)
     # What a level is tuned for goes with its encoder.
-    return level, Level(level.longest, level.steps, LIGHT, strokes=level.strokes)
+    return level, replace(light, longest=level.longest, steps=level.steps, strokes=level.strokes)
 
 
 def _with_fewer_steps(plan: Plan, coarsest: Level, size: tuple[int, int], allowed: float) -> Plan:

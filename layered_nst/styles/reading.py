@@ -35,8 +35,7 @@ def read_style_picture(
     if mask is not None:
         shown = shown * _read_mask(mask, picture, max_pixels)
     if not bool((shown > 0).any()):
-        why = _why_blank(mask, max_pixels)
-        raise PictureError(f"{path}: its mask or alpha leaves nothing of it{why}")
+        raise _unseen(str(path), _why_blank(mask, max_pixels))
     rgb = bleed_under_alpha(picture.rgb, picture.alpha)
     return StylePicture(rgb.to(device), shown.to(device), weight, str(path))
 
@@ -44,6 +43,24 @@ def read_style_picture(
 def _why_blank(mask: Path | None, max_pixels: int) -> str:
     blank = None if mask is None else why_blank(read_picture(mask, max_pixels=max_pixels))
     return f"; {blank}" if blank else ""
+
+
+def check_seen(shown: Tensor, source: str) -> None:
+    """Refuse a style of which nothing can be seen.
+
+    Args:
+        shown: how much of each pixel, shape (H, W).
+        source: where it comes from.
+
+    Raises:
+        PictureError: all of it is 0.
+    """
+    if not bool((shown > 0).any()):
+        raise _unseen(source)
+
+
+def _unseen(source: str, why: str = "") -> PictureError:
+    return PictureError(f"{source}: its mask or alpha leaves nothing of it{why}")
 
 
 def _read_mask(path: Path, style: Picture, max_pixels: int) -> Tensor:

@@ -27,6 +27,7 @@ from layered_nst.picture.layout import INK, Words, grid, tile
 from layered_nst.recipe import Optimize
 from layered_nst.styles.layers import STYLE_LAYERS
 from layered_nst.styles.moments import Moments, compute, update
+from layered_nst.styles.reading import check_seen
 from layered_nst.styles.style import StylePicture, style_moments
 
 # Enough against the noise between the filters' grid points; more would blur grain that a style has.
@@ -72,13 +73,14 @@ def synthesize(
 
     Raises:
         RecipeError: no layer, or one that the encoder doesn't have.
+        PictureError: nothing of the style can be seen.
     """
     ordered = _ordered(encoder, layers)
     painted = _style(style, size, next(encoder.buffers()).device)
     textures = []
     for number, deepest in enumerate(ordered, 1):
         chosen = ordered[:number]
-        plan = _plan(options or Optimize(), painted, chosen)
+        plan = _plan(options or Optimize(), painted, chosen, encoder)
         rgb = optimize(
             encoder,
             _problem(painted),
@@ -102,11 +104,12 @@ def _ordered(encoder: Encoder, layers: Sequence[str]) -> tuple[str, ...]:
 def _style(style: Picture, size: int, device: torch.device) -> StylePicture:
     wanted = fit_within(style.size, size)
     alpha = torch.ones(style.size) if style.alpha is None else style.alpha
+    check_seen(alpha, style.source)
     rgb = resize(bleed_under_alpha(style.rgb, style.alpha), wanted)
     return StylePicture(rgb.to(device), resize(alpha, wanted).to(device), 1.0, style.source)
 
 
-def _plan(options: Optimize, style: StylePicture, layers: Sequence[str]) -> Plan:
+def _plan(options: Optimize, style: StylePicture, layers: Sequence[str], encoder: Encoder) -> Plan:
     weights = {layer: STYLE_LAYERS.get(layer, 1.0) for layer in layers}
     asked = options.model_copy(
         update={
@@ -117,7 +120,8 @@ def _plan(options: Optimize, style: StylePicture, layers: Sequence[str]) -> Plan
         }
     )
     # Without content layers the encoder stops at the deepest layer of the texture.
-    plan = make_plan(asked, (style.rgb.shape[1], style.rgb.shape[2]))
+    # One encoder sees at all levels, which are not to be tuned as if there were two.
+    plan = make_plan(asked, (style.rgb.shape[1], style.rgb.shape[2]), encoder.source)
     return replace(plan, content_layers={})
 
 

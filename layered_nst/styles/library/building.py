@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -245,11 +246,13 @@ def _moments(
     layers: Collection[str],
     pooling: str,
 ) -> Mapping[str, Moments]:
+    device = next(encoder.buffers()).device
+    there = replace(style, rgb=style.rgb.to(device), mask=style.mask.to(device))
     return {
-        f"{side}/{layer}": value
+        f"{side}/{layer}": value.to("cpu")
         for side in sides
         for layer, value in picture_moments(
-            encoder, style, layers, longest=side, pooling=pooling
+            encoder, there, layers, longest=side, pooling=pooling
         ).items()
     }
 
