@@ -82,9 +82,12 @@ def test_a_style_of_one_color_asks_for_its_mean_alone() -> None:
     flat = color, color[:, :, None] * color[:, None, :]
     wanted = (mean - color).square().sum() / color.square().sum()
     assert style_losses(mean, second, *flat).item() == pytest.approx(wanted.item())
+    # Where the mean is next to nothing, distances are measured by what is.
+    faint = style_losses(mean, second, *flat, least=100.0)
+    assert faint.item() == pytest.approx((mean - color).square().sum().item() / 100)
     # The plainer the style, the less of its texture is asked for.
     told = []
-    for grain in (0.01, 0.003, 0.001):
+    for grain in (0.03, 0.01, 0.003):
         rows = color + grain * (random(1, 40, 3, seed=3) - 0.5)
         target = rows.mean(1), rows.mT @ rows / 40
         told.append(style_losses(target[0], second, *target).item())
@@ -373,7 +376,7 @@ def test_style_terms_are_weights_times_the_loss_of_each_region() -> None:
     for number, region in enumerate(problem.regions):
         for layer in features:
             mean, second = region_moments(features[layer], own.columns(tile)[layer])
-            loss = style_losses(mean, second, *own.targets[layer])[number]
+            loss = style_losses(mean, second, *own.targets[layer], least=own.least[layer])[number]
             share = region.mask.mean()
             wanted = 7 * plan.layers[layer] * region.strength * share * loss
             found = terms[f"style.{region.name}.{layer}"]
@@ -390,7 +393,9 @@ def test_all_terms_are_those_of_features_in_the_encoders_measure(name: str) -> N
     style, (tile,) = loss_of(objective, StyleLoss), objective.tiles
     for layer in plan.layers:
         moments = region_moments(features[layer], style.columns(tile)[layer])
-        losses = style.pull[layer] * style_losses(*moments, *style.targets[layer])
+        losses = style.pull[layer] * style_losses(
+            *moments, *style.targets[layer], least=style.least[layer]
+        )
         found = [terms[f"style.{region.name}.{layer}"].item() for region in problem.regions]
         assert found == pytest.approx(losses.tolist(), rel=1e-8)
     content = loss_of(objective, ContentLoss)

@@ -431,7 +431,7 @@ def test_a_picture_may_have_any_size(
 
 
 def test_a_single_pixel_goes_through_the_bundled_encoder() -> None:
-    found, _, totals = run(load_encoder("hed-vgg16"), problem_of(1, 1), plan_of((1, 3)))
+    found, _, totals = run(load_encoder("hed-vgg16"), problem_of(1, 1), plan_of((1, 8)))
     assert ((found > -1) & (found < 2)).all()
     assert totals[-1] < totals[0]
 
