@@ -381,9 +381,8 @@ def painted(**options: Any) -> Result:
 
 @pytest.mark.usefixtures("folder")
 def test_both_stages_of_a_product_that_is_painted_first_may_be_in_tiles() -> None:
-    steps = {"optimize.levels": [120, 200], "optimize.steps": 3, "optimize.tolerance": 0}
-    # What rounding differs by grows with every step of L-BFGS, faster where nothing is smoothed.
-    steps["optimize.total_variation"] = 4
+    steps = {"optimize.levels": [120, 200], "optimize.steps": 1, "optimize.tolerance": 0}
+    # What rounding differs by grows tenfold and more with every further step of L-BFGS.
     product = {"strategy": "product-then-style", "product": ["sky"]}
     overrides = {"size": 200, "encoder": "hed-vgg16", **steps, **product}
     scene = resolve(load_recipe(Path("look.yaml"), overrides=overrides))
@@ -397,7 +396,7 @@ def test_both_stages_of_a_product_that_is_painted_first_may_be_in_tiles() -> Non
     found = paint(scene, encoder, plan, on_progress=told.append, readings=readings)
     assert any("contour.sides" in progress.losses for progress in told)
     assert not torch.equal(found, whole)
-    assert (found - whole).abs().mean() < 1e-3
+    assert (found - whole).abs().mean() < 1e-5
 
 
 @pytest.fixture
