@@ -107,6 +107,8 @@ CASES = [
     Case(f"{PAINT} -o out.png", ("out.json",), 3),
     Case(f"{PAINT} -o dots.png", (), 3),
     Case("check look.yaml", ("look.png", "look.json", "look.checkpoint")),
+    Case("pack look.yaml", ("look.lnst",), 3),
+    Case("pack look.yaml -o photo.png", (), 3),
     Case("masks look.yaml -o .", ("ground.png",)),
     Case("masks look.yaml -o .", ("overlay.png",)),
     Case("masks look.yaml -o . --set regions.sky.name=dots", (), 3),
