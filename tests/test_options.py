@@ -241,7 +241,7 @@ def test_keyword_options_of_public_functions_have_names_and_types() -> None:
         (("masks", "look.yaml", "-o", "m"), {"files", "coverage", "notes"}),
         (("contours", "photo.png", "--size", "32"), {"files", "notes"}),
         (("features", "photo.png", "--size", "32"), {"files", "layers", "notes"}),
-        (("new", "photo.png"), {"recipe", "coverage", "notes"}),
+        (("new", "photo.png"), {"recipe", "coverage", "subject", "notes"}),
         (("cache", "info"), {"folder", "entries", "bytes", "limit"}),
         (("cache", "clear"), {"removed"}),
         (("models", "fetch", "light"), {"model", "path"}),

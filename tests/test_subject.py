@@ -292,3 +292,47 @@ def test_a_landscape_without_a_subject_has_none() -> None:
     subject = segment(load_segmenter("scenes"), picture.rgb).subject
     assert subject is not None
     assert float((subject > 0.5).float().mean()) < 0.01
+
+
+# The bundled head
+
+
+@pytest.fixture(scope="module")
+def scenes() -> Any:
+    return load_segmenter("scenes")
+
+
+def subject_of(scenes: Any, rgb: Tensor) -> Tensor:
+    return chosen({"subject": True}, segment(scenes, rgb), size=(rgb.shape[1], rgb.shape[2]))
+
+
+def bundled(name: str, longest: int = 320) -> Tensor:
+    with Image.open(PHOTOS / f"{name}.jpg") as opened:
+        opened.thumbnail((longest, longest))
+        pixels = np.asarray(opened.convert("RGB"))
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1) / 255
+
+
+@pytest.mark.parametrize("change", ["gray", "night", "tiny", "narrow", "plain"])
+def test_odd_photos_have_a_subject_or_none_but_no_error(scenes: Any, change: str) -> None:
+    rgb = bundled("coffee")
+    changed = {
+        "gray": rgb.mean(0, keepdim=True).expand(3, -1, -1),
+        "night": rgb * 0.15,
+        "tiny": rgb[:, ::40, ::40],
+        "narrow": rgb[:, 100:103],
+        "plain": torch.full((3, 90, 120), 0.6),
+    }[change]
+    mask = subject_of(scenes, changed.contiguous())
+    assert mask.shape == changed.shape[1:]
+    assert mask.isfinite().all()
+    if change in ("gray", "night"):
+        assert mask.mean() == pytest.approx(float(subject_of(scenes, rgb).mean()), abs=0.1)
+
+
+def test_classes_did_not_change_with_the_head(scenes: Any) -> None:
+    import dataclasses
+
+    rgb = bundled("temple", 160)
+    alone = segment(dataclasses.replace(scenes, subject=None), rgb)
+    assert torch.equal(segment(scenes, rgb).probabilities, alone.probabilities)

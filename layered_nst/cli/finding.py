@@ -122,7 +122,7 @@ def segment(
     shares = dict(sorted(found.coverage.items(), key=lambda item: -item[1]))
     subject = found.subject_seen()
     if as_json:
-        seen = {} if subject is None else {"subject": vars(subject)}
+        seen = {"subject": None if subject is None else vars(subject)}
         print_json({"overlay": str(path), "classes": shares, **seen, "notes": notes})
         return
     for name, share in shares.items():
@@ -202,7 +202,7 @@ def new(
         notes.append(sentence)
         note(sentence)
     if as_json:
-        seen = {} if subject is None else {"subject": vars(subject)}
+        seen = {"subject": None if subject is None else vars(subject)}
         print_json({"recipe": str(recipe), "coverage": found.coverage, **seen, "notes": notes})
         return
     if subject is not None:
