@@ -279,6 +279,7 @@ def test_a_mended_mask_stays_when_masks_are_written_again(masked: Path) -> None:
     mended = (masked / "cup.png").read_bytes()
     ran = run("masks", "cup.yaml")
     assert ran.code == 0
+    assert ran.out.split() == ["photo.masks/ground.png", "photo.masks/overlay.png"]
     assert (masked / "cup.png").read_bytes() == mended
     assert "photo.masks/cup.png: changed or drawn by hand, so it is left as it is" in ran.err
     ground = np.asarray(Image.open(masked / "ground.png").convert("L"))
@@ -353,4 +354,5 @@ def test_a_picture_made_with_a_mended_mask_is_made_again_with_it(masked: Path) -
 def test_masks_of_classes_are_written_beside_a_photo_too() -> None:
     ran = run("masks", "photo.png")
     assert ran.code == 0
+    assert "photo.masks/overlay.png" in ran.out.split()
     assert Path("photo.masks/overlay.png").is_file()

@@ -52,6 +52,7 @@ def masks(
     """
     from layered_nst.outputs.rerun import holds_recipe
     from layered_nst.recipe.beside import masks_folder
+    from layered_nst.recipe.files import shown
     from layered_nst.views.findings import photo_masks, recipe_masks, write_masks
 
     options: dict[str, Any] = {"device": device, "weights_dir": weights, **limits(max_pixels)}
@@ -67,7 +68,8 @@ def masks(
             )
         else:
             found = photo_masks(source, size=size, **options)
-        written = write_masks(found, output or masks_folder(found.photo or Path("photo")))
+        usual = Path(shown(masks_folder(found.photo or Path("photo"))))
+        written = write_masks(found, output or usual)
     for sentence in found.notes:
         note(sentence)
     told = {"coverage": found.coverage, "notes": [*notes, *map(spelled, found.notes)]}
