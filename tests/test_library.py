@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from elsewhere import OnlyFloat32, there
 from narrow import narrow_encoder
 from PIL import Image
 from safetensors import safe_open
@@ -21,6 +22,7 @@ from workbench import lay_out, photo, run
 
 from layered_nst import apply
 from layered_nst.errors import LibraryError
+from layered_nst.machine import device
 from layered_nst.networks.encoders import Encoder, load_encoder
 from layered_nst.recipe import load_recipe
 from layered_nst.scene.resolving import resolve
@@ -540,3 +542,20 @@ def test_a_mask_beside_a_library_is_refused() -> None:
     ran = run("check", "r.yaml")
     assert ran.code == 1
     assert "regions.all.style[0]: has both library and mask" in ran.err
+
+
+def test_a_look_is_built_on_the_encoders_device_and_stored_from_the_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(device, "WITHOUT_FLOAT64", ("meta",))
+    options = {"sides": (24, 34), "layers": ("conv1_1", "conv3_1"), "keep_pictures": False}
+    wanted = build_look(narrow_encoder(dtype=torch.float32), [Path("stripes.png")], **options)
+    away = narrow_encoder(dtype=torch.float32)
+    fingerprint = away.fingerprint
+    for name, weights in list(away.named_buffers()):
+        setattr(away, name, there(weights))
+    away.fingerprint = fingerprint
+    with OnlyFloat32():
+        found = build_look(away, [Path("stripes.png")], **options)
+    assert {tensor.device.type for tensor in found.tensors.values()} == {"cpu"}
+    assert all(torch.equal(found.tensors[key], wanted.tensors[key]) for key in wanted.tensors)
