@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 # Tests work on small tensors and start processes side by side, where threads that wait for one
 # another cost several times what they bring. Set before torch is imported, and for processes too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Fixtures of whole modules run before any test has its cache: the user's must not serve them.
+os.environ["LAYERED_NST_CACHE_DIR"] = tempfile.mkdtemp(prefix="layered-nst-tests-")
 # Whatever the processor of this machine likes best; test_precision.py looks at that.
 os.environ["LAYERED_NST_PRECISION"] = "float32"
 

@@ -163,7 +163,8 @@ def test_a_photo_of_any_kind_is_painted(write: Callable[[], None]) -> None:
     assert (ran.json["width"], ran.json["height"]) == size
     painted = np.asarray(Image.open("look-odd.png").convert("RGB"), dtype=float)
     assert painted.shape[:2] == size[::-1]
-    assert painted.std() > 10
+    # A column of single pixels holds hardly more than its photo's own light and dark.
+    assert painted.std() > (5 if write is _long_and_thin else 10)
 
 
 @pytest.mark.parametrize("options", [[], ["--size", "1"]])

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -327,9 +328,13 @@ def test_a_training_goes_on_from_an_encoder_as_wide_as_that_is(
     plan = DistillPlan(width=0.75, steps=30, batch=2, crop=32, learning_rate=5e-3)
     before = distill(small, pictures, first, plan=plan)
     start = load_encoder(first)
-    longer = DistillPlan(steps=60, batch=2, crop=32, learning_rate=5e-3)
+    longer = DistillPlan(steps=30, batch=2, crop=32, learning_rate=5e-3)
     after = distill(small, pictures, second, plan=longer, start=start)
-    assert sum(after.values()) < sum(before.values())
+    afresh = replace(plan, steps=1)
+    fresh = distill(small, pictures, tmp_path / "fresh.safetensors", plan=afresh)
+    # It keeps what the start has learned, but for what small batches toss about.
+    assert sum(before.values()) < 0.95 * sum(fresh.values())
+    assert sum(after.values()) < 1.03 * sum(before.values())
     ended = load_encoder(second)
     assert [ended.width(layer) for layer in ended.layers] == [
         start.width(layer) for layer in start.layers
@@ -775,7 +780,17 @@ def own(folder: Path, light: tuple[Student, Path]) -> Path:
 TINY = ("--steps", "2", "--every", "1", "--batch", "2", "--crop", "32")
 
 
+def save_photos(folder: Path, *, side: int) -> None:
+    """Three bundled photos: in smaller ones deep layers see little but the edges."""
+    folder.mkdir(exist_ok=True)
+    for file in sorted((ASSETS / "photos").glob("*.jpg"))[:3]:
+        with Image.open(file) as image:
+            image.thumbnail((side, side))
+            image.convert("RGB").save(folder / f"{file.stem}.png")
+
+
 def test_distilling_says_how_far_it_is_and_its_file_is_an_encoder(folder: Path) -> None:
+    save_photos(folder, side=160)
     ran = run("encoder", "distill", ".", "-o", "light.safetensors", *TINY)
     assert ran.code == 0, ran.err
     lines = ran.err.splitlines()
@@ -890,10 +905,8 @@ def test_the_score_is_a_table_and_the_same_numbers_as_json(folder: Path, own: Pa
         assert f"{values['unexplained']:.1%}" == share
 
 
-def test_the_bundled_light_encoder_is_scored_by_name(folder: Path, pictures: list[Tensor]) -> None:
-    (folder / "album").mkdir()
-    for number, picture in enumerate(pictures):
-        Image.fromarray(picture.movedim(0, -1).numpy()).save(folder / "album" / f"{number}.png")
+def test_the_bundled_light_encoder_is_scored_by_name(folder: Path) -> None:
+    save_photos(folder / "album", side=160)
     found = run("encoder", "score", "light", "album", "--json").json
     assert found["encoder"] == "light"
     assert found["layers"]["conv1_1"]["unexplained"] < 0.1

@@ -11,6 +11,7 @@ from torch import Tensor
 from layered_nst.files.hashes import digest
 from layered_nst.machine.cache import Cache
 from layered_nst.networks.encoders import Encoder
+from layered_nst.networks.encoders.encoder import METHOD
 from layered_nst.styles.moments import Moments
 from layered_nst.styles.packing import pack, unpack
 from layered_nst.styles.style import StylePicture, picture_moments
@@ -66,6 +67,7 @@ class RememberedMoments:
         key = {
             "picture": picture,
             "encoder": encoder.fingerprint,
+            "method": METHOD,
             "layers": sorted(layers),
             "longest": longest,
             "pooling": pooling,

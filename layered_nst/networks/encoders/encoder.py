@@ -36,6 +36,11 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+METHOD = 2
+"""Counted up whenever the same weights come to give other features than those kept: up to 1, zeros
+stood around every layer but the first."""
+
+
 class Encoder(nn.Module):
     """A VGG's convolutions, frozen.
 

@@ -19,6 +19,7 @@ from layered_nst.files.hashes import digest, file_hash
 from layered_nst.files.locks import locked
 from layered_nst.files.targets import check_target
 from layered_nst.networks.encoders import Encoder
+from layered_nst.networks.encoders.encoder import METHOD
 from layered_nst.picture import MAX_PIXELS, fit_within, resize, to_image
 from layered_nst.recipe.libraries import SUFFIX
 from layered_nst.recipe.values import NAME_PATTERN
@@ -112,6 +113,7 @@ def _seen_with(encoders: Sequence[Encoder]) -> dict[str, Any]:
         "encoder": first.name,
         "weights": first.fingerprint,
         "others": {other.name: other.fingerprint for other in others},
+        "method": METHOD,
         "made_with": f"layered-nst {layered_nst.__version__}",
     }
 

@@ -12,6 +12,7 @@ import torch
 
 from layered_nst.errors import LibraryError
 from layered_nst.networks.encoders import Encoder
+from layered_nst.networks.encoders.encoder import METHOD
 from layered_nst.styles.library.records import LookRecord, StoredLook, pick_look, read_look
 from layered_nst.styles.moments import Moments, blend
 from layered_nst.styles.style import PictureMoments, Style, StyleBlend, StylePicture
@@ -92,6 +93,11 @@ class LibraryStyle:
             raise self._refused(
                 f"was built with {other}the encoder {names}, this recipe uses "
                 f"{encoder.name}; build it again with `encoder={encoder.source}`"
+            )
+        if record.method != METHOD:
+            raise self._refused(
+                f"was built by {record.made_with}, where encoders saw a dark frame around every "
+                "picture; build it again"
             )
         if record.pooling != pooling:
             raise self._refused(

@@ -60,7 +60,8 @@ class LookRecord(_Record):
     the pictures are in the file: ``whole``, ``reduced`` to the largest of the sides, or as
     ``thumbnails`` that serve only to be looked at. ``variation`` is how much neighboring pixels
     differ at each of the sides (``StylePicture.variation``); early libraries have none.
-    ``digest`` is that of the look's tensors.
+    ``digest`` is that of the look's tensors. ``method`` is the encoders' ``METHOD``; early
+    libraries, made before there was another, do not say it.
     """
 
     encoder: str
@@ -75,6 +76,7 @@ class LookRecord(_Record):
     sources: tuple[SourceRecord, ...]
     made_with: str
     digest: str = ""
+    method: int = 1
 
     @property
     def encoders(self) -> dict[str, str]:

@@ -53,8 +53,7 @@ class Student(nn.Module):
         self.convolutions, self.maps = nn.ModuleDict(), nn.ParameterDict()
         channels = 3
         for layer in (layer for block in self.blocks for layer in block):
-            padding = 0 if layer == "conv1_1" else 1
-            convolution = nn.Conv2d(channels, widths[layer], 3, padding=padding)
+            convolution = nn.Conv2d(channels, widths[layer], 3)
             self.convolutions[layer] = convolution.to(memory_format=torch.channels_last)
             self.maps[layer] = nn.Parameter(torch.zeros(wide[layer], widths[layer]))
             channels = widths[layer]
@@ -75,12 +74,12 @@ class Student(nn.Module):
             Shape (B, c, h, w) for each layer, shallow to deep.
         """
         features = {}
-        hidden = F.pad(pictures, (1, 1, 1, 1), "replicate")
-        hidden = hidden.contiguous(memory_format=torch.channels_last)
+        hidden = pictures.contiguous(memory_format=torch.channels_last)
         for number, block in enumerate(self.blocks):
             if number:
                 hidden = F.max_pool2d(hidden, 2, 2, ceil_mode=True)
             for layer in block:
+                hidden = F.pad(hidden, (1, 1, 1, 1), "replicate")
                 hidden = F.relu(self.convolutions[layer](hidden))
                 features[layer] = hidden
                 if layer == deepest:
