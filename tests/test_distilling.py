@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -328,14 +327,14 @@ def test_a_training_goes_on_from_an_encoder_as_wide_as_that_is(
     plan = DistillPlan(width=0.75, steps=30, batch=2, crop=32, learning_rate=5e-3)
     before = distill(small, pictures, first, plan=plan)
     start = load_encoder(first)
-    longer = DistillPlan(steps=30, batch=2, crop=32, learning_rate=5e-3)
+    # So small a step that what comes out has the kernels that it began with.
+    longer = DistillPlan(steps=1, batch=2, crop=32, learning_rate=1e-7)
     after = distill(small, pictures, second, plan=longer, start=start)
-    afresh = replace(plan, steps=1)
-    fresh = distill(small, pictures, tmp_path / "fresh.safetensors", plan=afresh)
-    # It keeps what the start has learned, but for what small batches toss about.
-    assert sum(before.values()) < 0.95 * sum(fresh.values())
-    assert sum(after.values()) < 1.03 * sum(before.values())
+    assert after == pytest.approx(before, abs=0.03)
     ended = load_encoder(second)
+    for layer in start.layers:
+        kernels = ended._tensor(layer, "weight"), start._tensor(layer, "weight")
+        assert torch.allclose(*kernels, atol=1e-3), layer
     assert [ended.width(layer) for layer in ended.layers] == [
         start.width(layer) for layer in start.layers
     ]
