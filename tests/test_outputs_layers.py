@@ -52,7 +52,10 @@ CASES: dict[str, tuple[Any, np.ndarray]] = {
     "protected": (protected(), photo()),
     "protected on alpha": (protected(), cut_out()),
     "uncovered": (recipe(ground={"select": {"box": [0, 0.5, 0.7, 1]}, "feather": 5}), photo()),
-    "uncovered on alpha": (recipe(ground={"select": {"box": [0, 0.5, 0.7, 1]}}), cut_out()),
+    "uncovered on alpha": (
+        recipe(ground={"select": {"box": [0, 0.5, 0.7, 1]}, "fixed": True}),
+        cut_out(),
+    ),
 }
 
 

@@ -379,13 +379,14 @@ def test_a_file_that_is_read_is_never_replaced(folder: Path) -> None:
 
 
 def test_apply_writes_a_report_and_says_where() -> None:
-    options = ["--set", "optimize.steps=2", "--no-preview", "-o", "out.png"]
+    options = ["--set", "optimize.steps=4", "--no-preview", "-o", "out.png"]
     ran = run("apply", "look.yaml", *options, "--report", "deep/report", "--json")
     assert (ran.code, ran.json["report"]) == (0, str(Path("deep/report/index.html")))
     page = Page(Path("deep/report/index.html"))
     assert page.named | {"index.html"} == files("deep/report")
     with Image.open("deep/report/files/film.webp") as film:
-        assert film.n_frames == 3
+        # One for each step; the result is one more where it is not what the last step left.
+        assert film.n_frames in (4, 5)
     ran = run("apply", "look.yaml", *options)
     assert ran.code == 0
     assert "report" not in ran.err

@@ -55,18 +55,20 @@ def foreign_shapes(root: Node, same_photo: Callable[[Path], bool] | None) -> lis
             foreign.setdefault(name, drawn)
     if not foreign:
         return []
-    sentence = _drawn_for_others(foreign, Path(photo).name if photo else "the photo given")
+    sentence = _drawn_for_others(foreign, None if photo is None else Path(photo).name)
     return [Mistake(next(iter(foreign.values())).place, "", sentence)]
 
 
-def _drawn_for_others(foreign: Mapping[str, Node], photo: str) -> str:
+def _drawn_for_others(foreign: Mapping[str, Node], photo: str | None) -> str:
     first, *more = foreign
     owners = sorted({Path(node.place.photo or "").name for node in foreign.values()})
     drawn = f"regions {listed([*foreign])} are drawn" if more else f"region {first} is drawn"
+    fixed = "say fixed: true where a shape holds for every photo"
+    if photo is None:
+        return f"{drawn} for {listed(owners)}, not for the photo given: {fixed}"
     return (
         f"{drawn} for {listed(owners)}, not for {photo}: give {photo} its own under photos:, put a "
-        f"mask beside it ({Path(photo).stem}.masks/{first}.png), or say fixed: true where a shape "
-        "holds for every photo"
+        f"mask beside it ({Path(photo).stem}.masks/{first}.png), or {fixed}"
     )
 
 
