@@ -35,6 +35,9 @@ def usual_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     from layered_nst import cli
 
     monkeypatch.setattr(cli, "reuse_memory", lambda: None)
+    # A process that ends may leave its garbage; this one has thousands of runs before it.
+    monkeypatch.setattr("gc.freeze", lambda: None)
+    monkeypatch.setattr("gc.set_threshold", lambda *_: None)
 
 
 @pytest.fixture(autouse=True)
