@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import subprocess
@@ -19,13 +20,22 @@ from layered_nst import apply, check, load_recipe
 from layered_nst.errors import BudgetError, OutOfMemoryError
 from layered_nst.machine import memory as machine_memory
 from layered_nst.machine.memory import memory_errors, obtainable_bytes, parse_memory
-from layered_nst.networks.encoders import load_encoders
+from layered_nst.networks.encoders import load_encoder, load_encoders
+from layered_nst.painting.plan import make_plan
 from layered_nst.painting.state import State
 from layered_nst.painting.tiled import Reading
+from layered_nst.recipe import Optimize
 from layered_nst.scene.resolving import resolve
 from layered_nst.strategies import budget as memory
 from layered_nst.strategies.budget import Room, advice, automatic_memory, make_room
-from layered_nst.strategies.costs import TOLERANCE, Footprint, LevelCost, estimate, level_costs
+from layered_nst.strategies.costs import (
+    TOLERANCE,
+    Footprint,
+    LevelCost,
+    bytes_kept,
+    estimate,
+    level_costs,
+)
 from layered_nst.strategies.looks import planned
 from layered_nst.styles import style as styling
 from layered_nst.styles.style import StylePicture
@@ -444,3 +454,17 @@ def test_the_pass_over_a_style_of_large_strokes_counts(
             size=256,
             memory=f"{usual.megabytes:.0f}M",
         )
+
+
+def test_counting_what_an_encoder_keeps_leaves_nothing_behind() -> None:
+    """Each run counts; what a count left would add up in programs that paint all day."""
+
+    def alive() -> int:
+        gc.collect()
+        return sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects())
+
+    encoder, plan = load_encoder("light"), make_plan(Optimize(), (48, 64))
+    counted = bytes_kept(encoder, plan)
+    before = alive()
+    assert bytes_kept(encoder, plan) == counted > 0
+    assert alive() == before

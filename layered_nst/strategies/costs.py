@@ -200,8 +200,10 @@ def bytes_kept(encoder: Encoder, plan: Plan) -> float:
     encoder = encoder.multiplying_in(plan.precision)
 
     def keep(tensor: Tensor) -> Tensor:
-        found[tensor.untyped_storage().data_ptr()] = tensor
-        return tensor
+        # Detached, for an output that its own graph keeps would keep that graph in return, for ever.
+        kept = tensor.detach()
+        found[kept.untyped_storage().data_ptr()] = kept
+        return kept
 
     like = next(encoder.buffers())
     picture = like.new_full((1, 3, side, side), 0.5).requires_grad_()
