@@ -200,7 +200,7 @@ def bytes_kept(encoder: Encoder, plan: Plan) -> float:
     encoder = encoder.multiplying_in(plan.precision)
 
     def keep(tensor: Tensor) -> Tensor:
-        # Detached, for an output that its own graph keeps would keep that graph in return, for ever.
+        # Detached: an output that its own graph keeps would keep that graph in return.
         kept = tensor.detach()
         found[kept.untyped_storage().data_ptr()] = kept
         return kept
