@@ -32,7 +32,7 @@ FORMAT_KEY, FORMAT = "layered-nst look", 1
 """Version of the form of looks, under a key of `ABOUT`."""
 RECIPE, ABOUT, THUMBNAIL = "recipe.yaml", "look.json", "thumbnail.jpg"
 
-LICENSES = ("LICENSE*", "LICENCE*", "COPYING*", "NOTICE*")
+LICENSES = ("LICEN[CS]E*", "COPYING*", "NOTICE*")
 """Names of the notices that go along with the files of their folder."""
 LARGEST_NOTICE = 1_000_000
 THUMBNAIL_SIDE, MOST_SHOWN = 256, 4
