@@ -212,6 +212,13 @@ def test_wrong_values_say_what_is_allowed(wrong: dict[str, object]) -> None:
         scene_of("coffee.jpg", wrong)
 
 
+def test_a_face_in_the_middle_of_the_edge_has_its_eyes(astronaut: Tensor) -> None:
+    points = ((-0.03, 0.4), (0.03, 0.4), (0.0, 0.45), (0.0, 0.5), (-0.1, 0.45), (0.1, 0.45))
+    mask = face_mask([Face(0.9, (-0.1, 0.35, 0.1, 0.55), points)], astronaut, "eyes")
+    assert float(mask[:, :60].max()) == 1
+    assert float(mask[:, 100:].max()) == 0
+
+
 def test_damaged_weights_are_refused_in_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

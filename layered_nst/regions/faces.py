@@ -40,12 +40,14 @@ class _FaceFrame:
     """A face's own coordinates on a photo: from the middle of its box, turned with its eyes.
 
     Attributes:
+        size: height and width of the photo in px.
         middle: of the box, x and y in px.
         turn: cosine and sine of how far the face is turned.
         side: of the box in px.
         rows, columns: of the photo around the face, as far as it may reach.
     """
 
+    size: tuple[int, int]
     middle: tuple[float, float]
     turn: tuple[float, float]
     side: float
@@ -62,7 +64,7 @@ class _FaceFrame:
             slice(max(0, int(at - 1.3 * side)), max(0, min(length, int(at + 1.3 * side) + 2)))
             for at, length in zip(middle, (width, height), strict=True)
         )
-        return cls(middle, _turn(face, size, side), side, rows, columns)
+        return cls(size, middle, _turn(face, size, side), side, rows, columns)
 
     def seen_from(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels as across and down of the face, in sides of its box."""
@@ -157,10 +159,7 @@ def _at_points(
 def _ellipse_at(
     face: Face, frame: _FaceFrame, around: Tensor, number: int, axes: tuple[float, float]
 ) -> Tensor:
-    (left, top, right, bottom), (x, y) = face.box, face.points[number]
-    # From fractions of the photo to px by the box, whose middle and side are known in px.
-    width = frame.middle[0] / ((left + right) / 2)
-    height = frame.middle[1] / ((top + bottom) / 2)
+    (height, width), (x, y) = frame.size, face.points[number]
     across, down = frame.seen_from(torch.tensor(x * width), torch.tensor(y * height))
     return frame.ellipse(around, axes, (float(across), float(down)))
 

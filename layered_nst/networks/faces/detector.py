@@ -62,11 +62,12 @@ def load_detector(device: torch.device | str = "cpu") -> BlazeFace:
     Raises:
         ModelError: its file is missing or damaged.
     """
-    return _load(weights_path("blazeface")).to(device)
+    return _load(weights_path("blazeface"), torch.device(device))
 
 
-@lru_cache(maxsize=1)
-def _load(path: Path) -> BlazeFace:
+@lru_cache(maxsize=2)
+def _load(path: Path, device: torch.device) -> BlazeFace:
+    # One for each device: who moved a shared one would take it from under another thread.
     try:
         metadata, state = read_metadata(path), read_tensors(path)
     except (OSError, SafetensorError) as error:
@@ -75,7 +76,7 @@ def _load(path: Path) -> BlazeFace:
         raise ModelError(f"{path}: is no face detector, or damaged")
     network = BlazeFace()
     network.load_state_dict({name: value.float() for name, value in state.items()})
-    return network.eval().requires_grad_(False)
+    return network.to(device).eval().requires_grad_(False)
 
 
 @torch.no_grad()
