@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -297,7 +297,7 @@ def _from_file(path: Path, *, name: str) -> NetworkSegmenter:
             f"{path}: does not say which network it is; describe it in the recipe "
             "(architecture, encoder, weights, classes)"
         )
-    built = _smp_network(
+    built, tensors = _smp_network(
         path,
         architecture=described.architecture,
         encoder=described.encoder,
@@ -311,17 +311,15 @@ def _from_file(path: Path, *, name: str) -> NetworkSegmenter:
         described.mean,
         described.std,
         SCENES_PIXELS,
-        subject=_subject_head(path, built),
+        subject=_subject_head(path, tensors, built),
     )
 
 
-def _subject_head(path: Path, network: nn.Module) -> SubjectHead | None:
+def _subject_head(
+    path: Path, tensors: Mapping[str, Tensor], network: nn.Module
+) -> SubjectHead | None:
     """The head for the subject that a file holds beside its network."""
-    own = {
-        name.removeprefix(PREFIX): value
-        for name, value in read_tensors(path).items()
-        if name.startswith(PREFIX)
-    }
+    own = {k.removeprefix(PREFIX): v for k, v in tensors.items() if k.startswith(PREFIX)}
     if not own:
         return None
     # On the meta device nothing is drawn for weights that are replaced anyway; see _smp_network.
@@ -334,7 +332,7 @@ def _subject_head(path: Path, network: nn.Module) -> SubjectHead | None:
 
 def _from_checkpoint(spec: CheckpointSpec) -> NetworkSegmenter:
     described = read_description(spec.weights)
-    built = _smp_network(
+    built, _ = _smp_network(
         spec.weights,
         architecture=spec.architecture,
         encoder=spec.encoder,
@@ -363,7 +361,8 @@ def _from_torchvision(name: str, path: Path) -> NetworkSegmenter:
 
 def _smp_network(
     path: Path, *, architecture: str, encoder: str, decoder_channels: int, classes: int
-) -> nn.Module:
+) -> tuple[nn.Module, dict[str, Tensor]]:
+    """A network filled from a file, and all that the file holds."""
     # On the meta device nothing is drawn for weights that are replaced anyway: it takes no time,
     # and torch's global generator, which is the caller's, stays as it is.
     try:
@@ -377,5 +376,6 @@ def _smp_network(
     except ValueError as error:
         raise ModelError(f"{path}: {error}") from error
     built.to_empty(device="cpu")
-    fill(built, read_tensors(path), path=path, classes=classes)
-    return built
+    tensors = read_tensors(path)
+    fill(built, tensors, path=path, classes=classes)
+    return built, tensors
