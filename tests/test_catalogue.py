@@ -106,8 +106,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, prefix: str) -> s
     table = Registry(
         {**plugins.BUILT_IN, "encoder": {**plugins.BUILT_IN["encoder"], "tiny": model}}
     )
-    monkeypatch.setattr(plugins, "names", table.names)
-    monkeypatch.setattr(plugins, "get", table.get)
+    monkeypatch.setattr(plugins, "_registry", table)
     monkeypatch.setattr(catalogue, "DOWNLOADS", source.parent.as_uri())
     return "tiny"
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from layered_nst.errors import Interrupted, OutputError
 from layered_nst.files.targets import free_name
-from layered_nst.outputs.layered.writing import LAYERED_FORMATS
 from layered_nst.outputs.manifest import check_manifest_path, manifest_path, write_manifest
 from layered_nst.outputs.result import Result, check_format, check_sizes, check_writable
 from layered_nst.picture import is_ours
@@ -60,7 +59,7 @@ class Targets:
         if self.manifest:
             check_manifest_path(manifest_path(self.picture))
         if self.layers is not None:
-            check_writable(self.layers, formats=LAYERED_FORMATS, keep=self.reads)
+            check_writable(self.layers, holds="layers", keep=self.reads)
         if self.report is not None:
             from layered_nst.outputs.report.page import check_report_folder
 

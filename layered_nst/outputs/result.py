@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from torch import Tensor
 
+from layered_nst import plugins
 from layered_nst.errors import OutputError
 from layered_nst.files.targets import check_target
 from layered_nst.files.texts import readable
 from layered_nst.outputs.manifest import manifest_of, picture_metadata
 from layered_nst.painting.plan import Plan
 from layered_nst.picture import (
-    FORMATS,
     Kept,
     Picture,
     check_size,
@@ -228,7 +228,7 @@ def check_writable(
     path: Path,
     *,
     keep: Iterable[Path] = (),
-    formats: Sequence[str] = FORMATS,
+    holds: str = "picture",
     named: bool = True,
 ) -> None:
     """Refuse a picture that could not or must not be written, before the work and not after it.
@@ -236,13 +236,14 @@ def check_writable(
     Args:
         path: where it shall go.
         keep: files that must not be replaced, such as those that ``files_of`` a recipe gives.
-        formats: the suffixes that can be written.
+        holds: what its file shall hold, ``picture`` or ``layers``.
         named: whether the user has named it, and so given away what lies there; else only a
             picture that this program wrote may be replaced.
 
     Raises:
         OutputError: see ``layered_nst.files.targets.check_target``.
     """
+    formats = plugins.suffixes(holds)
     check_target(path, formats=formats, reads=keep, known=None if named else is_ours)
 
 

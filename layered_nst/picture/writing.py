@@ -174,11 +174,13 @@ def picture_format(path: str | Path) -> PictureFormat:
         OutputError: no format, or one that holds layers.
     """
     suffix = Path(path).suffix.lower()
-    found = plugins.get("output", suffix) if suffix in plugins.names("output") else None
-    if isinstance(found, PictureFormat):
-        return found
+    for part in plugins.outputs(suffix, "picture"):
+        found = plugins.object_of(part)
+        if isinstance(found, PictureFormat):
+            return found
     named = f"the suffix {suffix}" if suffix else "a name without suffix"
-    raise OutputError(f"{path}: {named} names no format; use {', '.join(FORMATS)}")
+    known = ", ".join(plugins.suffixes("picture"))
+    raise OutputError(f"{path}: {named} names no format; use {known}")
 
 
 def _kind(path: str | Path) -> str:
@@ -380,7 +382,7 @@ BUILT_IN: Mapping[str, PictureFormat] = {
 """The formats of this package by the suffixes of their files."""
 
 FORMATS = tuple(BUILT_IN)
-"""Suffixes of the files that can be written."""
+"""Suffixes of the files that can be written without any plug-in."""
 
 
 def _warn(message: str) -> None:

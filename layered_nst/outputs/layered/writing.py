@@ -66,10 +66,12 @@ def layered_format(path: Path) -> LayeredFormat:
         OutputError: no format, or one that holds no layers.
     """
     suffix = path.suffix.lower()
-    found = plugins.get("output", suffix) if suffix in plugins.names("output") else None
-    if not isinstance(found, LayeredFormat):
-        raise OutputError(f"{path}: no known format of layers; use {', '.join(LAYERED_FORMATS)}")
-    return found
+    for part in plugins.outputs(suffix, "layers"):
+        found = plugins.object_of(part)
+        if isinstance(found, LayeredFormat):
+            return found
+    known = ", ".join(plugins.suffixes("layers"))
+    raise OutputError(f"{path}: no known format of layers; use {known}")
 
 
 def _psd(picture: LayeredPicture) -> bytes:
@@ -85,6 +87,3 @@ BUILT_IN: Mapping[str, LayeredFormat] = {
     ".psd": LayeredFormat(_psd, longest=30_000),
 }
 """The formats of this package by the suffixes of their files."""
-
-LAYERED_FORMATS = tuple(BUILT_IN)
-"""Suffixes of the layered files that can be written."""

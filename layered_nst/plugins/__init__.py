@@ -1,0 +1,150 @@
+"""Everything that may be added: selectors, encoders, losses, strategies, formats, …
+
+A plug-in is a package with a ``plugin.yaml``, found by its entry point, or one file of Python that
+the command line names. What this package brings stands in a ``plugin.yaml`` of its own and is
+registered like anything else. A part is imported when a recipe or a command first names it, so
+that looking up a name costs nothing, and a plug-in that is broken hurts nobody who does not use it.
+
+========== =================================================================================
+kind       what a part is
+========== =================================================================================
+selector   ``(said, view) -> mask``, see ``regions.select``: what a recipe says to it, and a view
+           of the photo
+segmenter  a ``networks.catalogue.Model``; of a plug-in, ``(device, **said) -> Segmenter``
+encoder    a ``networks.catalogue.Model``; of a plug-in, ``(device, dtype) -> Encoder``
+judge      a ``networks.catalogue.Model``
+detector   a ``networks.catalogue.Model``
+strategy   a ``strategies.run.Strategy``, or ``(**said) -> Strategy``
+output     a ``picture.writing.PictureFormat`` or an ``outputs.layered.writing.LayeredFormat``
+loss       ``(asked, **said) -> FeatureLoss, PixelLoss or None``, see ``painting.objective``: for
+           the encoder, problem, plan and size of a level, None if nothing is asked of it
+command    a function that typer makes a command of
+flow, executor: for those who add them; nothing is built in yet
+========== =================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from layered_nst.plugins.code import blamed, identity, object_of
+from layered_nst.plugins.installed import VARIABLE, Broken, Installed, command_parts
+from layered_nst.plugins.manifests import API, KINDS, OWN, Part, Plugin, read_manifest
+from layered_nst.plugins.registry import Registry
+
+__all__ = [
+    "API",
+    "BUILT_IN",
+    "KINDS",
+    "OWN",
+    "VARIABLE",
+    "Broken",
+    "Installed",
+    "Part",
+    "Plugin",
+    "Registry",
+    "add",
+    "add_file",
+    "blamed",
+    "command_parts",
+    "find",
+    "get",
+    "identity",
+    "installed",
+    "known",
+    "names",
+    "object_of",
+    "outputs",
+    "part",
+    "parts",
+    "registry",
+    "suffixes",
+]
+
+
+@cache
+def _built_in() -> Mapping[str, Mapping[str, Part]]:
+    source = Path(__file__).parents[1] / "plugin.yaml"
+    stated = read_manifest(
+        source.read_text("utf-8"), source=source, folder=source.parent, distribution=OWN
+    )
+    found: dict[str, dict[str, Part]] = {}
+    for one in stated:
+        found.setdefault(one.kind, {})[one.name] = one
+    return found
+
+
+_registry: Registry | None = None
+
+
+def registry() -> Registry:
+    """The table that all of the package looks into."""
+    global _registry
+    if _registry is None:
+        _registry = Registry(_built_in())
+    return _registry
+
+
+def add(entries: Mapping[str, Mapping[str, Any]]) -> None:
+    """See ``Registry.add``."""
+    registry().add(entries)
+
+
+def add_file(path: str | Path) -> None:
+    """See ``Registry.add_file``."""
+    registry().add_file(Path(path))
+
+
+def installed() -> Installed:
+    """See ``Registry.installed``."""
+    return registry().installed()
+
+
+def get(kind: str, name: str) -> Any:
+    """See ``Registry.get``."""
+    return registry().get(kind, name)
+
+
+def part(kind: str, name: str) -> Part:
+    """See ``Registry.part``."""
+    return registry().part(kind, name)
+
+
+def find(kind: str, name: str) -> Part | None:
+    """See ``Registry.find``."""
+    return registry().find(kind, name)
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """See ``Registry.names``."""
+    return registry().names(kind)
+
+
+def known(kind: str) -> tuple[str, ...]:
+    """See ``Registry.known``."""
+    return registry().known(kind)
+
+
+def parts(kind: str | None = None) -> tuple[Part, ...]:
+    """See ``Registry.parts``."""
+    return registry().parts(kind)
+
+
+def outputs(suffix: str, holds: str) -> Iterator[Part]:
+    """See ``Registry.outputs``."""
+    return registry().outputs(suffix, holds)
+
+
+def suffixes(holds: str) -> tuple[str, ...]:
+    """See ``Registry.suffixes``."""
+    return registry().suffixes(holds)
+
+
+def __getattr__(name: str) -> Any:
+    # Read when it is wanted: --help does not wait for YAML.
+    if name == "BUILT_IN":
+        return _built_in()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

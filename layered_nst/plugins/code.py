@@ -1,0 +1,155 @@
+"""The code of plug-ins: imported when it is first asked for, hashed, blamed for what it does."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from threading import RLock
+from types import ModuleType, TracebackType
+from typing import Any
+
+from layered_nst.errors import LayeredNstError, PluginError
+from layered_nst.plugins.manifests import Part, Plugin
+
+_lock = RLock()
+_singles: dict[Path, ModuleType] = {}
+_used: dict[str, Plugin] = {}
+
+
+def object_of(part: Part) -> Any:
+    """What a part is, imported if need be.
+
+    Raises:
+        PluginError: it cannot be imported, or is not where the part says.
+    """
+    if not isinstance(part.object, str):
+        return part.object
+    module, _, rest = part.object.partition(":")
+    name, _, key = rest.removesuffix("]").partition("[")
+    try:
+        home = _imported(part, module)
+        found = getattr(home, name)
+        return found[key] if key else found
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a module may even end the program
+        told = error if isinstance(error, LayeredNstError) else _told(error)
+        where = part.object.removeprefix(":")
+        raise PluginError(f"{part}: cannot be had from {where}: {told}") from error
+
+
+def _imported(part: Part, module: str) -> ModuleType:
+    if part.plugin is None or part.is_own or module in sys.modules:
+        found = import_module(module)
+    else:
+        with _lock, contextlib.redirect_stdout(sys.stderr):
+            # What a package prints while it is imported would spoil what a command prints.
+            found = import_module(module) if module else _single(part.plugin)
+    if part.plugin is not None and not part.is_own:
+        _used[part.plugin.name] = part.plugin
+    return found
+
+
+def _single(plugin: Plugin) -> ModuleType:
+    """The module of a plug-in of one file."""
+    path = plugin.source.resolve()
+    if path not in _singles:
+        name = f"layered_nst_plugin_{plugin.name.replace('-', '_')}"
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # so that what it defines can be pickled
+        spec.loader.exec_module(module)
+        _singles[path] = module
+    return _singles[path]
+
+
+def _told(error: BaseException) -> str:
+    text = str(error) or "no more is said"
+    if isinstance(error, KeyError):
+        text = f"there is no {error}"
+    elif isinstance(error, SyntaxError) and error.filename:
+        text = f"{error.msg} ({Path(error.filename).name}, line {error.lineno})"
+    return f"{type(error).__name__}: {text}"
+
+
+def identity(plugin: Plugin) -> dict[str, str]:
+    """Version of a plug-in and SHA-256 of its code, by which pictures and caches know it."""
+    files = _files(plugin)
+    states = tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files)
+    base = plugin.folder or plugin.source.parent
+    return {"version": plugin.version, "sha256": _hash(str(base), states)}
+
+
+def _files(plugin: Plugin) -> list[Path]:
+    if plugin.folder is None:
+        return [plugin.source]
+    return sorted(
+        path
+        for path in plugin.folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"
+    )
+
+
+@lru_cache(maxsize=64)
+def _hash(base: str, states: tuple[tuple[str, int, int], ...]) -> str:
+    total = hashlib.sha256()
+    for name, _, size in states:
+        total.update(f"{Path(name).relative_to(base).as_posix()} {size};".encode())
+        with open(name, "rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
+
+
+@contextlib.contextmanager
+def blamed() -> Iterator[None]:
+    """Say of an error that comes from a plug-in's code whose it is.
+
+    What this package says no with passes as it is, and so does a lack of memory: neither is the
+    fault of whoever is on the way to it.
+
+    Raises:
+        PluginError: in place of any other error with a plug-in's code on its way; the error is its
+            cause.
+    """
+    try:
+        yield
+    except (LayeredNstError, MemoryError):
+        raise
+    except Exception as error:
+        found = _culprit(error.__traceback__)
+        if found is None or "out of memory" in str(error).lower():
+            raise
+        plugin, place = found
+        raise PluginError(f"{plugin}: {_told(error)} ({place})") from error
+
+
+def _culprit(traceback: TracebackType | None) -> tuple[Plugin, str] | None:
+    """The plug-in whose code is the innermost on the way to an error, and where in it."""
+    homes = _homes()
+    found = None
+    while traceback is not None and homes:
+        path = Path(traceback.tb_frame.f_code.co_filename)
+        for home, plugin in homes.items():
+            if path == home or home in path.parents:
+                place = path.name if path == home else path.relative_to(home.parent).as_posix()
+                found = plugin, f"{place}, line {traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return found
+
+
+def _homes() -> Mapping[Path, Plugin]:
+    """Where the code of the plug-ins lies that were used, links followed and not."""
+    return {
+        home: plugin
+        for plugin in _used.values()
+        for place in [plugin.folder or plugin.source]
+        for home in (place, place.resolve())
+    }
