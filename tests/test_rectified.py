@@ -12,8 +12,7 @@ from torch.nn import functional
 
 from layered_nst.networks.encoders.rectified import convolve, convolve_and_pool, max_pool
 
-SIZES = [(10, 14), (9, 14), (10, 7), (3, 3), (11, 4)]
-"""Of what is convolved: the result is two rows and columns smaller."""
+SIZES = [(8, 12), (7, 12), (8, 5), (1, 1), (9, 2), (1, 6)]
 
 
 def given(
@@ -35,8 +34,16 @@ def pulled(result: Tensor, of: Tensor) -> tuple[Tensor, Tensor]:
     return result.detach(), gradient
 
 
+def convolved(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """As autograd has it: the edge repeated, convolved, rectified."""
+    return functional.conv2d(functional.pad(hidden, 4 * (1,), "replicate"), weight, bias).relu()
+
+
 def same(found: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]) -> bool:
-    return all(torch.equal(f, w) for f, w in zip(found, wanted, strict=True))
+    """The same values bit by bit; gradients as near as one more rounding lets them be."""
+    near = {torch.float32: 1e-5, torch.bfloat16: 0.03}[wanted[1].dtype]
+    apart = (found[1].float() - wanted[1].float()).abs().max() / wanted[1].float().abs().max()
+    return torch.equal(found[0], wanted[0]) and float(apart) < near
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -45,7 +52,7 @@ def test_a_convolution_gives_what_autograd_gives(size: tuple[int, int], dtype: t
     weight, bias = kernel(6, 4, dtype)
     hidden = given(2, 4, *size, dtype=dtype).requires_grad_()
     found = pulled(convolve(hidden, weight, bias, dtype=dtype), hidden)
-    wanted = pulled(functional.conv2d(hidden, weight, bias).relu(), hidden)
+    wanted = pulled(convolved(hidden, weight, bias), hidden)
     assert same(found, wanted)
     assert 0 < (found[0] == 0).float().mean() < 1
 
@@ -56,7 +63,7 @@ def test_a_convolution_in_float32_may_leave_in_bfloat16() -> None:
     out = convolve(picture, weight, bias, dtype=torch.bfloat16)
     assert out.dtype == torch.bfloat16
     found = pulled(out, picture)
-    rounded = functional.conv2d(picture, weight, bias).relu().to(torch.bfloat16)
+    rounded = convolved(picture, weight, bias).to(torch.bfloat16)
     assert same(found, pulled(rounded, picture))
     assert found[1].dtype == torch.float32
 
@@ -69,7 +76,7 @@ def test_what_is_pooled_at_once_is_what_autograd_pools(
     weight, bias = kernel(6, 4, dtype)
     hidden = given(2, 4, *size, dtype=dtype).requires_grad_()
     found = pulled(convolve_and_pool(hidden, weight, bias), hidden)
-    open_ = functional.conv2d(hidden, weight, bias).relu()
+    open_ = convolved(hidden, weight, bias)
     assert same(found, pulled(functional.max_pool2d(open_, 2, 2, ceil_mode=True), hidden))
     assert same(found, pulled(max_pool(convolve(hidden, weight, bias, dtype=dtype)), hidden))
 
@@ -116,23 +123,24 @@ def bytes_kept(function: Callable[[Tensor], Tensor], hidden: Tensor) -> int:
 def test_of_what_is_pooled_a_quarter_is_kept_with_its_places() -> None:
     weight, bias = kernel(16, 4, torch.float32)
     weights = weight.nbytes
-    hidden = given(1, 4, 18, 18).requires_grad_()
+    hidden = given(1, 4, 16, 16).requires_grad_()
     features = 16 * 16 * 16 * 4
 
     def usual(hidden: Tensor) -> Tensor:
-        open_ = functional.conv2d(hidden, weight, bias).relu()
+        open_ = convolved(hidden, weight, bias)
         return functional.max_pool2d(open_, 2, 2)
 
     places = features // 8
     assert bytes_kept(lambda h: convolve_and_pool(h, weight, bias), hidden) == (
         weights + features // 4 + places
     )
-    assert bytes_kept(usual, hidden) == weights + features + 4 * places
+    framed = 4 * 18 * 18 * 4
+    assert bytes_kept(usual, hidden) == weights + framed + features + 4 * places
 
 
 def test_no_input_of_a_convolution_is_kept() -> None:
     weight, bias = kernel(16, 4, torch.float32)
-    hidden = given(1, 4, 18, 18).requires_grad_()
+    hidden = given(1, 4, 16, 16).requires_grad_()
     inner = 2 * hidden
     out, found = kept(lambda h: convolve(h, weight, bias, dtype=torch.float32), inner)
     assert found.keys() == {place(weight), place(out)}

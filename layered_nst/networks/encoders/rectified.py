@@ -4,7 +4,12 @@ Autograd keeps the input of every convolution for a gradient of weights that nob
 the place of every maximum of a pooling in 64 bits. Here a convolution keeps what comes out of it,
 which is where its ReLU is open and which the moments hold anyway; a pooling keeps the maxima's
 places in 16 bits; and a convolution whose pooled features alone are wanted keeps those and the
-places, a quarter of what it computed. Values and gradients are autograd's, bit by bit.
+places, a quarter of what it computed. Every layer's own edge is repeated around it, and the frame
+is laid and taken off in place, where autograd's padding copies twice. Values are autograd's bit by
+bit, gradients but for the order in which those of the frame are added.
+
+Zeros around a layer are a frame that nobody has painted: it stands in every statistic, those of a
+plain style have nothing else, and the descent draws lines along the edges to make up for it.
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ from torch.nn import functional as F
 
 
 def convolve(hidden: Tensor, weight: Tensor, bias: Tensor, *, dtype: torch.dtype) -> Tensor:
-    """ReLU of a convolution whose weights are frozen.
+    """ReLU of a convolution whose weights are frozen, of features with their edge repeated.
 
     Args:
         hidden: shape (B, in, H, W), channels-last.
@@ -26,7 +31,7 @@ def convolve(hidden: Tensor, weight: Tensor, bias: Tensor, *, dtype: torch.dtype
         dtype: of the result.
 
     Returns:
-        Shape (B, out, H - 2, W - 2): nothing is put around what is given.
+        Shape (B, out, H, W).
     """
     result: Tensor = _Convolve.apply(hidden, weight, bias, dtype)
     return result
@@ -56,7 +61,7 @@ class _Convolve(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype
     ) -> Tensor:
-        out = F.relu_(F.conv2d(hidden.to(weight.dtype), weight, bias)).to(dtype)
+        out = F.relu_(F.conv2d(_framed(hidden, weight.dtype), weight, bias)).to(dtype)
         ctx.save_for_backward(weight, out)
         ctx.size, ctx.dtype = hidden.shape, hidden.dtype
         return out
@@ -72,7 +77,7 @@ class _Convolve(torch.autograd.Function):
 class _ConvolveAndPool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        out = F.relu_(F.conv2d(hidden.to(weight.dtype), weight, bias))
+        out = F.relu_(F.conv2d(_framed(hidden, weight.dtype), weight, bias))
         if not ctx.needs_input_grad[0]:
             return F.max_pool2d(out, 2, 2, ceil_mode=True)
         pooled, within = _largest(out)
@@ -86,7 +91,7 @@ class _ConvolveAndPool(torch.autograd.Function):
         weight, pooled, within = ctx.saved_tensors
         # Where the largest is zero the ReLU lets nothing through.
         gradient = torch.ops.aten.threshold_backward(gradient, pooled, 0)
-        spread = _spread(gradient, within, (ctx.size[2] - 2, ctx.size[3] - 2))
+        spread = _spread(gradient, within, ctx.size[2:])
         return _way_back(spread, weight, ctx.size).to(ctx.dtype), None, None
 
 
@@ -108,20 +113,41 @@ class _MaxPool(torch.autograd.Function):
         return spread
 
 
+def _framed(hidden: Tensor, dtype: torch.dtype) -> Tensor:
+    """Features (B, C, H, W) with their edge repeated once, (B, C, H + 2, W + 2)."""
+    batch, channels, height, width = hidden.shape
+    framed = _untouched((batch, channels, height + 2, width + 2), hidden, dtype)
+    framed[:, :, 1:-1, 1:-1] = hidden
+    for beyond, edge in _EDGES:
+        framed[:, :, beyond] = framed[:, :, edge]
+    for beyond, edge in _EDGES:
+        framed[..., beyond] = framed[..., edge]
+    return framed
+
+
+_EDGES = ((0, 1), (-1, -2))
+"""Where the frame is and where the edge that it repeats."""
+
+
 def _way_back(gradient: Tensor, weight: Tensor, size: torch.Size) -> Tensor:
-    """The gradient of a convolution's input of this size, shape (B, in, H, W)."""
-    hidden = _untouched(size, gradient)
-    result: Tensor = torch.ops.aten.convolution_backward(
-        gradient, hidden, weight, None, (1, 1), (0, 0), (1, 1), False, (0, 0), 1,
+    """The gradient of the features of this size that were framed and convolved, (B, in, H, W)."""
+    batch, channels, height, width = size
+    framed = _untouched((batch, channels, height + 2, width + 2), gradient, gradient.dtype)
+    back = torch.ops.aten.convolution_backward(
+        gradient, framed, weight, None, (1, 1), (0, 0), (1, 1), False, (0, 0), 1,
         (True, False, False),
     )[0]  # fmt: skip
-    return result
+    for beyond, edge in _EDGES:
+        back[..., edge] += back[..., beyond]
+    for beyond, edge in _EDGES:
+        back[:, :, edge] += back[:, :, beyond]
+    inside: Tensor = back[:, :, 1:-1, 1:-1]
+    return inside
 
 
-def _untouched(size: Sequence[int], like: Tensor) -> Tensor:
-    """What stands for an input of which only size and order are looked at, channels-last."""
-    order = torch.channels_last
-    return torch.empty(size, dtype=like.dtype, device=like.device, memory_format=order)
+def _untouched(size: Sequence[int], like: Tensor, dtype: torch.dtype) -> Tensor:
+    """Memory of this size on the device of ``like``, channels-last, with anything in it."""
+    return torch.empty(size, dtype=dtype, device=like.device, memory_format=torch.channels_last)
 
 
 def _largest(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -135,7 +161,7 @@ def _largest(features: Tensor) -> tuple[Tensor, Tensor]:
 def _spread(gradient: Tensor, within: Tensor, size: Sequence[int]) -> Tensor:
     """The gradient of what was pooled, shape (B, C, *size), channels-last."""
     places = within.to(torch.int64).add_(_corners(size, within))
-    features = _untouched((*gradient.shape[:2], *size), gradient)
+    features = _untouched((*gradient.shape[:2], *size), gradient, gradient.dtype)
     result: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
         gradient, features, (2, 2), (2, 2), (0, 0), (1, 1), True, places
     )
