@@ -8,7 +8,7 @@ from narrow import narrow_encoder
 from test_optimize import plan_of, problem_of, random
 from torch import Tensor
 
-from layered_nst.painting.canvas import Canvas, Pixels
+from layered_nst.painting.canvas import LIVELY, Canvas, Pixels
 from layered_nst.painting.descent import Descent
 from layered_nst.painting.objective import Objective
 from layered_nst.picture.variation import neighbors
@@ -84,8 +84,41 @@ def test_the_gradient_by_the_variables_is_that_of_finite_differences() -> None:
     assert moved.item() == pytest.approx((pulled * step).sum().item(), rel=1e-3)
 
 
-def test_the_plain_canvas_is_its_picture() -> None:
-    start = random(1, 3, 4, 5)
-    canvas = Pixels(start, torch.zeros(4, 5))
-    assert canvas.picture() is canvas.variables is start
-    assert torch.equal(canvas.pull_back(torch.ones(1, 3, 4, 5)), torch.ones(1, 3, 4, 5))
+def pixels(*shape: int) -> Pixels:
+    return Pixels(random(1, 3, *shape), torch.zeros(shape))
+
+
+def added(canvas: Pixels, variables: Tensor) -> Tensor:
+    canvas.variables = variables
+    return canvas.picture() - canvas.start
+
+
+def test_a_picture_begins_as_what_it_starts_with() -> None:
+    canvas = pixels(4, 5)
+    assert torch.equal(canvas.picture(), canvas.start)
+
+
+def test_light_and_coarse_chroma_are_added_as_they_are() -> None:
+    gray = random(1, 1, 6, 7, seed=1).expand(1, 3, 6, 7)
+    assert torch.allclose(added(pixels(6, 7), gray), gray, atol=1e-6)
+    color = random(1, 3, 1, 1, seed=2).expand(1, 3, 6, 7)
+    assert torch.allclose(added(pixels(6, 7), color), color, atol=1e-6)
+
+
+def test_chroma_that_changes_from_pixel_to_pixel_is_drawn_out() -> None:
+    checks = (torch.arange(12)[:, None] + torch.arange(12)) % 2 * 2.0 - 1
+    chroma = torch.tensor([0.1, -0.04, -0.06])[None, :, None, None] * checks
+    found = added(pixels(12, 12), chroma)
+    assert torch.allclose(found[..., 3:-3, 3:-3], LIVELY * chroma[..., 3:-3, 3:-3], atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (1, 6), (6, 1), (1, 1)])
+def test_a_gradient_is_pulled_back_by_the_map_that_draws_out(shape: tuple[int, int]) -> None:
+    """Its matrix, column by column, is symmetric and shrinks nothing."""
+    canvas = pixels(*shape)
+    units = torch.eye(3 * shape[0] * shape[1]).reshape(-1, 1, 3, *shape)
+    matrix = torch.stack([added(canvas, unit).flatten() for unit in units])
+    pulled = torch.stack([canvas.pull_back(unit.clone()).flatten() for unit in units])
+    assert torch.allclose(matrix, matrix.T, atol=1e-5)
+    assert torch.allclose(pulled, matrix, atol=1e-5)
+    assert torch.linalg.eigvalsh(matrix.double())[0] > 0.999

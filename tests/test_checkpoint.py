@@ -35,6 +35,7 @@ STATE = State(
         "totals": [3.0, 0.1 + 0.2, float("inf")],
         "optimizer": {"last": None, "pairs": [(torch.arange(4.0), torch.ones(4), 6.0)], "steps": 2},
     },
+    begun=torch.rand(3, 3, 4, generator=torch.Generator().manual_seed(2)),
     product=torch.rand(3, 2, 2, dtype=torch.float64),
     losses=({"total": 1 / 3, "style.sky.conv1_1": 0.1},),
     seconds=12.5,
@@ -128,8 +129,8 @@ def test_a_flipped_bit_in_a_tensor_is_noticed(written: Path) -> None:
     [{"layered-nst checkpoint": 2}, {"state": {"stage": "joint"}}, {"state": {"color": 1}}],
 )
 def test_other_versions_and_states_in_parts_are_refused(path: Path, change: dict[str, Any]) -> None:
-    torch.save({"layered-nst checkpoint": 4, "belongs": BELONGS, "state": {}, **change}, path)
-    with pytest.raises(CheckpointError, match=r"version 2; this program reads 4|is broken: "):
+    torch.save({"layered-nst checkpoint": 5, "belongs": BELONGS, "state": {}, **change}, path)
+    with pytest.raises(CheckpointError, match=r"version 2; this program reads 5|is broken: "):
         load_state(path, BELONGS)
 
 

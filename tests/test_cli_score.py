@@ -42,7 +42,9 @@ def test_a_result_is_scored_by_the_recipe_that_it_carries(made: Path) -> None:
     assert lines[0].split() == [
         *("region", "coverage", "distance", "gain", "content", "edges", "nearest", "style")
     ]
-    assert [line.split()[0] for line in lines[1:]] == ["ground", "sky", "all", "leak", "seam"]
+    assert [line.split()[0] for line in lines[1:4]] == ["ground", "sky", "all"]
+    assert lines[4].split() == ["strokes", "grain", "relief"]
+    assert [line.split()[0] for line in lines[5:]] == ["ground", "sky", "all", "leak", "seam"]
     assert lines[-1].startswith("seam")
     assert "(photo " in lines[-1]
 
@@ -53,6 +55,10 @@ def test_json_holds_the_same_numbers_for_scripts(made: Path) -> None:
     assert [region["name"] for region in found["regions"]] == ["ground", "sky"]
     assert found["gain"] == pytest.approx(sum(r["gain"] for r in found["regions"]) / 2)
     assert found["product"] is None
+    for bands in ("grain", "relief"):
+        assert [len(region[bands]) for region in found["regions"]] == [3, 3]
+        mean = sum(region[bands][2] for region in found["regions"]) / 2
+        assert found[bands][2] == pytest.approx(mean)
     assert f"{found['gain']:.3f}" in run("score", made).out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -18,11 +19,13 @@ from layered_nst.errors import ModelError, PictureError, RecipeError
 from layered_nst.judge import Judge, Ruler, edges, load_judge, measures, score, score_file
 from layered_nst.judge.edges import THRESHOLD, across_ridges, thin_edges, thinned
 from layered_nst.judge.measures import (
+    Bands,
     Content,
     EdgesKept,
     Halo,
     Leak,
     Seam,
+    against,
     content_distance,
     edges_kept,
     gain,
@@ -39,7 +42,7 @@ from layered_nst.networks.segmenters.network import LITE0_MEAN, LITE0_STD
 from layered_nst.networks.segmenters.segmenter import load_segmenter
 from layered_nst.networks.weights import is_present, weights_path
 from layered_nst.picture import read_picture, resize, write_picture
-from layered_nst.picture.lab import rgb_to_lab
+from layered_nst.picture.lab import lab_to_rgb, rgb_to_lab
 from layered_nst.picture.lines import dilated, f_score
 from layered_nst.scene.scene import Scene
 from layered_nst.styles.moments import Moments
@@ -495,6 +498,86 @@ def test_the_styles_themselves_gain_much_and_exchanged_styles_leak(
     assert good.gain > bad.gain
     assert good.content > 0.1
     assert good.distance == pytest.approx(np.mean([r.distance for r in good.regions]))
+
+
+def loops_of_bands(rgb: Tensor, mask: Tensor) -> np.ndarray:
+    """Root mean square of each band, by a Gaussian that is written out pixel by pixel."""
+    lab, inside = rgb_to_lab(rgb).numpy(), mask.numpy()
+    height, width = inside.shape
+
+    def blurred(plane: np.ndarray, sigma: float) -> np.ndarray:
+        reach = int(4 * sigma + 0.5)
+        taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+        taps /= taps.sum()
+        found = np.zeros_like(plane)
+        for row in range(height):
+            for column in range(width):
+                for (down, a), (right, b) in itertools.product(enumerate(taps), repeat=2):
+                    y = mirrored(row + down - reach, height)
+                    x = mirrored(column + right - reach, width)
+                    found[row, column] += a * b * plane[y, x]
+        return found
+
+    found = np.zeros((2, 3))
+    for kind, planes in enumerate((lab[:1], lab[1:])):
+        for plane in planes:
+            seen = [plane, *(blurred(plane, sigma) for sigma in (0.7, 1.4, 2.8))]
+            for band in range(3):
+                found[kind, band] += (inside * (seen[band] - seen[band + 1]) ** 2).sum()
+    return np.sqrt(found / inside.sum())
+
+
+def mirrored(index: int, length: int) -> int:
+    """Half a pixel beyond the edge is the mirror."""
+    index %= 2 * length
+    return index if index < length else 2 * length - 1 - index
+
+
+def test_bands_are_those_of_explicit_loops() -> None:
+    rgb, mask = random(3, 7, 6), random(7, 6, seed=1)
+    np.testing.assert_allclose(Bands.of(rgb, mask).value, loops_of_bands(rgb, mask), rtol=1e-6)
+
+
+def test_bands_of_two_pictures_add_up() -> None:
+    rgb, left = random(3, 9, 12), torch.zeros(9, 12)
+    left[:, :5] = 1
+    both = Bands.of(rgb, left) + Bands.of(rgb, 1 - left)
+    np.testing.assert_allclose(both.value, Bands.of(rgb, torch.ones(9, 12)).value)
+    assert np.isnan(Bands.of(rgb, torch.zeros(9, 12)).value).all()
+
+
+def test_a_picture_without_color_is_all_relief() -> None:
+    """It has the style's light and none of its chroma; one without strokes has neither."""
+    style, everywhere = random(3, 20, 24), torch.ones(20, 24)
+    lab = rgb_to_lab(style)
+    embossed = lab_to_rgb(torch.cat([lab[:1], torch.zeros_like(lab[1:])]))
+    own = Bands.of(style, everywhere).value
+    np.testing.assert_allclose(against(own, own), 1)
+    grain, relief = against(Bands.of(embossed, everywhere).value, own)
+    assert (abs(grain - 1) < 0.02).all()
+    assert (relief < 0.02).all()
+    assert (against(Bands.of(torch.full_like(style, 0.4), everywhere).value, own) < 1e-6).all()
+
+
+def test_a_band_that_a_style_does_not_have_is_not_measured() -> None:
+    ink = random(1, 20, 24).expand(3, 20, 24)
+    grain, relief = against(*[Bands.of(ink, torch.ones(20, 24)).value] * 2)
+    assert (grain == 1).all()
+    assert np.isnan(relief).all()
+
+
+def test_grain_and_relief_are_measured_where_the_region_is(
+    tmp_path: Path, judge: Judge, contours: Encoder
+) -> None:
+    scene = scene_of(tmp_path, size=64)
+    right = painted(tmp_path, scene, below="stripes.png", above="dots.png")
+    plain = torch.where(scene.mask("sky") > 0.5, right.mean((1, 2), keepdim=True), right)
+    found, calm = (score(rgb, scene, judge=judge, contours=contours) for rgb in (right, plain))
+    (ground, sky), (same, smooth) = found.regions, calm.regions
+    assert same.name == ground.name == "ground"
+    assert same.grain[0] == pytest.approx(ground.grain[0], rel=0.2)
+    assert smooth.grain[0] < 0.3 * sky.grain[0]
+    assert found.grain[0] == pytest.approx((ground.grain[0] + sky.grain[0]) / 2)
 
 
 def test_regions_of_one_style_do_not_leak_into_each_other(

@@ -330,7 +330,12 @@ def test_terms_carry_dotted_names(heads: bool, contours: set[str]) -> None:
     terms = Objective(encoder, problem_of(16, 16), plan_of(), (16, 16))(random(1, 3, 16, 16))
     layers = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
     styles = {f"style.{r}.{la}" for r in ("left", "middle", "right") for la in layers}
-    assert set(terms) == styles | contours | {"content.conv4_2", "total_variation", "range"}
+    assert set(terms) == styles | contours | {
+        "content.conv4_2",
+        "total_variation.light",
+        "total_variation.color",
+        "range",
+    }
 
 
 def test_a_recipe_without_contours_has_no_contour_terms() -> None:

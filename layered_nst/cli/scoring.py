@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,7 +42,9 @@ def score(
     """Score a result by a network that took no part in painting it.
 
     By region: style distance (0 is the style itself), gain (share of the way from the photo to the
-    style), the style it is nearest to, content (0 is the photo), and edges kept (1 is all).
+    style), the style it is nearest to, content (0 is the photo), and edges kept (1 is all); and, by
+    three bands from fine to coarse, result over style: grain (lightness) and relief (chroma). Where
+    relief is far below grain, strokes look embossed.
     """
     from layered_nst.judge import score_file
 
@@ -59,6 +62,7 @@ def score(
         print_json(found.as_dict())
         return
     out.print(_table(found))
+    out.print(_strokes(found))
     for line in _lines(found):
         out.print(line, highlight=False)
 
@@ -81,6 +85,16 @@ def _table(score: Score) -> Table:
     return table
 
 
+def _strokes(score: Score) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("strokes", "grain", "relief"):
+        table.add_column(heading)
+    for region in score.regions:
+        table.add_row(escape(region.name), _bands(region.grain), _bands(region.relief))
+    table.add_row("all", _bands(score.grain), _bands(score.relief))
+    return table
+
+
 def _lines(score: Score) -> list[str]:
     lines = [
         f"leak      {score.leak:.0%} of the regions",
@@ -93,6 +107,10 @@ def _lines(score: Score) -> list[str]:
             f"{_number(product.halo)} ΔE (photo {_number(product.photo_halo)})",
         ]
     return lines
+
+
+def _bands(values: Sequence[float]) -> str:
+    return " ".join("-" if math.isnan(value) else f"{value:.2f}" for value in values)
 
 
 def _number(value: float) -> str:

@@ -16,6 +16,7 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 
 from layered_nst.picture.lab import rgb_to_lab
@@ -30,6 +31,12 @@ HALO_BAND = 6.0
 """How far from the product's outline a halo is looked for, px."""
 HALO_REACH = 18.0
 """How far from a pixel the colors of the two sides are taken, px."""
+
+BANDS = (0.7, 1.4, 2.8)
+"""Widths of the Gaussians between which grain is looked for, px."""
+FAINTEST = 0.15
+"""Root mean square in Lab of a band below which a style has none of it: an eighth of what 8 bits
+tell apart, over a picture."""
 
 
 @dataclass(frozen=True)
@@ -252,6 +259,54 @@ class EdgesKept(Sums):
         if not self.existing:
             return float("nan")
         return f_score(self.predicted, self.true, self.existing, self.found)
+
+
+@dataclass(frozen=True, eq=False)
+class Bands(Sums):
+    """Energy of the finest bands inside a region, and the pixels that it is of.
+
+    A band is what one Gaussian leaves of a picture that the one before has not, in CIE Lab; their
+    widths are ``BANDS``, and the first is seen against the picture itself.
+
+    Attributes:
+        energy: squared lightness and squared chroma of each band, fine to coarse, shape (2, 3).
+        pixels: that have a share in it.
+    """
+
+    energy: NDArray[np.float64]
+    pixels: float
+
+    @classmethod
+    def of(cls, rgb: Tensor, mask: Tensor) -> Bands:
+        """Look at a picture (3, H, W) in [0, 1] where a mask (H, W) admits it."""
+        lab = rgb_to_lab(rgb.detach().cpu().double()).numpy()
+        weight = mask.cpu().double().numpy()
+        energy = np.zeros((2, len(BANDS)))
+        for channel, plane in enumerate(lab):
+            before = plane
+            for band, width in enumerate(BANDS):
+                blurred = ndimage.gaussian_filter(plane, width)
+                energy[min(channel, 1), band] += float((weight * (before - blurred) ** 2).sum())
+                before = blurred
+        return cls(energy, float(weight.sum()))
+
+    @property
+    def value(self) -> NDArray[np.float64]:
+        """Root mean squares, shape (2, 3); NaN without a pixel."""
+        value: NDArray[np.float64] = np.sqrt(self.energy / (self.pixels or np.nan))
+        return value
+
+
+def against(found: NDArray[np.float64], style: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bands of a result over those of its style, shape (2, 3).
+
+    The first row is its ``grain``, of lightness; the second its ``relief``, of chroma: where it is
+    far below the first, strokes are told apart by light alone, as if they were embossed. NaN where
+    the style has less than ``FAINTEST`` there, as a drawing in ink has of chroma.
+    """
+    known = np.where(style >= FAINTEST, style, np.nan)
+    ratio: NDArray[np.float64] = found / known
+    return ratio
 
 
 def halo(rgb: Tensor, product: Tensor) -> float:

@@ -16,6 +16,9 @@ from layered_nst import api
 from layered_nst.errors import PictureError, RecipeError
 from layered_nst.judge.edges import TOLERANCE, thin_edges
 from layered_nst.judge.measures import (
+    BANDS,
+    Bands,
+    against,
     content_distance,
     edges_kept,
     gain,
@@ -29,12 +32,20 @@ from layered_nst.judge.network import Judge, load_judge, region_moments, style_m
 from layered_nst.machine.device import choose_device
 from layered_nst.networks.encoders import Encoder, load_encoder
 from layered_nst.outputs.rerun import holds_recipe
-from layered_nst.picture import MAX_PIXELS, Picture, bleed_under_alpha, read_picture, resize
+from layered_nst.picture import (
+    MAX_PIXELS,
+    Picture,
+    average,
+    bleed_under_alpha,
+    fit_within,
+    read_picture,
+    resize,
+)
 from layered_nst.recipe import Recipe, Region
 from layered_nst.scene.resolving import FEWEST_PIXELS, resolve
 from layered_nst.scene.scene import Scene
 from layered_nst.styles.moments import Moments
-from layered_nst.styles.style import pictures_of, stroke_side, stroked_by
+from layered_nst.styles.style import StylePicture, pictures_of, stroke_side, stroked_by
 from layered_nst.words import pixels
 
 CONTOURS = "hed-vgg16"
@@ -55,6 +66,9 @@ class RegionScore:
         nearest: the region whose style it is nearest to; its own unless styles leak.
         content: distance of the judge's features to the photo's, relative.
         edges: F-score of the contours inside against the photo's; NaN if the photo has none.
+        grain, relief: energy of the three finest bands over the style's, fine to coarse, of
+            lightness and of chroma: 1 is the style, and a relief far below the grain looks
+            embossed; NaN in a band that the style does not have.
     """
 
     name: str
@@ -65,6 +79,8 @@ class RegionScore:
     nearest: str
     content: float
     edges: float
+    grain: tuple[float, ...]
+    relief: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -115,9 +131,20 @@ class Score:
         """Mean gain of the regions."""
         return _mean(region.gain for region in self.regions)
 
+    @property
+    def grain(self) -> tuple[float, ...]:
+        """Mean grain of the regions, fine to coarse."""
+        return tuple(map(_mean, zip(*(region.grain for region in self.regions), strict=True)))
+
+    @property
+    def relief(self) -> tuple[float, ...]:
+        """Mean relief of the regions, fine to coarse."""
+        return tuple(map(_mean, zip(*(region.relief for region in self.regions), strict=True)))
+
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain numbers, texts, lists and mappings, means included."""
-        return {**asdict(self), "distance": self.distance, "gain": self.gain}
+        means = {n: getattr(self, n) for n in ("distance", "gain", "grain", "relief")}
+        return {**asdict(self), **means}
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -133,11 +160,13 @@ class Ruler:
         regions: those that have a style and cover something, bottom to top.
         masks: their shares of the visible pixels, shape (R, H, W).
         targets: moments of each region's style, as large as the finest level shows it.
+        bands: of each region's style, at the same size, shape (R, 2, 3).
     """
 
     regions: tuple[Region, ...]
     masks: Tensor
     targets: tuple[list[Moments], ...]
+    bands: Numbers
 
     @classmethod
     def of(cls, scene: Scene, judge: Judge) -> Ruler:
@@ -148,15 +177,12 @@ class Ruler:
         """
         regions = _painted(scene)
         masks = torch.stack([_mask(scene, [region.name]) for region in regions])
-        targets = [
-            style_moments(
-                judge,
-                pictures_of(scene.styles[region.name]),
-                longest=stroke_side(stroked_by(scene.size), region.scale),
-            )
-            for region in regions
-        ]
-        return cls(tuple(regions), masks, tuple(targets))
+        styles = [pictures_of(scene.styles[region.name]) for region in regions]
+        sides = [stroke_side(stroked_by(scene.size), region.scale) for region in regions]
+        seen = list(zip(styles, sides, strict=True))
+        targets = tuple(style_moments(judge, style, longest=side) for style, side in seen)
+        bands = np.stack([style_bands(style, longest=side) for style, side in seen])
+        return cls(tuple(regions), masks, targets, bands)
 
     def distances(self, maps: Sequence[Tensor]) -> Numbers:
         """Style distance of each region of a picture (row) to each region's style (column).
@@ -166,6 +192,21 @@ class Ruler:
         """
         found = region_moments(maps, self.masks)
         return np.array([[style_distance(here, to) for to in self.targets] for here in found])
+
+    def looks(self, rgb: Tensor) -> Numbers:
+        """Grain and relief of each region of a picture (3, H, W), shape (R, 2, 3)."""
+        found = np.stack([Bands.of(rgb, mask).value for mask in self.masks])
+        return against(found, self.bands)
+
+
+def style_bands(styles: Sequence[StylePicture], *, longest: int) -> Numbers:
+    """Bands of a blend at a longest side in px, shape (2, 3): energies are mixed by weight."""
+    total, energy = sum(style.weight for style in styles), np.zeros((2, len(BANDS)))
+    for style in styles:
+        size = fit_within((style.rgb.shape[1], style.rgb.shape[2]), longest)
+        mask = average(style.mask[None], size)[0]
+        energy += style.weight / total * Bands.of(resize(style.rgb, size), mask).value ** 2
+    return np.sqrt(energy)
 
 
 def score_file(
@@ -259,7 +300,10 @@ def _region_scores(
     photo: _Look,
 ) -> tuple[RegionScore, ...]:
     before = ruler.distances(photo.maps).diagonal()
-    parts = zip(ruler.regions, ruler.masks, distances.diagonal(), before, owners, strict=True)
+    looks = ruler.looks(found.rgb)
+    parts = zip(
+        ruler.regions, ruler.masks, distances.diagonal(), before, owners, looks, strict=True
+    )
     return tuple(
         RegionScore(
             name=region.name,
@@ -270,8 +314,10 @@ def _region_scores(
             nearest=ruler.regions[owner].name,
             content=content_distance(found.maps, photo.maps, mask),
             edges=_edges_kept(found, photo, mask),
+            grain=tuple(look[0].tolist()),
+            relief=tuple(look[1].tolist()),
         )
-        for region, mask, distance, photo_distance, owner in parts
+        for region, mask, distance, photo_distance, owner, look in parts
     )
 
 

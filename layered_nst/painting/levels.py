@@ -61,7 +61,8 @@ def optimize(
     if not any(is_painted(region) for region in problem.regions):
         return problem.start.clone()
     teller = _Teller(stage, plan, size_of(problem.start), on_progress, resume)
-    painted = _beginning(problem, plan) if resume is None else resume.picture[0]
+    begun = None if resume is None else resume.begun
+    painted = _beginning(problem, plan) if begun is None else begun
     first, learned = 1 if resume is None else resume.level, None
     for number, level in enumerate(plan.levels[first - 1 :], first):
         size = fit_within(size_of(problem.start), level.longest)
@@ -70,7 +71,7 @@ def optimize(
         descent = _begun(objective, problem, painted, learned)
         for step, terms in _steps(descent, level, resume if number == first else None):
             teller.tell(number, step, terms, descent)
-            keep(descent.state(stage, number, step))
+            keep(descent.state(stage, number, step, painted))
         painted, learned = _ended(descent, problem), descent.optimizer.learned()
         del objective, descent
         allocator.give_back()  # what levels of other sizes left behind fits none of this one's

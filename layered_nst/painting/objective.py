@@ -16,6 +16,7 @@ from layered_nst.painting.losses.content import ContentLoss
 from layered_nst.painting.losses.contours import ContourLoss, contour_pull
 from layered_nst.painting.losses.loss import FeatureLoss, Read, Sums
 from layered_nst.painting.losses.pixels import (
+    ColorSmoothness,
     PixelLoss,
     Range,
     Smoothness,
@@ -147,10 +148,18 @@ def contour_loss(asked: Asked) -> FeatureLoss | PixelLoss | None:
 
 
 def smoothness_loss(asked: Asked) -> PixelLoss:
-    """How much neighbors differ, against what the styles do."""
+    """How much neighbors differ in light, against what the styles do."""
+    return Smoothness(asked[2].total_variation, _firmness(asked))
+
+
+def color_smoothness_loss(asked: Asked) -> PixelLoss:
+    """How much the colors of neighbors differ, beside their light."""
+    return ColorSmoothness(asked[2].total_variation, _firmness(asked))
+
+
+def _firmness(asked: Asked) -> Tensor:
     _, problem, plan, size = asked
-    by = plan.strokes or max(size)
-    return Smoothness(plan.total_variation, firmness(painted(problem), size, by))
+    return firmness(painted(problem), size, plan.strokes or max(size))
 
 
 def range_loss(_: Asked) -> PixelLoss:

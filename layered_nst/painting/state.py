@@ -25,6 +25,7 @@ class State:
         picture: as the step left it, shape (1, 3, h, w) at the level's size; when done, the
             canvas, shape (3, H, W).
         descent: the optimizer and its guard, as plain data and tensors.
+        begun: what the level began with, shape (3, h, w) at the size of the one before.
         product: the product that was painted first, shape (3, h, w), once it has been.
         losses: of all steps so far.
         seconds: that the painting has taken so far.
@@ -36,6 +37,7 @@ class State:
     step: int
     picture: Tensor = field(repr=False)
     descent: dict[str, Any] = field(default_factory=dict, repr=False)
+    begun: Tensor | None = field(default=None, repr=False)
     product: Tensor | None = field(default=None, repr=False)
     losses: Sequence[Mapping[str, float]] = field(default=(), repr=False)
     seconds: float = 0.0

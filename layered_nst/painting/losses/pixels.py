@@ -18,6 +18,9 @@ RANGE_WEIGHT = 100.0
 FLAT = 1.2e-4
 # A style below this has hardly any texture, such as a swatch of a color; and what most styles have.
 PLAIN, USUAL = 5e-4, 0.02
+# Noise is seen in light. Where styles differ in color from pixel to pixel they pull little at it,
+# and smoothness as firm as that of light took most of it away.
+COLORS_SMOOTHED = 0.3
 # Encoders without HED's heads hold contours by the Laplacian of Li et al. 2017. More than this
 # shows the squares that it pools by, and it keeps lines less well than the side outputs.
 LAPLACIAN_POOLS = (4, 16)
@@ -37,7 +40,7 @@ class PixelLoss(Protocol):
 
 @dataclass(frozen=True)
 class Smoothness:
-    """Total variation.
+    """Total variation of light, the mean of the channels, and of the colors as far as they count.
 
     Attributes:
         weight: of the plan.
@@ -46,11 +49,30 @@ class Smoothness:
 
     weight: float
     firmness: Tensor
+    by_channel = False
+
+    def terms(self, picture: Tensor) -> dict[str, Tensor]:
+        """See ``PixelLoss``."""
+        light = total_variation(picture.mean(1, keepdim=True), self.firmness)
+        return {"total_variation.light": (1 - COLORS_SMOOTHED) * self.weight * light}
+
+
+@dataclass(frozen=True)
+class ColorSmoothness:
+    """Total variation of the channels, as far as they are smoothed beside their light.
+
+    Attributes:
+        weight, firmness: as of ``Smoothness``.
+    """
+
+    weight: float
+    firmness: Tensor
     by_channel = True
 
     def terms(self, picture: Tensor) -> dict[str, Tensor]:
         """See ``PixelLoss``."""
-        return {"total_variation": self.weight * total_variation(picture, self.firmness)}
+        found = total_variation(picture, self.firmness)
+        return {"total_variation.color": COLORS_SMOOTHED * self.weight * found}
 
 
 @dataclass(frozen=True)
