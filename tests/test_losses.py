@@ -383,7 +383,7 @@ def test_style_terms_are_weights_times_the_loss_of_each_region() -> None:
             mean, second = region_moments(features[layer], own.columns(tile)[layer])
             loss = style_losses(mean, second, *own.targets[layer], least=own.least[layer])[number]
             share = region.mask.mean()
-            wanted = 7 * plan.layers[layer] * region.strength * share * loss
+            wanted = 7 * plan.layers[layer] * region.pull * share * loss
             found = terms[f"style.{region.name}.{layer}"]
             assert found.item() == pytest.approx(wanted.item(), rel=1e-10)
 

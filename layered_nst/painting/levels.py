@@ -81,11 +81,14 @@ def optimize(
 def _beginning(problem: Problem, plan: Plan) -> Tensor:
     picture = resize(problem.start, fit_within(size_of(problem.start), plan.levels[0].longest))
     noise = _noise(picture, plan.seed)
-    return noise if plan.start == "noise" else _grained(picture, noise)
+    if plan.start == "noise":
+        return noise
+    toward = laid_out(problem.regions, [region.toward for region in problem.regions])
+    return _grained(picture, noise, area(toward[None], size_of(picture)))
 
 
-def _grained(picture: Tensor, noise: Tensor) -> Tensor:
-    """A picture (3, h, w) with grain where it has none of its own.
+def _grained(picture: Tensor, noise: Tensor, amount: Tensor) -> Tensor:
+    """A picture (3, h, w) with grain where it has none of its own, by an amount (1, h, w).
 
     On plain ground every pixel is pulled alike, but for those near the edges: strokes would begin
     there and run along them.
@@ -93,7 +96,7 @@ def _grained(picture: Tensor, noise: Tensor) -> Tensor:
     gray = picture.mean(0)[None, None]
     largest, smallest = (F.max_pool2d(sign * gray, 3, 1, 1)[0, 0] for sign in (1, -1))
     plain = (1 - (largest + smallest) / GRAIN).clamp(min=0)
-    return (picture + GRAIN * plain * (noise - 0.5)).clamp(0, 1)
+    return (picture + GRAIN * amount * plain * (noise - 0.5)).clamp(0, 1)
 
 
 def _noise(picture: Tensor, seed: int) -> Tensor:
@@ -117,7 +120,9 @@ def at_level(coarse: Tensor, problem: Problem, size: tuple[int, int], *, detaile
     if not detailed or size_of(coarse) == size:
         return resize(coarse, size)
     blurred = resize(resize(problem.start, size_of(coarse)), size)
-    held = laid_out(problem.regions, [min(1.0, r.content) for r in problem.regions])
+    held = laid_out(
+        problem.regions, [min(1.0, max(r.content, 1 - r.toward)) for r in problem.regions]
+    )
     detail = resize(problem.start, size) - blurred
     return (resize(coarse, size) + area(held[None], size) * detail).clamp(0, 1)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from layered_nst.networks.encoders import Encoder
 from layered_nst.networks.encoders.tiles import Tile, strides
 from layered_nst.painting.plan import Plan
-from layered_nst.painting.problem import PaintedRegion, Problem, area, is_painted
+from layered_nst.painting.problem import PaintedRegion, Problem, area, at_size, is_painted
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,11 @@ class Sight:
     def masks(self) -> tuple[Tensor, ...]:
         """The regions' shares of every pixel of the level, each (h, w)."""
         return tuple(area(region.mask[None], self.size)[0] for region in self.regions)
+
+    @property
+    def photo(self) -> Tensor:
+        """The photo, shape (1, 3, h, w)."""
+        return at_size(self.problem.photo, self.size)[None]
 
     @cached_property
     def strides(self) -> dict[str, int]:

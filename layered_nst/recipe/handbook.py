@@ -27,7 +27,7 @@ from layered_nst.recipe.schema import (
     StyleSource,
 )
 from layered_nst.recipe.selectors import SELECTORS
-from layered_nst.recipe.values import Section
+from layered_nst.recipe.values import PERCENT, Section
 from layered_nst.words import did_you_mean
 
 Schema = Mapping[str, Any]
@@ -223,6 +223,8 @@ def _mapping(value: Schema) -> str:
 def _text(value: Schema) -> str:
     if WEIGHTS_SUFFIX in value.get("pattern", ""):
         return f"path of a {WEIGHTS_SUFFIX} file"
+    if value.get("pattern") == PERCENT:
+        return "`60%`"
     return "path" if value.get("format") == "path" else "text"
 
 

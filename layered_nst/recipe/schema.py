@@ -38,6 +38,7 @@ from layered_nst.recipe.values import (
     Title,
     Weight,
     Whole,
+    percent,
     problem,
 )
 from layered_nst.words import did_you_mean
@@ -182,9 +183,10 @@ class Region(Section):
     flow: Flow | None = None
     """Lets the styles flow into one another across the region. Without it, their mixture is the
     same all over."""
-    strength: Annotated[float, Number(0, 100)] = 1.0
-    """How strong the style is against the photo. 1 is the tuned default and means the same at any
-    size of picture and region; the scale is wide: 0.1 holds back, 0.01 leaves colors and grain."""
+    strength: Annotated[float, Number(0, 100), percent(0, 100)] = 1.0
+    """How far the region goes from the photo to its style, also as `60%`: at 0 it is the photo,
+    at 0.5 halfway to what it is at 1, at 2 bolder than the style alone would have it. It means the
+    same at any size of picture and region."""
     scale: Annotated[float, Number(0.1, 10)] = 1.0
     """Size of the strokes. At 1 the style picture is seen as large as the result is, longest side
     by longest side; at 2 its strokes are twice as large."""

@@ -134,6 +134,21 @@ def _refuse_what_is_no_text(value: str) -> str:
     return value
 
 
+PERCENT = r"^\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*$"
+
+
+def _read_percent(value: Any) -> Any:
+    match = re.match(PERCENT, value) if isinstance(value, str) else None
+    return float(match[1]) / 100 if match else value
+
+
+def percent(least: float, most: float) -> BeforeValidator:
+    """Annotation: a number that may also be written as ``60%``."""
+    stated = Annotated[float, Field(ge=least, le=most)]
+    share = Annotated[str, StringConstraints(pattern=PERCENT)]
+    return BeforeValidator(_read_percent, json_schema_input_type=stated | share)
+
+
 Flag = Annotated[bool, Strict(), Allowed("true or false")]
 Text = Annotated[str, StringConstraints(min_length=1), Allowed("a text (numbers need quotes)")]
 Title = Annotated[

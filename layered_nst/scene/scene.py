@@ -12,7 +12,7 @@ from layered_nst.networks.segmenters import Segmentation
 from layered_nst.picture import (
     Picture,
 )
-from layered_nst.recipe import Recipe
+from layered_nst.recipe import Recipe, Region
 from layered_nst.regions import RegionMasks
 from layered_nst.styles.style import (
     PictureMoments,
@@ -57,6 +57,12 @@ class Scene:
         """A region's share of every pixel, shape (H, W)."""
         return self.masks.masks[self.masks.names.index(name)]
 
+    @property
+    def painted(self) -> tuple[Region, ...]:
+        """The regions that have a style and are not left as they are, bottom to top."""
+        regions = self.recipe.regions
+        return tuple(r for r in regions if self.styles.get(r.name) and r.strength > 0)
+
     @cached_property
     def visible(self) -> Tensor:
         """Alpha of the photo at the result's size, ones where it has none, shape (H, W)."""
@@ -65,8 +71,10 @@ class Scene:
 
     @cached_property
     def kept(self) -> Tensor:
-        """How far each pixel keeps the photo: protected or in no region, shape (H, W)."""
-        names = [n for n in self.masks.names if not self.styles.get(n)]
+        """How far each pixel keeps the photo: protected, at strength 0, or in no region, shape
+        (H, W)."""
+        painted = {region.name for region in self.painted}
+        names = [name for name in self.masks.names if name not in painted]
         return sum((self.mask(n) for n in names), torch.zeros_like(self.visible))
 
     @cached_property

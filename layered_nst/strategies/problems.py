@@ -10,7 +10,7 @@ from torch import Tensor
 
 from layered_nst.machine.device import in_float64
 from layered_nst.painting.plan import Plan
-from layered_nst.painting.problem import PaintedRegion, Problem
+from layered_nst.painting.problem import PaintedRegion, Problem, toward
 from layered_nst.picture.lab import restore_chroma
 from layered_nst.recipe import Recipe, Region
 from layered_nst.scene.resolving import FEWEST_PIXELS
@@ -48,7 +48,7 @@ def split(region: PaintedRegion, shares: Tensor, *, area_exponent: float) -> lis
                 for style, weight in zip(region.styles, seen[s].tolist(), strict=True)
                 if weight > 0
             ],
-            strength=region.strength * float(areas[s] / whole) ** (1 - area_exponent),
+            share=region.share * float(areas[s] / whole) ** (1 - area_exponent),
         )
         for s in range(len(shares))
         if areas[s] > 0
@@ -60,12 +60,7 @@ def problem(scene: Scene, plan: Plan) -> Problem:
 
     Transparent pixels belong to no region here, so that they enter no statistic.
     """
-    painted = [
-        part
-        for region in scene.recipe.regions
-        if region.style
-        for part in _painted(region, scene, plan)
-    ]
+    painted = [part for region in scene.painted for part in _painted(region, scene, plan)]
     moved = _moved_colors(scene)
     start = scene.picture.rgb if plan.start == "content" else moved
     return Problem(
@@ -111,11 +106,7 @@ def _contour(region: Region, recipe: Recipe) -> float:
 def _moved_colors(scene: Scene) -> Tensor:
     """The photo with each region's color statistics moved to those of its style."""
     photo = scene.picture.rgb
-    layers = [
-        _moved(region, scene) * scene.mask(region.name)
-        for region in scene.recipe.regions
-        if scene.styles.get(region.name)
-    ]
+    layers = [_moved(region, scene) * scene.mask(region.name) for region in scene.painted]
     return sum(layers, photo * scene.kept).clamp(0, 1)
 
 
@@ -123,7 +114,7 @@ def _moved(region: Region, scene: Scene) -> Tensor:
     photo, weight = scene.picture.rgb, scene.mask(region.name) * scene.visible
     if float(weight.sum()) < FEWEST_PIXELS:
         return photo
-    source, amount = color_moments(photo, weight), min(1.0, region.strength)
+    source, amount = color_moments(photo, weight), toward(region.strength)
     styles, shares = scene.styles[region.name], scene.flows.get(region.name)
     if shares is None:
         target = with_light_of(style_color(styles), source)

@@ -47,7 +47,7 @@ def paint(run: Run) -> Tensor:
 
 def product_mask(scene: Scene) -> Tensor:
     """The product's share of every visible pixel that is painted, shape (H, W)."""
-    painted = [name for name in scene.recipe.products if scene.styles.get(name)]
+    painted = [region.name for region in scene.painted if region.name in scene.recipe.products]
     masks = [scene.mask(name) * scene.visible for name in painted]
     return sum(masks, torch.zeros_like(scene.visible))
 

@@ -12,7 +12,7 @@ from layered_nst.networks.encoders.contours import contour_layers
 from layered_nst.networks.encoders.tiles import Tile
 from layered_nst.painting.losses.loss import Read, Sums
 from layered_nst.painting.plan import Plan
-from layered_nst.painting.problem import PaintedRegion, area, at_size, laid_out
+from layered_nst.painting.problem import PaintedRegion, area, laid_out
 from layered_nst.painting.sight import Sight
 
 # The first side output sees grain as contours, and holding it drew a grid over the product; the
@@ -40,7 +40,7 @@ class ContourLoss:
         self.sight = sight
         regions, sizes = sight.regions, sight.layer_sizes
         weight = laid_out(regions, [r.contour for r in regions])[None]
-        self.kept = self._read_contours(at_size(sight.problem.photo, sight.size)[None])
+        self.kept = self._read_contours(sight.photo)
         self.weight = {layer: area(weight, sizes[layer])[0] for layer in self.layers}
         self.energy = {n: contour_energy(self.kept[n], self.weight[n]) for n in self.layers}
 

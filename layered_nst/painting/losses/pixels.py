@@ -124,13 +124,16 @@ def firmness(regions: Sequence[PaintedRegion], size: tuple[int, int], longest: i
     """How firmly each pixel is smoothed, shape (h, w).
 
     Against what a style itself varies: one weight for all would blur the dots of a pointillist
-    and leave noise in a clear sky.
+    and leave noise in a clear sky. On the way from the photo it counts the less the nearer to it.
 
     Args:
         size: height and width of the level.
         longest: side in px at which a style of scale 1 is seen there.
     """
-    values = [_firmness(style_variation(r.styles, stroke_side(longest, r.scale))) for r in regions]
+    values = [
+        r.toward * _firmness(style_variation(r.styles, stroke_side(longest, r.scale)))
+        for r in regions
+    ]
     return area(laid_out(regions, values)[None], size)[0]
 
 

@@ -46,6 +46,8 @@ class StyleLoss:
         del parts
         allocator.give_back()
         self.targets = self._targets()
+        if any(region.toward < 1 for region in sight.regions):
+            self.targets = self._on_the_way(self.targets)
         self.least = self._least()
 
     @torch.no_grad()
@@ -56,10 +58,10 @@ class StyleLoss:
         return {layer: FAINT * features.square().sum() for layer, features in seen.items()}
 
     def _pull(self, share: Tensor) -> dict[str, Tensor]:
-        """The weight of each region's style at each layer, from the regions' shares (R,)."""
+        """The weight of each region's style at each layer, from the regions' areas (R,)."""
         plan = self.sight.plan
-        strength = share.new_tensor([r.strength for r in self.sight.regions])
-        pull = plan.style * strength * share**plan.area_exponent
+        wanted = share.new_tensor([region.pull for region in self.sight.regions])
+        pull = plan.style * wanted * share**plan.area_exponent
         return {layer: pull * weight for layer, weight in plan.layers.items()}
 
     def _targets(self) -> dict[str, tuple[Tensor, Tensor]]:
@@ -76,6 +78,37 @@ class StyleLoss:
             for region in sight.regions
         ]
         return {layer: _stacked([t[layer] for t in targets]) for layer in self.layers}
+
+    @torch.no_grad()
+    def _on_the_way(
+        self, styles: Mapping[str, tuple[Tensor, Tensor]]
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Targets on the way from the photo's own moments to those of the styles.
+
+        A weaker pull would not be a weaker style: a hundredth of it goes two thirds of the way.
+        """
+        toward = self.sight.photo.new_tensor([region.toward for region in self.sight.regions])
+        return {
+            layer: between(*own, *styles[layer], toward)
+            for layer, own in self._moments_of(self.sight.photo).items()
+        }
+
+    def _moments_of(self, picture: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """Means (R, C) and second raw moments (R, C, C) of a picture (1, 3, h, w), by layer."""
+        found: dict[str, Sums] = {}
+        for tile in self.sight.tiles:
+            read = self.on(tile)
+            seen = self.sight.encoder(
+                picture[:, :, *tile.read],
+                self.layers,
+                pooling=self.sight.plan.pooling,
+                measured=False,
+            )
+            for layer, features in seen.items():
+                part = read(layer, features)
+                before = found.get(layer)
+                found[layer] = part if before is None else tuple(map(torch.add, before, part))
+        return {layer: (mean, second) for layer, (mean, second) in found.items()}
 
     def _layer_masks(self, tile: Tile) -> dict[str, Tensor]:
         """Masks of the positions that a tile owns, shape (R, h, w) by layer."""
@@ -111,6 +144,31 @@ class StyleLoss:
         return terms
 
 
+def between(
+    mean: Tensor, second: Tensor, style_mean: Tensor, style_second: Tensor, toward: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Moments between those of each region and those of its style.
+
+    Means and centered second moments are mixed each by itself: raw ones would be those of two
+    pictures side by side, whose contrast is also that of one against the other.
+
+    Args:
+        mean, style_mean: shape (R, C).
+        second, style_second: raw second moments, shape (R, C, C).
+        toward: 0 is the region as it is and 1 its style, shape (R,).
+
+    Returns:
+        Mean and raw second moment.
+    """
+    here, there = second - _outer(mean), style_second - _outer(style_mean)
+    middle = mean.lerp(style_mean, toward[:, None])
+    return middle, here.lerp(there, toward[:, None, None]) + _outer(middle)
+
+
+def _outer(mean: Tensor) -> Tensor:
+    return mean[:, :, None] * mean[:, None, :]
+
+
 def style_losses(
     mean: Tensor,
     second: Tensor,
@@ -137,8 +195,7 @@ def style_losses(
     Returns:
         One number a region, shape (R,).
     """
-    spread = second - mean[:, :, None] * mean[:, None, :]
-    wanted = target_second - target_mean[:, :, None] * target_mean[:, None, :]
+    spread, wanted = second - _outer(mean), target_second - _outer(target_mean)
     texture, whole = _energy(wanted), _energy(target_second)
     energy = texture.maximum(PLAIN * whole).clamp(min=TINY)
     told = (texture / energy).square() * _energy(spread - wanted) / energy
