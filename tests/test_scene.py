@@ -16,6 +16,7 @@ from torch import Tensor
 from layered_nst.errors import PictureError, RecipeError, RegionError
 from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.plan import Level, Plan, make_plan
+from layered_nst.painting.problem import toward
 from layered_nst.picture.lab import rgb_to_lab
 from layered_nst.recipe import load_recipe
 from layered_nst.scene import resolving as scene_module
@@ -225,10 +226,21 @@ def test_strength_below_one_moves_the_colors_that_far(look: Path) -> None:
             96 + noise(24, 32) // 4, {"select": "rest", "style": str(look), "strength": strength}
         )
         starts[strength] = problem(scene, plan_of(scene)).start
-    middle = (starts[0] + starts[1]) / 2
+    middle = starts[0].lerp(starts[1], toward(0.5))
     unclamped = (starts[1] > 0) & (starts[1] < 1)
     assert (starts[0.5] - middle)[unclamped].abs().max() < 1e-5
     assert torch.equal(starts[3], starts[1])
+
+
+def test_a_region_at_strength_zero_is_the_photo_to_the_pixel(look: Path, encoder: Encoder) -> None:
+    """Alone, and beside one that is painted."""
+    grain = noise(24, 32)
+    for selectors in ([LEFT, RIGHT], [LEFT]):
+        regions = [{"select": part, "style": str(look)} for part in selectors]
+        scene = scene_of(grain, {**regions[0], "strength": 0}, *regions[1:])
+        found, rgb = painted(scene, encoder), scene.picture.rgb
+        assert torch.equal(found[:, :, :15], rgb[:, :, :15])
+        assert torch.equal(found, rgb) == (len(regions) == 1)
 
 
 def test_start_content_begins_at_the_photo_itself(look: Path) -> None:

@@ -66,7 +66,14 @@ def problem_of(
     frozen = torch.zeros(height, width)
     frozen[height // 2 : height // 2 + 9, : width // 3] = 1
     regions = [
-        PaintedRegion(f"r{k}", share, styles[: 1 + k % 2], content=1 + k, contour=contour * k)
+        PaintedRegion(
+            f"r{k}",
+            share,
+            styles[: 1 + k % 2],
+            content=1 + k,
+            contour=contour * k,
+            strength=(1.0, 0.3, 2.0)[k],
+        )
         for k, share in enumerate(shares)
     ]
     photo = smooth(height, width)
