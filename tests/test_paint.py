@@ -95,3 +95,14 @@ def test_keys_can_be_set() -> None:
     assert ran.code == 0, ran.err
     region = api.load("out.png").regions[0]
     assert (region.strength, region.color) == (0.5, "luminance")
+
+
+def test_strength_is_a_number_or_a_share() -> None:
+    quick = ("paint", "photo.png", "dots.png", "--steps", "0", "--size", "32", "-o", "out.png")
+    assert run(*quick, "--strength", "60%").code == 0
+    assert api.load("out.png").regions[0].strength == 0.6
+    for wrong in ("half", "101", "-1", "nan"):
+        ran = run(*quick, "--strength", wrong)
+        assert ran.code == 1
+        assert "strength: found" in ran.error
+        assert "allowed: a number from 0 to 100" in ran.error

@@ -52,7 +52,7 @@ def test_a_level_has_what_its_encoder_is_tuned_for_where_two_take_turns(
         there = plan.at(level)
         assert there.style == pytest.approx(plan.style * tuned.style)
         assert there.contour == pytest.approx(plan.contour * tuned.style)
-        assert there.total_variation == pytest.approx(plan.total_variation * tuned.total_variation)
+        assert there.total_variation == plan.total_variation
         assert there.content == plan.content
 
 
@@ -73,11 +73,8 @@ def test_levels_of_two_encoders_are_tuned_for_one_another() -> None:
     plan = make_plan(Optimize(), (320, 240))
     light, finest = plan.levels[:-1], plan.levels[-1]
     tuned = PRESETS["standard"]
-    assert {(v.style, v.total_variation) for v in light} == {(tuned.light.style, 1.0)}
-    assert (finest.style, finest.total_variation) == (
-        tuned.finish.style,
-        tuned.finish.total_variation,
-    )
+    assert {level.style for level in light} == {tuned.light.style}
+    assert finest.style == tuned.finish.style
     assert min(tuned.light.style, *vars(tuned.finish).values()) > 1
 
 
@@ -95,7 +92,7 @@ def test_levels_of_one_encoder_and_fine_ones_have_the_weights_of_the_plan(
     size: tuple[int, int], quality: str, encoder: str | None
 ) -> None:
     plan = make_plan(Optimize(quality=quality), size, encoder)
-    assert all((level.style, level.total_variation) == (1, 1) for level in plan.levels)
+    assert all(level.style == 1 for level in plan.levels)
     assert plan.levels[0].steps == PRESETS[quality].first_steps
 
 
@@ -107,9 +104,9 @@ def test_who_gives_the_steps_gets_just_these() -> None:
 def test_a_plan_at_a_level_has_its_weights_and_no_other_change() -> None:
     keys = {"style": 10.0, "contour": 4.0, "total_variation": 0.5}
     plan = make_plan(Optimize(**keys), (320, 240))
-    there = plan.at(Level(100, 5, "light", style=3.0, total_variation=0.2))
+    there = plan.at(Level(100, 5, "light", style=3.0))
     found = (there.style, there.contour, there.total_variation)
-    assert found == pytest.approx((30.0, 12.0, 0.1))
+    assert found == pytest.approx((30.0, 12.0, 0.5))
     assert replace(there, **keys) == plan
 
 

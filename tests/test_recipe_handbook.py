@@ -47,7 +47,7 @@ def test_every_key_of_a_recipe_has_a_row_that_says_something() -> None:
     [
         ("Recipe", "size", "whole number 1 to 32768", "1024"),
         ("Recipe", "regions", "list of [mappings](#regions)", "(needed)"),
-        ("Region", "strength", "0 to 100", "1"),
+        ("Region", "strength", "0 to 100 or `60%`", "1"),
         ("Region", "style", "path or [mapping](#styles) or a list of them", "`protect: true`"),
         ("Region", "color", "`style`, `content`, `luminance`", "`style`"),
         ("Optimize", "steps", "whole number from 0 or a list of them", "the quality's"),

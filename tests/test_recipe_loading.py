@@ -390,6 +390,8 @@ def test_a_mapping_may_extend_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("optimize.steps=[1, 2]", lambda r: r.optimize.steps == (1, 2)),
         ("output.background=#ff0000", lambda r: r.output.background == (255, 0, 0)),
         ("regions.sky.strength=0.5", lambda r: r.regions[1].strength == 0.5),
+        ("regions.sky.strength=60%", lambda r: r.regions[1].strength == 0.6),
+        ("regions.sky.strength= 12.5 %", lambda r: r.regions[1].strength == 0.125),
         ("regions[1].strength=0.5", lambda r: r.regions[1].strength == 0.5),
         ("regions.1.strength=0.5", lambda r: r.regions[1].strength == 0.5),
         ("regions.sky.name=heaven", lambda r: [x.name for x in r.regions][1:2] == ["heaven"]),

@@ -43,7 +43,10 @@ def paint(
         typer.Option("--output", "-o", help="Result. [PHOTO-STYLE.png, or the next free number]"),
     ] = None,
     strength: Annotated[
-        float | None, typer.Option(min=0, max=100, help="How strong the style is. [1]")
+        str | None,
+        typer.Option(
+            metavar="NUMBER", help="How far to go from the photo to the style, 0.6 or 60%. [1]"
+        ),
     ] = None,
     size: SizeOption = None,
     set_: SetOption = None,
@@ -67,7 +70,7 @@ def paint(
 
     recipe = recipe_at_once(photo, style, keep=keep or ())
     if strength is not None:
-        recipe["regions"][0]["strength"] = strength
+        recipe["regions"][0]["strength"] = _number(strength)
     name = Path(f"{photo.stem}-{Path(style).stem}.png")
     apply(
         cast(Any, recipe),
@@ -84,3 +87,11 @@ def paint(
         no_cache=no_cache,
         as_json=as_json,
     )
+
+
+def _number(text: str) -> float | str:
+    """A number as it was typed; whatever else it is, the recipe's own check will say."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -16,11 +16,10 @@ CONTENT_LAYERS: Mapping[str, float] = {"conv4_2": 1.0}
 
 @dataclass(frozen=True)
 class Tuning:
-    """Factors on a level's steps and on its weights of style and total variation."""
+    """Factors on a level's steps and on its weight of style."""
 
     steps: float = 1.0
     style: float = 1.0
-    total_variation: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Preset:
 PRESETS: Mapping[str, Preset] = {
     "draft": Preset(coarsest=128, ratio=2.0, first_steps=24, last_steps=4, heavy=0),
     # Part of the style that the light levels find is lost when hed-vgg16 looks, so they pull
-    # harder; and they leave grain, which takes the finest level more smoothness and more steps.
+    # harder, and the finest level takes some more steps.
     "standard": Preset(
         coarsest=128,
         ratio=1.5,
@@ -51,7 +50,7 @@ PRESETS: Mapping[str, Preset] = {
         last_steps=36,
         heavy=1,
         light=Tuning(style=3.5),
-        finish=Tuning(steps=1.1, style=1.25, total_variation=3.75),
+        finish=Tuning(steps=1.1, style=1.25),
     ),
     "fine": Preset(coarsest=128, ratio=math.sqrt(2), first_steps=200, last_steps=60, heavy=3),
 }
@@ -71,7 +70,6 @@ class Level:
         steps: their number.
         encoder: the one that it sees with.
         style: factor on the plan's weights of style and of contours, which are held against it.
-        total_variation: factor on the plan's.
         strokes: side in px by which strokes are sized, where that is not ``longest``: as the level
             sees a window of the picture, or a picture that is very wide.
     """
@@ -80,7 +78,6 @@ class Level:
     steps: int
     encoder: str = HEAVY
     style: float = 1.0
-    total_variation: float = 1.0
     strokes: int | None = None
 
     @property
@@ -141,7 +138,6 @@ class Plan:
             self,
             style=self.style * level.style,
             contour=self.contour * level.style,
-            total_variation=self.total_variation * level.total_variation,
             strokes=level.strokes,
         )
 
@@ -201,9 +197,7 @@ def _levels(optimize: Optimize, size: tuple[int, int], encoder: str | None) -> t
     if optimize.steps is None:  # who gives the steps means just these
         counts = [round(n * tuning.steps) for n, tuning in zip(counts, tunings, strict=True)]
     parts = zip(sides, counts, encoders, tunings, strict=True)
-    return tuple(
-        Level(s, n, e, t.style, t.total_variation, _strokes(s, size)) for s, n, e, t in parts
-    )
+    return tuple(Level(s, n, e, t.style, _strokes(s, size)) for s, n, e, t in parts)
 
 
 def _strokes(side: int, size: tuple[int, int]) -> int | None:

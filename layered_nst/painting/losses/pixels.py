@@ -20,7 +20,7 @@ FLAT = 1.2e-4
 PLAIN, USUAL = 5e-4, 0.02
 # Noise is seen in light. Where styles differ in color from pixel to pixel they pull little at it,
 # and smoothness as firm as that of light took most of it away.
-COLORS_SMOOTHED = 0.3
+COLORS_SMOOTHED = 0.25
 # Encoders without HED's heads hold contours by the Laplacian of Li et al. 2017. More than this
 # shows the squares that it pools by, and it keeps lines less well than the side outputs.
 LAPLACIAN_POOLS = (4, 16)
