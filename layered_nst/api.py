@@ -268,7 +268,7 @@ def load(
     What has changed since a picture was made is a LayeredNstWarning when it is made again.
     """
     if isinstance(recipe, str | Path) and is_look(Path(recipe)):
-        recipe = unpack_look(Path(recipe).expanduser(), own_cache().folder / "looks")
+        recipe = unpack_look(Path(recipe).expanduser(), own_cache().looks)
     record = read_record(Path(recipe)) if isinstance(recipe, str | Path) else None
     source: Any = recipe if record is None else record.recipe
     called = "" if record is None else str(record.source)

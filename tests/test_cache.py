@@ -502,3 +502,51 @@ def test_four_processes_at_once_share_a_cache(folder: Path) -> None:
     assert len({out for out, _ in answers}) == 1
     assert not any(err for _, err in answers)
     assert 0 < len(entries(folder / "shared")) <= 6
+
+
+# looks that were unpacked lie in the cache, too
+
+
+def unpacked(store: Cache, letter: str, size: int, *, days: float) -> Path:
+    """A look of that many bytes that was last used that many days ago."""
+    look = store.looks / (64 * letter)
+    (look / "styles").mkdir(parents=True)
+    (look / "styles/a.png").write_bytes(bytes(size))
+    long_ago = time.time() - days * 86400
+    os.utime(look, (long_ago, long_ago))
+    return look
+
+
+def test_unpacked_looks_are_counted_and_cleared_and_other_folders_are_not(store: Cache) -> None:
+    unpacked(store, "a", 1000, days=1)
+    mine = store.looks / "mine"
+    mine.mkdir()
+    (mine / "keep.txt").write_text("mine")
+    assert store.info().entries == 1
+    assert 1000 <= store.info().bytes < 20_000
+    store.clear()
+    assert store.info().entries == 0
+    assert [path.name for path in store.looks.iterdir()] == ["mine"]
+    assert (mine / "keep.txt").read_text() == "mine"
+
+
+def test_the_look_unused_for_longest_makes_room_and_one_in_use_stays(store: Cache) -> None:
+    store = Cache(store.folder, 40_000)
+    old, older, now = (
+        unpacked(store, letter, 15_000, days=days)
+        for letter, days in (("a", 1), ("b", 2), ("c", 0))
+    )
+    store.put("style", KEY, {"t": random(1000)})
+    assert (old.exists(), older.exists(), now.exists()) == (False, False, True)
+    assert store.get("style", KEY) is not None
+
+
+def test_what_an_unpacking_left_that_was_killed_goes_after_an_hour(store: Cache) -> None:
+    left = store.looks / ".0123456789ab.part"
+    left.mkdir(parents=True)
+    (left / "a.png").write_bytes(b"a")
+    store.put("style", KEY, {"t": random(10)})
+    assert left.exists()
+    os.utime(left, (0, 0))
+    store.put("style", {"a": 2}, {"t": random(10)})
+    assert not left.exists()

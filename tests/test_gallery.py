@@ -266,7 +266,7 @@ def test_the_folder_is_recipes_here_or_else_that_of_the_clone(
     [
         ("nowhere", "nowhere: no such folder"),
         ("looks/a.yaml", "looks/a.yaml: is a file, a gallery is a folder"),
-        ("empty", "empty: no recipe in it, none of its files ends in .yaml or .yml"),
+        ("empty", "empty: no recipe in it, none of its files ends in .yaml, .yml or .lnst"),
     ],
 )
 def test_a_folder_without_recipes_is_one_sentence(folder: Path, place: str, sentence: str) -> None:

@@ -91,6 +91,13 @@ def test_a_look_paints_what_its_recipe_paints_wherever_it_lies(folder: Path) -> 
     assert (pixels("there.png") == pixels("again.png")).all()
 
 
+def test_a_gallery_paints_looks_beside_recipes(folder: Path) -> None:
+    packed()
+    ran = run("gallery", folder / "team", "-c", "photo.png", "--size", "32", "--steps", "1")
+    assert ran.code == 0, ran.err
+    assert "3 recipes" in ran.err
+
+
 @pytest.mark.parametrize("command", [["check"], ["masks"], ["apply", "--size", "32"]])
 def test_a_look_is_a_recipe_to_every_command(command: list[str]) -> None:
     name, *options = command

@@ -88,6 +88,33 @@ def test_it_runs_from_any_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (np.asarray(apply(folder / "out.png").image) == pixels(folder / "out.png")).all()
 
 
+def test_a_manifest_names_what_lies_in_its_tree_from_its_own_folder(folder: Path) -> None:
+    text = Path("out.json").read_text()
+    manifest = json.loads(text)
+    assert manifest["folder"] == str(Path.cwd())
+    del manifest["folder"]
+    assert str(Path.cwd()) not in json.dumps(manifest)
+    assert manifest["recipe"]["content"] == manifest["photo"]["path"] == "photo.png"
+    assert Path("out.json").parent.joinpath(manifest["recipe"]["content"]).exists()
+
+
+def test_a_folder_that_was_moved_is_painted_again_from_its_manifest(folder: Path) -> None:
+    before = pixels("out.png")
+    moved = folder.parent / "moved"
+    shutil.copytree(folder, moved)
+    Image.fromarray(photo()[:, ::-1]).save("photo.png")  # the moved one counts
+    result = apply(moved / "out.json")
+    assert (np.asarray(result.image) == before).all()
+    assert result.recipe.content == moved / "photo.png"
+
+
+def test_a_manifest_alone_elsewhere_finds_what_has_not_moved(folder: Path) -> None:
+    away = folder.parent / "away"
+    away.mkdir()
+    shutil.copy("out.json", away / "out.json")
+    assert (np.asarray(apply(away / "out.json").image) == pixels("out.png")).all()
+
+
 def test_options_change_what_the_picture_says() -> None:
     Image.fromarray(photo()[:, ::-1]).save("other.png")
     options = ["-c", "other.png", "--size", "32", "--set", "regions.sky.strength=0.5"]

@@ -4,7 +4,7 @@ An entry is a safetensors file named by the hash of everything that its content 
 changed input is another entry and nothing is ever out of date. Entries are written beside and
 renamed; one that is damaged counts as missing. Whatever goes wrong, a run only computes again.
 The folder may be shared with other files: only those that are named like entries are counted and
-removed.
+removed. Looks that were unpacked lie there too, each in a folder named by its hash.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -49,8 +50,16 @@ KINDS = ("segmentation", "style")
 _NAMED = rf"({'|'.join(KINDS)})-[0-9a-f]"
 _ENTRY = re.compile(rf"{_NAMED}{{64}}\.safetensors")
 # Older versions cut the name of an entry that they were writing.
-_UNFINISHED = re.compile(rf"\.{_NAMED}{{27,64}}(\.safetensors)?\.[0-9a-f]{{8}}\.part")
+_UNFINISHED = re.compile(
+    rf"\.({_NAMED}{{27,64}}(\.safetensors)?\.[0-9a-f]{{8}}|[0-9a-f]{{12}})\.part"
+)
 
+
+LOOKS = "looks"
+"""Folder of unpacked looks within the cache's."""
+_LOOK = re.compile(r"[0-9a-f]{64}")
+# A run that reads an unpacked look reads it within so many seconds.
+_IN_USE = 3600.0
 
 log = logging.getLogger(__name__)
 
@@ -104,8 +113,13 @@ class Cache:
 
     def info(self) -> CacheInfo:
         """What is there now."""
-        sizes = [entry.stat.st_size for entry in self._entries()]
+        sizes = [entry.bytes for entry in (*self._entries(), *self._looks())]
         return CacheInfo(self.folder, len(sizes), sum(sizes), self.limit)
+
+    @property
+    def looks(self) -> Path:
+        """Folder that packed looks are unpacked to."""
+        return self.folder / LOOKS
 
     def clear(self) -> CacheInfo:
         """Remove all entries and return what was there.
@@ -114,9 +128,9 @@ class Cache:
             OutputError: an entry cannot be removed.
         """
         before = self.info()
-        for entry in [*self._entries(), *self._unfinished()]:
+        for entry in [*self._entries(), *self._unfinished(), *self._looks()]:
             try:
-                entry.path.unlink(missing_ok=True)
+                entry.remove()
             except OSError as error:
                 reason = f"{entry.path}: cannot be removed ({error.strerror})"
                 raise OutputError(reason) from error
@@ -128,8 +142,16 @@ class Cache:
 
     def _unfinished(self) -> list[_File]:
         """What processes are writing, or were when they were killed."""
-        found = _files(self.folder, ".*.part")
+        found = [*_files(self.folder, ".*.part"), *_files(self.looks, ".*.part")]
         return [file for file in found if _UNFINISHED.fullmatch(file.path.name)]
+
+    def _looks(self) -> list[_File]:
+        """The looks that were unpacked, each as one entry as large as all that is in it."""
+        return [
+            _File(file.path, file.used, sum(f.bytes for f in _files(file.path, "**/*")))
+            for file in _files(self.looks, "*")
+            if _LOOK.fullmatch(file.path.name) and not file.path.is_symlink()
+        ]
 
     def _path(self, kind: str, key: Mapping[str, Any]) -> Path:
         whole = {
@@ -143,18 +165,21 @@ class Cache:
         return self.folder / f"{kind}-{name}.safetensors"
 
     def _make_room(self) -> None:
+        now = time.time()
         for entry in self._unfinished():
-            if time.time() - entry.stat.st_mtime > ABANDONED_AFTER:
-                entry.path.unlink(missing_ok=True)
-        entries = sorted(self._entries(), key=lambda entry: entry.stat.st_mtime)
-        total = sum(entry.stat.st_size for entry in entries)
+            if now - entry.used > ABANDONED_AFTER:
+                entry.remove()
+        looks = self._looks()
+        idle = [look for look in looks if now - look.used > _IN_USE]
+        entries = self._entries()
+        total = sum(entry.bytes for entry in (*entries, *looks))
         if total <= self.limit:
             return
-        for entry in entries:
+        for entry in sorted([*entries, *idle], key=lambda entry: entry.used):
             if total <= KEPT_SHARE * self.limit:
                 return
-            entry.path.unlink(missing_ok=True)
-            total -= entry.stat.st_size
+            entry.remove()
+            total -= entry.bytes
 
 
 def _entry(path: Path) -> tuple[dict[str, Tensor], str] | None:
@@ -182,15 +207,25 @@ def _is_another(metadata: Mapping[str, str], path: Path) -> bool:
 
 @dataclass(frozen=True)
 class _File:
+    """Something in the cache, when it was last used, in s, and how large it is."""
+
     path: Path
-    stat: os.stat_result
+    used: float
+    bytes: int
+
+    def remove(self) -> None:
+        if self.path.is_dir() and not self.path.is_symlink():
+            shutil.rmtree(self.path)
+        else:
+            self.path.unlink(missing_ok=True)
 
 
 def _files(folder: Path, pattern: str) -> Iterator[_File]:
     """Files of a folder, but for those that another process removes meanwhile."""
     for path in folder.glob(pattern):
         with contextlib.suppress(OSError):
-            yield _File(path, path.stat())
+            found = path.lstat()
+            yield _File(path, found.st_mtime, found.st_size)
 
 
 def open_cache(choice: bool | str | Path | Cache = True) -> Cache | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from layered_nst.files.atomic import replacing
 from layered_nst.files.targets import beside, check_target
 from layered_nst.files.texts import json_text
+from layered_nst.outputs.relative import with_relative_paths
 from layered_nst.painting.progress import finite
 from layered_nst.recipe import dump_recipe
 
@@ -133,6 +134,8 @@ def mapping_in(text: str | bytes) -> dict[str, Any] | None:
 def write_manifest(result: Result, picture: Path, *, notes: Sequence[str] = ()) -> Path:
     """Write ``OUT.json`` beside a picture, whole or not at all, and return its path.
 
+    Files are named from its own folder, see ``outputs.relative``.
+
     Args:
         picture: the file that the result was saved as.
         notes: sentences from outside of the result, such as warnings about the photo.
@@ -143,8 +146,9 @@ def write_manifest(result: Result, picture: Path, *, notes: Sequence[str] = ()) 
     manifest = result.manifest
     first = {"layered-nst": FORMAT, "output": picture.name}
     sentences = list(dict.fromkeys([*notes, *manifest["notes"]]))
-    text = json_text({**first, **manifest, "notes": sentences}, indent=2)
     path = manifest_path(picture)
+    whole = {**first, **manifest, "notes": sentences}
+    text = json_text(with_relative_paths(whole, path.parent), indent=2)
     check_manifest_path(path)
     with replacing(path) as file:
         file.write(text.encode() + b"\n")

@@ -21,6 +21,7 @@ from layered_nst.outputs.manifest import (
     manifest_in,
     mapping_in,
 )
+from layered_nst.outputs.relative import with_absolute_paths
 from layered_nst.picture import FORMATS, is_ours, read_metadata
 from layered_nst.recipe import Recipe, is_stream, named_files
 from layered_nst.recipe.unpacking import is_look
@@ -85,7 +86,10 @@ def read_record(path: Path) -> Record | None:
     if path.suffix.lower() in FORMATS:
         return _of_picture(path)
     manifest = manifest_in(path)
-    return None if manifest is None else _record(path, manifest["recipe"], manifest)
+    if manifest is None:
+        return None
+    manifest = with_absolute_paths(manifest, Path(os.path.abspath(path)).parent)
+    return _record(path, manifest["recipe"], manifest)
 
 
 def holds_recipe(path: Path) -> bool:

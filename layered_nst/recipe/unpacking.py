@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -71,6 +72,9 @@ def unpack_look(path: Path, shelf: Path) -> Path:
             _take_place(part, folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+    # Those that nobody has used for long are the first to go when the cache is full.
+    with contextlib.suppress(OSError):
+        os.utime(folder)
     return folder / RECIPE
 
 

@@ -32,7 +32,10 @@ from layered_nst.picture.layout import (
     write,
 )
 from layered_nst.recipe import Recipe
+from layered_nst.recipe.packing import SUFFIX
 
+RECIPES = (".yaml", ".yml", SUFFIX)
+"""What recipes and packed looks are called."""
 BETWEEN = 4
 """Space between photo and result, px."""
 NARROWEST = 300
@@ -86,7 +89,7 @@ def default_folder() -> Path:
 
 
 def find_recipes(folder: Path) -> list[Path]:
-    """The recipes of a folder by name, then those of its subfolders.
+    """The recipes and packed looks of a folder by name, then those of its subfolders.
 
     Names that begin with ``.`` or ``_`` are left out; so may be bases that others only extend.
 
@@ -96,11 +99,12 @@ def find_recipes(folder: Path) -> list[Path]:
     if not folder.is_dir():
         found = "is a file, a gallery is a folder" if folder.exists() else "no such folder"
         raise RecipeError(f"{folder}: {found}")
-    paths = [path for path in folder.rglob("*") if path.suffix.lower() in (".yaml", ".yml")]
+    paths = [path for path in folder.rglob("*") if path.suffix.lower() in RECIPES]
     shown = [path.relative_to(folder) for path in paths if path.is_file()]
     shown = [path for path in shown if not any(part[0] in "._" for part in path.parts)]
     if not shown:
-        raise RecipeError(f"{folder}: no recipe in it, none of its files ends in .yaml or .yml")
+        endings = " or ".join((", ".join(RECIPES[:-1]), RECIPES[-1]))
+        raise RecipeError(f"{folder}: no recipe in it, none of its files ends in {endings}")
     return [folder / path for path in sorted(shown, key=lambda path: (path.parent, path.name))]
 
 
