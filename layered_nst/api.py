@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import torch
 
+from layered_nst import plugins
 from layered_nst.errors import LayeredNstWarning, PictureError
 from layered_nst.machine import allocator
 from layered_nst.machine.cache import Cache, open_cache, own_cache
@@ -53,6 +54,7 @@ class Event(Protocol):
 Overrides = Sequence[str] | Mapping[str, Any]
 
 
+@plugins.blamed()
 @torch.inference_mode(False)
 @torch.enable_grad()
 def apply(
@@ -181,6 +183,7 @@ def _amount(memory: float | str | None) -> float | None:
     return None if memory is None else parse_memory(memory)
 
 
+@plugins.blamed()
 @torch.inference_mode(False)
 @torch.enable_grad()
 def check(

@@ -105,9 +105,9 @@ def test_a_plan_at_a_level_has_its_weights_and_no_other_change() -> None:
     keys = {"style": 10.0, "contour": 4.0, "total_variation": 0.5}
     plan = make_plan(Optimize(**keys), (320, 240))
     there = plan.at(Level(100, 5, "light", style=3.0))
-    found = (there.style, there.contour, there.total_variation)
-    assert found == pytest.approx((30.0, 12.0, 0.5))
-    assert replace(there, **keys) == plan
+    found = (there.style, there.contour, there.total_variation, there.pull)
+    assert found == pytest.approx((30.0, 12.0, 0.5, 3.0))
+    assert replace(there, **keys, pull=1.0) == plan
 
 
 def test_a_better_quality_takes_more_levels_and_steps() -> None:

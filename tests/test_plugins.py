@@ -7,14 +7,13 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
 from test_tiles import plan_of, problem_of
 from workbench import lay_out
 
-from layered_nst import Recipe, load_recipe, plugins
+from layered_nst import load_recipe, plugins
 from layered_nst.errors import OutputError, PluginError
 from layered_nst.networks.catalogue import CATALOGUE, find_model
 from layered_nst.networks.encoders import load_encoder
@@ -24,6 +23,7 @@ from layered_nst.painting.objective import Objective
 from layered_nst.picture import write_picture
 from layered_nst.picture.writing import PictureFormat
 from layered_nst.plugins import BUILT_IN, Registry
+from layered_nst.recipe import json_schema
 from layered_nst.recipe.selectors import KINDS
 from layered_nst.scene.resolving import resolve
 from layered_nst.strategies import joint
@@ -123,8 +123,11 @@ def test_selectors_and_models_are_registered_by_the_names_that_recipes_use() -> 
     assert set(plugins.names("selector")) == {*KINDS, "rest"}
     for kind in ("encoder", "segmenter", "detector", "judge"):
         assert plugins.names(kind) == tuple(m.name for m in CATALOGUE.values() if m.kind == kind)
-    strategies = get_args(Recipe.model_fields["strategy"].annotation)
-    assert set(plugins.names("strategy")) == set(strategies)
+    schema = json_schema(installed=False)
+    assert set(plugins.names("strategy")) == set(schema["properties"]["strategy"]["enum"])
+    formats = schema["$defs"]["Output"]["properties"]["format"]["anyOf"][0]["enum"]
+    pictures = [part.name for part in plugins.parts("output") if part.holds == "picture"]
+    assert formats == pictures
 
 
 def test_what_is_added_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

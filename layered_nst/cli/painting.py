@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,7 +30,7 @@ from layered_nst.cli.options import (
     limits,
 )
 from layered_nst.cli.signals import undisturbed
-from layered_nst.errors import Interrupted
+from layered_nst.errors import Interrupted, OutputError
 from layered_nst.words import duration, gigabytes, pixels
 
 if TYPE_CHECKING:
@@ -174,9 +174,21 @@ class _Leaving:
         except KeyboardInterrupt:
             raise self._partial_of(Interrupted("interrupted")) from None
         except Exception as error:
-            if checkpoint := _checkpoint_behind(error):
-                note(f"the work so far is kept; --resume goes on from {checkpoint}")
+            if left := _interrupted_behind(error):
+                self._kept_of(left)
             raise
+
+    def _kept_of(self, stop: Interrupted) -> None:
+        """Write and tell what is left of a run that ended by an error."""
+        from layered_nst.outputs.leaving import write_partial
+
+        with undisturbed(), suppress(OutputError):
+            if found := write_partial(
+                stop, self.targets, recording=self.recorder, notes=self.notes
+            ):
+                note(f"the picture so far is {found.picture}")
+        if stop.checkpoint:
+            note(f"the work so far is kept; --resume goes on from {stop.checkpoint}")
 
     def _partial_of(self, stop: Interrupted) -> Interrupted:
         from layered_nst.outputs.leaving import write_partial
@@ -192,11 +204,11 @@ class _Leaving:
         return Interrupted(f"interrupted; the picture so far is {found.picture}{page}{rest}")
 
 
-def _checkpoint_behind(error: BaseException | None) -> Path | None:
-    """The checkpoint that a run left which ended by an error, if it left one."""
+def _interrupted_behind(error: BaseException | None) -> Interrupted | None:
+    """What a run left which ended by an error, if it left anything."""
     while error is not None:
-        if isinstance(error, Interrupted) and error.checkpoint is not None:
-            return Path(error.checkpoint)
+        if isinstance(error, Interrupted):
+            return error
         error = error.__cause__
     return None
 

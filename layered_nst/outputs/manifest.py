@@ -52,6 +52,7 @@ def manifest_of(result: Result) -> dict[str, Any]:
         },
         "files": {k: {"path": str(path), "sha256": digest} for k, (path, digest) in files.items()},
         "models": dict(inputs.models),
+        "plugins": {name: dict(found) for name, found in inputs.plugins.items()},
         "seed": result.recipe.optimize.seed,
         "device": inputs.device,
         "precision": inputs.precision,

@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from layered_nst import plugins
 from layered_nst.errors import LayeredNstWarning, RecipeError
 from layered_nst.files.hashes import file_hash
 from layered_nst.files.targets import free_name
@@ -38,6 +39,7 @@ class Record:
         recipe: the resolved recipe as plain data, its paths absolute.
         hashes: SHA-256 of photo, styles, masks and weights by path.
         versions: of the programs that made it.
+        plugins: version and SHA-256 of the code of the plug-ins that took part.
         picture: name of the picture.
     """
 
@@ -46,6 +48,7 @@ class Record:
     hashes: Mapping[Path, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     picture: str = ""
+    plugins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def changes(self, recipe: Recipe) -> list[str]:
         """What is no longer as it was when the picture was made, in sentences.
@@ -60,7 +63,17 @@ class Record:
             if self.versions.get(name, now[name]) != now[name]
         ]
         made = f"{self.source} was made with {' and '.join(others)}, so pixels may differ"
-        return [*self._other_files(recipe), *([made] if others else [])]
+        return [*self._other_files(recipe), *([made] if others else []), *self._other_code(recipe)]
+
+    def _other_code(self, recipe: Recipe) -> Iterator[str]:
+        for name, found in plugins.identities(recipe.plugin_parts()).items():
+            was = self.plugins.get(name)
+            if was is None or was == found:
+                continue
+            what = f"version {was.get('version')}, now {found['version']}"
+            if was.get("version") == found["version"]:
+                what = f"other code of the same version {found['version']}"
+            yield f"{self.source} was made with the plug-in {name}, {what}, so pixels may differ"
 
     def _other_files(self, recipe: Recipe) -> Iterator[str]:
         for key, path in named_files(recipe).items():
@@ -123,6 +136,7 @@ def _record(path: Path, recipe: Mapping[str, Any], manifest: Mapping[str, Any]) 
         hashes=dict(_hashes(manifest)),
         versions=_texts(manifest.get("versions")),
         picture=picture if isinstance(picture, str) else path.name,
+        plugins={k: _texts(v) for k, v in _mapping(manifest.get("plugins")).items()},
     )
 
 
@@ -133,6 +147,10 @@ def _hashes(manifest: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
         known = _texts(entry)
         if "path" in known and "sha256" in known:
             yield Path(known["path"]), known["sha256"]
+
+
+def _mapping(value: Any) -> dict[Any, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _texts(value: Any) -> dict[str, str]:
@@ -160,7 +178,7 @@ def default_target(source: Path, recipe: Recipe, *, named_photo: bool = False) -
     if record is not None:
         return _again(Path(record.picture), recipe)
     photo = f"-{recipe.content.stem}" if named_photo and recipe.content else ""
-    wanted = Path(f"{source.stem}{photo}.{recipe.output.format or 'png'}")
+    wanted = Path(f"{source.stem}{photo}.{_format(recipe) or 'png'}")
     name = free_name(wanted, known=lambda path: _shows(path, recipe))
     if name != wanted:
         _warn(f"{wanted} is kept: it was not painted from this photo; this picture is {name}")
@@ -168,7 +186,8 @@ def default_target(source: Path, recipe: Recipe, *, named_photo: bool = False) -
 
 
 def _again(made: Path, recipe: Recipe) -> Path:
-    suffix = f".{recipe.output.format}" if recipe.output.format else made.suffix or ".png"
+    named = _format(recipe)
+    suffix = f".{named}" if named else made.suffix or ".png"
     stem = re.sub(r"\.\d+$", "", made.stem)
     names = (Path(f"{stem}.{number}{suffix}") for number in count(2))
     return next(name for name in names if not os.path.lexists(name))
@@ -177,9 +196,17 @@ def _again(made: Path, recipe: Recipe) -> Path:
 def _beside(recipe: Recipe) -> Path:
     """A name for the picture of a recipe that has none: after its photo, ``temple.2.png``."""
     stem = "picture" if recipe.content is None else recipe.content.stem
-    suffix = recipe.output.format or "png"
+    suffix = _format(recipe) or "png"
     names = (Path(f"{stem}.{number}.{suffix}") for number in count(2))
     return next(name for name in names if not os.path.lexists(name))
+
+
+def _format(recipe: Recipe) -> str | None:
+    """How the name of the picture ends, without its dot, if the recipe says it."""
+    named = recipe.output.format
+    if named is None or "/" not in named:
+        return named
+    return plugins.part("output", named).suffixes[0][1:]
 
 
 def _shows(path: Path, recipe: Recipe) -> bool:

@@ -201,15 +201,6 @@ class Result:
         return path
 
 
-SUFFIXES = {
-    "png": (".png",),
-    "jpeg": (".jpg", ".jpeg"),
-    "tiff": (".tif", ".tiff"),
-    "webp": (".webp",),
-}
-"""How the names of files end, by the ``output.format`` of a recipe."""
-
-
 def check_format(path: Path, recipe: Recipe) -> None:
     """Refuse a file name that says another format than the recipe.
 
@@ -217,8 +208,9 @@ def check_format(path: Path, recipe: Recipe) -> None:
         OutputError: they disagree.
     """
     named = recipe.output.format
-    if named is not None and path.suffix.lower() not in SUFFIXES[named]:
-        endings = " or ".join(SUFFIXES[named])
+    suffixes = () if named is None else plugins.part("output", named).suffixes
+    if suffixes and path.suffix.lower() not in suffixes:
+        endings = " or ".join(suffixes)
         raise OutputError(
             f"{path}: the recipe says output.format: {named}, so its name must end in {endings}"
         )

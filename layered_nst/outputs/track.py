@@ -101,13 +101,16 @@ class Track:
     def failed(self, error: Exception) -> None:
         """Write the checkpoint of a run that ends by an error, and hang the picture so far on it.
 
-        The picture is an ``Interrupted`` that the error names as its cause, unless it has one.
+        The picture is an ``Interrupted`` that the error names as its first cause.
         """
         self.keeper.write_last()
-        if error.__cause__ is None:
+        first: BaseException = error
+        while first.__cause__ is not None:
+            first = first.__cause__
+        if not isinstance(first, Interrupted):
             # Where memory ran out there is hardly any for a picture now.
             kept = Interrupted("interrupted", checkpoint=self.keeper.written)
-            error.__cause__ = kept if is_shortage(error) else self.interrupted()
+            first.__cause__ = kept if is_shortage(error) else self.interrupted()
         log.info("the run failed; its checkpoint is %s", self.keeper.written)
 
     def partial(self) -> Result | None:

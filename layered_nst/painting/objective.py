@@ -23,6 +23,7 @@ from layered_nst.painting.losses.pixels import (
     firmness,
     laplacian_of,
 )
+from layered_nst.painting.losses.plugged import plugged
 from layered_nst.painting.losses.style import StyleLoss
 from layered_nst.painting.plan import Plan
 from layered_nst.painting.problem import Problem
@@ -120,8 +121,9 @@ Asked = tuple[Encoder, Problem, Plan, tuple[int, int]]
 
 
 def losses_of(asked: Asked) -> list[FeatureLoss | PixelLoss]:
-    """The registered losses that a plan and its regions name, in the order of their names."""
-    made = (plugins.get("loss", name)(asked) for name in plugins.names("loss"))
+    """The losses that a plan and its regions ask for: ours, and those of plug-ins that it names."""
+    made = [plugins.get("loss", name)(asked) for name in plugins.names("loss")]
+    made += [plugged(name, asked) for name in asked[2].losses]
     return [loss for loss in made if loss is not None]
 
 

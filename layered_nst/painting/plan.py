@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from layered_nst.recipe import Optimize
@@ -107,6 +107,9 @@ class Plan:
         tolerance: a level ends when its loss falls by less than this share in ten steps.
         seed: of the noise.
         strokes: of a level, see ``Level``.
+        losses: those of plug-ins, by full name, with what is said to them.
+        pull: factor of a level on the weights of all that pulls towards styles; that of ``style``
+            is in it already.
     """
 
     levels: tuple[Level, ...]
@@ -126,6 +129,8 @@ class Plan:
     tolerance: float
     seed: int
     strokes: int | None = None
+    losses: Mapping[str, Any] = field(default_factory=dict)
+    pull: float = 1.0
 
     @property
     def encoders(self) -> tuple[str, ...]:
@@ -139,6 +144,7 @@ class Plan:
             style=self.style * level.style,
             contour=self.contour * level.style,
             strokes=level.strokes,
+            pull=self.pull * level.style,
         )
 
 
@@ -174,6 +180,7 @@ def make_plan(
         precision=optimize.precision or precision,
         tolerance=_default(optimize.tolerance, 1e-3),
         seed=optimize.seed,
+        losses=optimize.losses,
     )
 
 

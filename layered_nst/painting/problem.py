@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -40,6 +40,7 @@ class PaintedRegion:
             its end it is pulled the harder.
         share: factor on its pull, of a part that stands for a region with others.
         scale, content, contour: of the recipe.
+        losses: how strongly losses of plug-ins pull, as factors; see ``pull_of``.
     """
 
     name: str
@@ -50,6 +51,15 @@ class PaintedRegion:
     scale: float = 1.0
     content: float = 1.0
     contour: float = 0.0
+    losses: Mapping[str, float] = field(default_factory=dict)
+
+    def pull_of(self, loss: str) -> float:
+        """How strongly a loss of a plug-in pulls here, as a factor: 1 where nothing is said.
+
+        Args:
+            loss: its full name, ``plug-in/loss``.
+        """
+        return self.losses.get(loss, 1.0)
 
     @property
     def toward(self) -> float:

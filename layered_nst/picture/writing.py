@@ -269,7 +269,8 @@ def _whole(band: color.FloatArray, dtype: type[np.uint8] | type[np.uint16]) -> N
 def _encoded(encode: Callable[[Finished], bytes], finished: Finished, path: str | Path) -> bytes:
     check_size(path, (finished.pixels.shape[0], finished.pixels.shape[1]))
     try:
-        return encode(finished)
+        with plugins.blamed():
+            return encode(finished)
     except (OSError, RuntimeError, struct.error) as error:
         raise OutputError(f"{path}: cannot be encoded: {error}") from error
 

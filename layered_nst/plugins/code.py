@@ -80,6 +80,19 @@ def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}"
 
 
+def check_device(part: Part, device: str) -> None:
+    """Refuse a device that a part does not run on.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``mps``.
+
+    Raises:
+        PluginError: it says so.
+    """
+    if device not in part.devices:
+        raise PluginError(f"{part}: runs on {', '.join(part.devices)}, not on {device}")
+
+
 def identity(plugin: Plugin) -> dict[str, str]:
     """Version of a plug-in and SHA-256 of its code, by which pictures and caches know it."""
     files = _files(plugin)
@@ -109,38 +122,42 @@ def _hash(base: str, states: tuple[tuple[str, int, int], ...]) -> str:
 
 
 @contextlib.contextmanager
-def blamed() -> Iterator[None]:
+def blamed(part: Part | None = None) -> Iterator[None]:
     """Say of an error that comes from a plug-in's code whose it is.
 
     What this package says no with passes as it is, and so does a lack of memory: neither is the
     fault of whoever is on the way to it.
 
+    Args:
+        part: of a plug-in, that is called within: what goes wrong is its fault. Otherwise it is
+            that of the plug-in whose code is the innermost on the way to the error, if any is.
+
     Raises:
-        PluginError: in place of any other error with a plug-in's code on its way; the error is its
-            cause.
+        PluginError: in place of any other error; the error is its cause.
     """
     try:
         yield
     except (LayeredNstError, MemoryError):
         raise
     except Exception as error:
-        found = _culprit(error.__traceback__)
-        if found is None or "out of memory" in str(error).lower():
+        whose, place = _culprit(error.__traceback__) or (None, "")
+        if part is not None and not part.is_own:
+            whose = part
+        if whose is None or "out of memory" in str(error).lower():
             raise
-        plugin, place = found
-        raise PluginError(f"{plugin}: {_told(error)} ({place})") from error
+        raise PluginError(f"{whose}: {_told(error)}{place}") from error
 
 
-def _culprit(traceback: TracebackType | None) -> tuple[Plugin, str] | None:
+def _culprit(traceback: TracebackType | None) -> tuple[Plugin | Part, str] | None:
     """The plug-in whose code is the innermost on the way to an error, and where in it."""
     homes = _homes()
-    found = None
+    found: tuple[Plugin | Part, str] | None = None
     while traceback is not None and homes:
         path = Path(traceback.tb_frame.f_code.co_filename)
         for home, plugin in homes.items():
             if path == home or home in path.parents:
                 place = path.name if path == home else path.relative_to(home.parent).as_posix()
-                found = plugin, f"{place}, line {traceback.tb_lineno}"
+                found = plugin, f" ({place}, line {traceback.tb_lineno})"
         traceback = traceback.tb_next
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from layered_nst.files.names import did_you_mean_file
@@ -15,9 +15,11 @@ from layered_nst.recipe.libraries import (
     with_absolute_library,
 )
 from layered_nst.recipe.nodes import Node, Place, Steps, from_plain
+from layered_nst.recipe.part_paths import part_paths
+from layered_nst.recipe.parts import WEIGHTS_SUFFIX
 from layered_nst.recipe.photos import is_for_this_photo
 from layered_nst.recipe.problems import Mistake, problem_at, spell_path
-from layered_nst.recipe.schema import WEIGHTS_SUFFIX, Recipe
+from layered_nst.recipe.schema import Recipe
 
 
 def shown(path: Path) -> str:
@@ -65,13 +67,13 @@ def is_stream(path: str | os.PathLike[str]) -> bool:
 
 def with_absolute_paths(root: Node) -> Node:
     """The recipe with each path made absolute from the folder of whoever stated it."""
-    return _absolute(root, ())
+    return _absolute(root, (), part_paths(root))
 
 
 def missing_files(root: Node) -> list[Mistake]:
     """One problem for each file that the recipe names and that cannot be read."""
     found = []
-    for steps, path in _paths(root, ()):
+    for steps, path in _paths(root, (), part_paths(root)):
         if not is_for_this_photo(root, steps):
             continue
         reason = why_unusable(Path(path))
@@ -90,7 +92,7 @@ def named_files(recipe: Recipe) -> dict[str, Path]:
     root = from_plain(recipe, Place("", None, Path()))
     return {
         spell_path(root, steps): Path(path)
-        for steps, path in _paths(root, ())
+        for steps, path in _paths(root, (), part_paths(root))
         if is_for_this_photo(root, steps)
     }
 
@@ -102,17 +104,19 @@ def with_renamed_files(root: Node, rename: Callable[[Steps, Path], str]) -> Node
         root: a recipe with absolute paths.
         rename: from where a path stands and the path to its new name.
     """
-    return _renamed(root, (), rename)
+    return _renamed(root, (), rename, part_paths(root))
 
 
-def _renamed(node: Node, steps: Steps, rename: Callable[[Steps, Path], str]) -> Node:
+def _renamed(
+    node: Node, steps: Steps, rename: Callable[[Steps, Path], str], others: Collection[Steps]
+) -> Node:
     if isinstance(node.value, dict):
-        items = {key: _renamed(v, (*steps, key), rename) for key, v in node.value.items()}
+        items = {k: _renamed(v, (*steps, k), rename, others) for k, v in node.value.items()}
         return Node(items, node.place)
     if isinstance(node.value, list):
-        parts = [_renamed(item, (*steps, i), rename) for i, item in enumerate(node.value)]
+        parts = [_renamed(item, (*steps, i), rename, others) for i, item in enumerate(node.value)]
         return Node(parts, node.place)
-    if isinstance(node.value, str) and _is_path(steps, node.value):
+    if isinstance(node.value, str) and _is_path(steps, node.value, others):
         return Node(rename(steps, Path(node.value)), node.place)
     if isinstance(node.value, str) and node.value and _is_library(steps):
         path, look = find_look(node.value, node.place.folder)
@@ -131,8 +135,11 @@ def _where_it_may_be(path: Path) -> str:
     return did_you_mean_file(path)
 
 
-def _is_path(steps: Steps, text: str) -> bool:
-    """Whether the text at ``steps`` names a file: the recipe's content, a picture or weights."""
+def _is_path(steps: Steps, text: str, others: Collection[Steps]) -> bool:
+    """Whether the text at ``steps`` names a file: the recipe's content, a picture or weights, or
+    one of ``others``, which plug-ins read."""
+    if steps in others:
+        return True
     if steps in (("encoder",), ("segmentation",)):
         return text.endswith(WEIGHTS_SUFFIX)
     if steps == ("content",) or (steps[:1] == ("segmentation",) and steps[-1] == "weights"):
@@ -153,14 +160,14 @@ def _is_short_style(steps: Steps) -> bool:
     return steps[2] == "style" and (not inside or (len(inside) == 1 and isinstance(inside[0], int)))
 
 
-def _absolute(node: Node, steps: Steps) -> Node:
+def _absolute(node: Node, steps: Steps, others: Collection[Steps]) -> Node:
     if isinstance(node.value, dict):
-        items = {k: _absolute(v, (*steps, k)) for k, v in node.value.items()}
+        items = {k: _absolute(v, (*steps, k), others) for k, v in node.value.items()}
         return Node(_photos_by_path(items) if steps == ("photos",) else items, node.place)
     if isinstance(node.value, list):
-        parts = [_absolute(item, (*steps, index)) for index, item in enumerate(node.value)]
+        parts = [_absolute(item, (*steps, i), others) for i, item in enumerate(node.value)]
         return Node(parts, node.place)
-    if isinstance(node.value, str) and _is_path(steps, node.value):
+    if isinstance(node.value, str) and _is_path(steps, node.value, others):
         return Node(str(absolute(node.value, node.place.folder)), node.place)
     if isinstance(node.value, str) and node.value and _is_library(steps):
         return Node(with_absolute_library(node.value, node.place.folder), node.place)
@@ -175,14 +182,14 @@ def _photos_by_path(photos: dict[str, Node]) -> dict[str, Node]:
     }
 
 
-def _paths(node: Node, steps: Steps) -> Iterator[tuple[Steps, str]]:
+def _paths(node: Node, steps: Steps, others: Collection[Steps]) -> Iterator[tuple[Steps, str]]:
     if isinstance(node.value, dict):
         for key, child in node.value.items():
-            yield from _paths(child, (*steps, key))
+            yield from _paths(child, (*steps, key), others)
     elif isinstance(node.value, list):
         for index, child in enumerate(node.value):
-            yield from _paths(child, (*steps, index))
-    elif isinstance(node.value, str) and _is_path(steps, node.value):
+            yield from _paths(child, (*steps, index), others)
+    elif isinstance(node.value, str) and _is_path(steps, node.value, others):
         yield _spelled_out(steps), node.value
     elif isinstance(node.value, str) and node.value and _is_library(steps):
         yield _spelled_out(steps), str(find_look(node.value, node.place.folder)[0])

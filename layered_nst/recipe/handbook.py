@@ -16,8 +16,8 @@ from typing import Any
 from layered_nst.errors import RecipeError
 from layered_nst.files.atomic import replacing
 from layered_nst.recipe.json_schema import json_schema
+from layered_nst.recipe.parts import WEIGHTS_SUFFIX
 from layered_nst.recipe.schema import (
-    WEIGHTS_SUFFIX,
     CustomSegmenter,
     Flow,
     Optimize,
@@ -45,6 +45,12 @@ CHAPTERS: Mapping[type[Section], str] = {
 
 ALL_SELECTORS = "Selectors"
 """The name in marks of one table for all selectors."""
+
+_OF_PLUGINS: Mapping[tuple[type[Section], str], str] = {
+    (Region, "losses"): "losses, each with a number from 0",
+    (Optimize, "losses"): "losses, each with a mapping",
+}
+"""What is allowed where that depends on what is installed."""
 
 _HEADINGS = {kind.__name__: heading for kind, heading in CHAPTERS.items()}
 _MARKED = re.compile(r"(<!-- keys of (\w+) -->\n).*?(<!-- end of keys -->)", re.DOTALL)
@@ -92,7 +98,7 @@ def fill_page(path: Path) -> None:
 
 def key_tables() -> dict[str, str]:
     """The Markdown of all keys, by the name of the model that has them."""
-    schema = json_schema()
+    schema = json_schema(installed=False)
     schemas: dict[str, Schema] = {"Recipe": schema, **schema["$defs"]}
     tables = {
         kind.__name__: f"{_flowing(schemas[kind.__name__]['description'])}\n\n{_HEAD}"
@@ -106,7 +112,8 @@ def key_tables() -> dict[str, str]:
 def _rows(kind: type[Section], schemas: Mapping[str, Schema]) -> Iterator[str]:
     for key, value in schemas[kind.__name__]["properties"].items():
         meaning, default = _meaning(value, schemas)
-        yield _row(f"`{key}`", meaning, _allowed(value), _default(kind, key, value) or default)
+        allowed = _OF_PLUGINS.get((kind, key)) or _allowed(value)
+        yield _row(f"`{key}`", meaning, allowed, _default(kind, key, value) or default)
 
 
 def _selector_rows(kind: type[Section], schemas: Mapping[str, Schema]) -> Iterator[str]:

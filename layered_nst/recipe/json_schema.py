@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+from layered_nst.recipe.parts import (
+    PluginSegmenter,
+    PluginStrategy,
+    plugin_parts,
+    spelled_names,
+)
 from layered_nst.recipe.schema import Recipe
+from layered_nst.recipe.selectors import PluginSelector
 from layered_nst.recipe.spellings import FLOW
 
 _STYLE = {"properties": {"style": {"not": {"enum": [None, []]}}}, "required": ["style"]}
 _PROTECT = {"properties": {"protect": {"const": True}}, "required": ["protect"]}
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema(*, installed: bool = True) -> dict[str, Any]:
     """A JSON Schema (draft 2020-12) of recipes as YAML states them.
 
     A recipe that ``extends`` another may leave out whatever the other one states.
+
+    Args:
+        installed: whether it knows the parts of plug-ins that are installed here.
     """
     schema = Recipe.model_json_schema(by_alias=True, mode="validation")
+    definitions = schema["$defs"]
+    if installed:
+        _with_named_parts(schema)
+    schema = _without(schema, _nothing_of(definitions, installed))
     definitions = schema["$defs"]
     complete = {
         "required": schema.pop("required"),
@@ -49,6 +63,39 @@ def json_schema() -> dict[str, Any]:
         "if": {"required": ["extends"]},
         "else": complete,
     }
+
+
+def _with_named_parts(schema: dict[str, Any]) -> None:
+    """Add the plug-ins' parts that are known by a name alone."""
+    output = schema["$defs"]["Output"]["properties"]["format"]
+    for kind, value in (("encoder", schema["properties"]["encoder"]), ("output", output)):
+        names = [name for part in plugin_parts(kind) for name in spelled_names(part)]
+        if names:
+            value["anyOf"].append({"enum": names})
+
+
+def _nothing_of(definitions: dict[str, Any], installed: bool) -> set[str]:
+    """References to kinds of parts that no plug-in brings."""
+    kinds = (PluginSelector, PluginSegmenter, PluginStrategy)
+    empty = [k.__name__ for k in kinds if not installed or not plugin_parts(k.kind)]
+    return {f"#/$defs/{name}" for name in empty if definitions.pop(name, None)}
+
+
+def _without(value: Any, references: set[str]) -> Any:
+    """A schema without what is referred to so; one alternative is none."""
+    if isinstance(value, list):
+        return [_without(v, references) for v in value if _reference(v) not in references]
+    if not isinstance(value, dict):
+        return value
+    found = {key: _without(item, references) for key, item in value.items()}
+    several = found.get("oneOf")
+    if isinstance(several, list) and len(several) == 1 and len(value["oneOf"]) > 1:
+        return {**several[0], **{key: item for key, item in found.items() if key != "oneOf"}}
+    return found
+
+
+def _reference(value: Any) -> Any:
+    return value.get("$ref") if isinstance(value, dict) else None
 
 
 def _also_called_blend(region: dict[str, Any]) -> None:

@@ -14,9 +14,11 @@ from PIL import ImageColor
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from layered_nst import plugins
 from layered_nst.errors import RecipeError
 from layered_nst.files.texts import is_utf8, readable
 from layered_nst.recipe.nodes import Node, Place, Steps, region_name
+from layered_nst.recipe.parts import plugin_parts
 from layered_nst.recipe.schema import (
     ENCODER_NAMES,
     ENCODERS_ALLOWED,
@@ -36,7 +38,7 @@ from layered_nst.words import did_you_mean
 MAX_SHOWN = 20
 """Problems that one message lists."""
 
-_TAGS = {*SELECTORS, "is:custom", "is:name"}
+_TAGS = {*SELECTORS, "is:custom", "is:name", "is:plugin"}
 _MODELS: dict[str, type[Section]] = {
     "regions": Region,
     "style": StyleSource,
@@ -60,6 +62,8 @@ _KIND_WORDS = {
     "string_type": "a text",
     "string_unicode": "a text without broken characters",
 }
+_KINDS_OF_PARTS: Mapping[Any, str] = {"strategy": "strategy", "format": "output"}
+"""Of keys that name one of our parts, or one of a plug-in."""
 _BOOLEAN_WORDS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false"}
 
 
@@ -196,7 +200,7 @@ def _hint(found: Any, detail: ErrorDetails) -> str:
         word = _BOOLEAN_WORDS.get(found.lower())
         return f" (did you mean {word}?)" if word else ""
     if detail["msg"] == ENCODERS_ALLOWED:
-        return did_you_mean(found, ENCODER_NAMES)
+        return did_you_mean(found, (*ENCODER_NAMES, *plugins.known("encoder")))
     return did_you_mean(found, ImageColor.colormap) if detail["msg"].startswith("a color") else ""
 
 
@@ -219,6 +223,8 @@ def _model_around(loc: Steps) -> type[Section]:
 def _not_one_of(detail: ErrorDetails) -> str:
     found, expected = detail["input"], str(detail["ctx"]["expected"])
     options = re.findall(r"'([^']*)'", expected)
+    kind = _KINDS_OF_PARTS.get(next(s for s in reversed(detail["loc"]) if s not in _TAGS))
+    options += [part.full_name for part in plugin_parts(kind)] if kind else []
     hint = did_you_mean(found, options) if isinstance(found, str) else ""
     if tuple(options) == LAYER_NAMES:
         return f"unknown layer, allowed: conv1_1 to conv5_4{hint}"
@@ -226,9 +232,10 @@ def _not_one_of(detail: ErrorDetails) -> str:
 
 
 def _no_selector(found: Any) -> str:
-    kinds = ", ".join(KINDS)
+    of_plugins = [part.full_name for part in plugin_parts("selector")]
+    kinds = ", ".join((*KINDS, *of_plugins))
     if isinstance(found, str):
-        hint = did_you_mean(found, ["rest"]) or f" (did you mean {{class: {found}}}?)"
+        hint = did_you_mean(found, ["rest", *of_plugins]) or f" (did you mean {{class: {found}}}?)"
         return f"found {show(found)}, allowed: rest, or a mapping with one of {kinds}{hint}"
     if not isinstance(found, Mapping):
         return f"found {show(found)}, allowed: rest, or a mapping with one of {kinds}"
@@ -236,5 +243,9 @@ def _no_selector(found: Any) -> str:
     if stated:
         return f"found {' and '.join(stated)} in one selector; combine selectors with any or all"
     keys = [_printable(str(key)) for key in found]
-    hint = next(filter(None, (did_you_mean(key, (*KINDS, "rest")) for key in keys)), "")
+    told = next((key for key in keys if plugins.find("selector", key)), None)
+    if told is not None:
+        return f"what is said to {told} stands below it: {{{told}: {{KEY: VALUE}}}}"
+    known = (*KINDS, "rest", *of_plugins, *(part.name for part in plugin_parts("selector")))
+    hint = next(filter(None, (did_you_mean(key, known) for key in keys)), "")
     return f"found {', '.join(keys) or 'an empty mapping'}, allowed: one of {kinds}{hint}"

@@ -7,7 +7,8 @@ key's default.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -19,10 +20,27 @@ from pydantic import (
     Field,
     StringConstraints,
     Tag,
+    WrapValidator,
     model_validator,
 )
 
-from layered_nst.recipe.selectors import MaskSelector, Selector, SubjectSelector
+from layered_nst.recipe.parts import (
+    WEIGHTS_SUFFIX,
+    LossFactors,
+    PluginLosses,
+    PluginPart,
+    PluginSegmenter,
+    PluginStrategy,
+    found_part,
+    names_plugin_part,
+)
+from layered_nst.recipe.selectors import (
+    MaskSelector,
+    PluginSelector,
+    Selector,
+    SubjectSelector,
+    leaves,
+)
 from layered_nst.recipe.values import (
     Allowed,
     Color,
@@ -56,18 +74,21 @@ LayerName = Literal[
 """Convolutions of VGG-16 and VGG-19; the ``_4`` ones are VGG-19's alone."""
 
 
+def _or_of_plugin(kind: str, value: Any, handler: Any) -> Any:
+    """The full name of a plug-in's part, or else one of ours."""
+    return found_part(kind, value).full_name if names_plugin_part(kind, value) else handler(value)
+
+
 EncoderName = Literal["hed-vgg16", "light", "vgg16", "vgg19"]
 
 ENCODER_NAMES: tuple[str, ...] = get_args(EncoderName)
-
-WEIGHTS_SUFFIX = ".safetensors"
-"""An encoder or a segmenter that ends so is the path of a file."""
 
 ENCODERS_ALLOWED = f"{', '.join(ENCODER_NAMES)}, or the path of a {WEIGHTS_SUFFIX} file"
 
 Encoder = Annotated[
     EncoderName | Annotated[str, StringConstraints(pattern=rf"\{WEIGHTS_SUFFIX}$")],
     Allowed(ENCODERS_ALLOWED),
+    WrapValidator(partial(_or_of_plugin, "encoder")),
 ]
 """An encoder that has a name, or the path of a file."""
 
@@ -212,6 +233,9 @@ class Region(Section):
     """What happens on a photo where the region finds nothing: it is left out with a note (`skip`);
     it takes the whole photo but what the regions above it take (`whole`); or the run ends with an
     error (`error`), as it does for all regions with `--strict`."""
+    losses: LossFactors = Field(default_factory=dict)
+    """How strongly the losses of `optimize.losses` pull here, as factors. Without it, 1 for
+    each."""
     fixed: Flag = False
     """Its shapes and mask files hold for every photo, as those of a frame or of a place for text
     do. Otherwise they hold for the recipe's own photo, and are refused on another one."""
@@ -261,6 +285,9 @@ class Optimize(Section):
     `{conv1_1: 256, conv2_1: 64, conv3_1: 16, conv4_1: 4, conv5_1: 1}`."""
     content_layers: Annotated[dict[LayerName, Weight], Field(min_length=1)] | None = None
     """The layers that the photo's forms are held at, with weights. Without it, `{conv4_2: 1}`."""
+    losses: PluginLosses = Field(default_factory=dict)
+    """Losses of plug-ins that pull too, by name, each with a mapping of what its plug-in takes,
+    such as a weight."""
     pooling: Literal["max", "average"] | None = None
     """How the encoder halves its maps. Without it, `max`."""
     start: Literal["color", "content", "noise"] = "color"
@@ -320,7 +347,13 @@ class Output(Section):
 
     dpi: Annotated[float, Number(0, above=True)] | None = None
     """Pixels per inch, noted in the file; changes no pixel. Without it, those of the photo."""
-    format: Literal["png", "jpeg", "tiff", "webp"] | None = None
+    format: (
+        Annotated[
+            Literal["png", "jpeg", "tiff", "webp"],
+            WrapValidator(partial(_or_of_plugin, "output")),
+        ]
+        | None
+    ) = None
     """File format. Without it, that of the file's name, which must not say otherwise."""
     quality: Annotated[int, Whole(1, 100)] = 95
     """Quality of JPEG and WebP; at 100 WebP is lossless."""
@@ -342,6 +375,8 @@ class Output(Section):
 
 
 def _segmentation_tag(value: Any) -> str:
+    if isinstance(value, PluginSegmenter) or names_plugin_part("segmenter", value):
+        return "is:plugin"
     return "is:custom" if isinstance(value, Mapping | CustomSegmenter) else "is:name"
 
 
@@ -350,8 +385,21 @@ Segmentation = Annotated[
         Annotated[str, Field(min_length=1), Allowed("the name of a segmenter, or a mapping")],
         Tag("is:name"),
     ]
-    | Annotated[CustomSegmenter, Tag("is:custom")],
+    | Annotated[CustomSegmenter, Tag("is:custom")]
+    | Annotated[PluginSegmenter, Tag("is:plugin")],
     Discriminator(_segmentation_tag),
+]
+
+
+def _strategy_tag(value: Any) -> str:
+    of_plugin = isinstance(value, PluginStrategy) or names_plugin_part("strategy", value)
+    return "is:plugin" if of_plugin else "is:name"
+
+
+Strategy = Annotated[
+    Annotated[Literal["joint", "product-then-style"], Tag("is:name")]
+    | Annotated[PluginStrategy, Tag("is:plugin")],
+    Discriminator(_strategy_tag),
 ]
 
 
@@ -375,8 +423,9 @@ class Recipe(Section):
     segmentation: Segmentation = "scenes"
     """What finds classes in the photo: a name that `layered-nst models` lists, the path of a file
     that `layered-nst segmenter train` wrote, or a mapping for a team's own checkpoint."""
-    strategy: Literal["joint", "product-then-style"] = "joint"
-    """All regions at once, or the product first and then all, starting from it."""
+    strategy: Strategy = "joint"
+    """All regions at once, or the product first and then all, starting from it; or a strategy of
+    a plug-in."""
     product: Texts = ()
     """Names of the regions that must stay recognizable; `product-then-style` paints them first.
     Without it, those that select the subject."""
@@ -419,6 +468,15 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _factors_are_of_losses(self) -> Self:
+        for index, region in enumerate(self.regions):
+            for name in region.losses:
+                if name not in self.optimize.losses:
+                    sentence = "pulls nowhere: it does not stand under optimize.losses"
+                    raise problem(sentence, at=("regions", index, "losses", name))
+        return self
+
+    @model_validator(mode="after")
     def _photos_speak_of_regions(self) -> Self:
         names = [region.name for region in self.regions]
         for photo, selectors in self.photos.items():
@@ -452,6 +510,20 @@ class Recipe(Section):
     def is_painted_first(self, region: Region) -> bool:
         """Whether the recipe's strategy paints a region before all others, as a product."""
         return self.strategy == "product-then-style" and region.name in self.products
+
+    def plugin_parts(self) -> Iterator[tuple[str, str]]:
+        """Kind and full name of each part of a plug-in that it names, on its own photo."""
+        for region in self.regions_on(self.content):
+            for leaf in leaves(region.select):
+                if isinstance(leaf, PluginSelector):
+                    yield "selector", leaf.part
+        for said in (self.segmentation, self.strategy):
+            if isinstance(said, PluginPart):
+                yield said.kind, said.part
+        yield from (("loss", name) for name in self.optimize.losses)
+        for kind, name in (("encoder", self.encoder), ("output", self.output.format)):
+            if name is not None and "/" in name and not name.endswith(WEIGHTS_SUFFIX):
+                yield kind, name
 
     @property
     def products(self) -> tuple[str, ...]:

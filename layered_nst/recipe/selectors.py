@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
+from layered_nst.recipe.parts import PluginPart, names_plugin_part
 from layered_nst.recipe.values import (
     Allowed,
     Color,
@@ -233,6 +234,12 @@ class NotSelector(_SelectorModel):
     """Such as `{not: {class: sky}}`."""
 
 
+class PluginSelector(PluginPart, _SelectorModel):
+    """A plug-in's selector."""
+
+    kind = "selector"
+
+
 def _tag(value: Any) -> str | None:
     """The tag of the selector that the user means, or None if that cannot be told."""
     if isinstance(value, _SelectorModel):
@@ -240,6 +247,8 @@ def _tag(value: Any) -> str | None:
     if value == "rest":
         return "is:rest"
     found = kinds_in(value) if isinstance(value, Mapping) else ()
+    if not found and names_plugin_part("selector", value):
+        return "is:plugin"
     return f"is:{found[0]}" if len(found) == 1 else None
 
 
@@ -258,7 +267,8 @@ Selector = Annotated[
     | Annotated[RestSelector, Tag("is:rest")]
     | Annotated[AnySelector, Tag("is:any")]
     | Annotated[AllSelector, Tag("is:all")]
-    | Annotated[NotSelector, Tag("is:not")],
+    | Annotated[NotSelector, Tag("is:not")]
+    | Annotated[PluginSelector, Tag("is:plugin")],
     Discriminator(_tag),
 ]
 """Any selector. Which one is decided by its telling key, so that errors are about that one."""
@@ -282,11 +292,16 @@ SELECTORS: dict[str, type[_SelectorModel]] = {
 }
 """The model behind each tag of `Selector`."""
 
-TAGS_BY_MODEL = {model: tag for tag, model in SELECTORS.items()}
+TAGS_BY_MODEL: dict[type[_SelectorModel], str] = {
+    **{model: tag for tag, model in SELECTORS.items()},
+    PluginSelector: "is:plugin",
+}
 
 
 def kind_of(selector: _SelectorModel) -> str:
-    """The word by which a selector is known: its telling key, or ``rest``."""
+    """The word by which a selector is known: its telling key, ``rest``, or a plug-in's name."""
+    if isinstance(selector, PluginSelector):
+        return selector.part
     return TAGS_BY_MODEL[type(selector)].removeprefix("is:")
 
 

@@ -9,17 +9,20 @@ from typing import Any
 
 from torch import Tensor
 
+from layered_nst import plugins
 from layered_nst.errors import ModelError, PictureError
 from layered_nst.files.hashes import digest, file_hash
 from layered_nst.machine.cache import Cache
 from layered_nst.networks.catalogue import weights_path
 from layered_nst.networks.segmenters import METHOD, Segmentation
+from layered_nst.plugins.parameters import paths_in
 from layered_nst.recipe import CustomSegmenter
+from layered_nst.recipe.parts import PluginSegmenter
 
 
 def remembered_segmentation(
     cache: Cache | None,
-    spec: str | CustomSegmenter,
+    spec: str | CustomSegmenter | PluginSegmenter,
     view: Tensor,
     look: Callable[[], Segmentation],
     *,
@@ -58,14 +61,25 @@ def remembered_segmentation(
     return seen
 
 
-def _segmenter_key(spec: str | CustomSegmenter, weights_dir: Path | None) -> list[Any] | None:
-    """What a segmenter's answers depend on; None if its weights cannot be had."""
+def _segmenter_key(
+    spec: str | CustomSegmenter | PluginSegmenter, weights_dir: Path | None
+) -> list[Any] | None:
+    """What a segmenter's answers depend on; None if its weights cannot be had, or if they vary."""
+    if isinstance(spec, PluginSegmenter):
+        return _plugged_key(spec)
     stated = spec if isinstance(spec, str) else spec.model_dump(mode="json")
     try:
         return [stated, file_hash(_weights(spec, weights_dir))]
     except (PictureError, ModelError):
         # Whoever loads them says better what is wrong.
         return None
+
+
+def _plugged_key(spec: PluginSegmenter) -> list[Any] | None:
+    part = plugins.part(spec.kind, spec.part)
+    if part.determinism != "same-bytes" or [*paths_in(part.parameters, spec.parameters)]:
+        return None  # what it reads may have changed
+    return [spec.part, spec.parameters, plugins.identities([(spec.kind, spec.part)])]
 
 
 def _weights(spec: str | CustomSegmenter, weights_dir: Path | None) -> Path:

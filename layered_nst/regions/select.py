@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from layered_nst import plugins
-from layered_nst.errors import RegionError
+from layered_nst.errors import PluginError, RegionError
 from layered_nst.networks.faces import Face, detect_faces, load_detector
 from layered_nst.networks.segmenters import (
     FINDS_SUBJECTS,
@@ -29,6 +29,7 @@ from layered_nst.networks.segmenters import (
 from layered_nst.picture import MAX_PIXELS, Picture, read_picture
 from layered_nst.picture.lab import rgb_to_lab
 from layered_nst.picture.masks import MASK_NOISE, coverage_of
+from layered_nst.plugins import Part
 from layered_nst.recipe.selectors import (
     AllSelector,
     AlphaSelector,
@@ -41,6 +42,7 @@ from layered_nst.recipe.selectors import (
     MaskSelector,
     NotSelector,
     ObjectSelector,
+    PluginSelector,
     PointsSelector,
     PolygonSelector,
     RestSelector,
@@ -58,6 +60,8 @@ from layered_nst.words import listed, pixels
 
 # Far below what anyone sees, and above the rounding of Lab: tolerance 0 means the color itself.
 COLOR_ROUNDING = 0.01
+ROUNDING = 1e-4
+"""By how much the mask of a plug-in may leave [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +137,25 @@ def select(
 
 
 def _select(selector: Selector, view: View) -> Tensor:
-    found: Callable[[Any, View], Tensor] = plugins.get("selector", kind_of(selector))
-    return found(selector, view)
+    part = plugins.part("selector", kind_of(selector))
+    found: Callable[[Any, View], Tensor] = plugins.object_of(part)
+    if not isinstance(selector, PluginSelector):
+        return found(selector, view)
+    rgb = view.picture.rgb
+    plugins.check_device(part, rgb.device.type)
+    with plugins.blamed(part), torch.no_grad():
+        mask = torch.as_tensor(found(selector.parameters, view)).to(rgb.device, torch.float32)
+    _check_mask(part, mask, view.picture.size)
+    return mask.clamp(0, 1)
+
+
+def _check_mask(part: Part, mask: Tensor, size: tuple[int, int]) -> None:
+    if tuple(mask.shape) != size:
+        raise PluginError(f"{part}: its mask has shape {tuple(mask.shape)}, the photo {size}")
+    low, high = mask.amin().item(), mask.amax().item()
+    # Comparisons with what is no number are false.
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
+        raise PluginError(f"{part}: its mask has values from {low:g} to {high:g}, not 0 to 1")
 
 
 def uses_rest(selector: Selector) -> bool:

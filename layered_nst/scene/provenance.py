@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from layered_nst import plugins
 from layered_nst.files.hashes import bytes_hash, file_hash, text_hash
 from layered_nst.networks.catalogue import weights_path
-from layered_nst.networks.encoders.encoder import encoder_path
+from layered_nst.networks.encoders.encoder import encoder_path, is_plugged
 from layered_nst.picture import Picture
 from layered_nst.recipe import Recipe, named_files
+from layered_nst.recipe.parts import PluginSegmenter
 from layered_nst.recipe.selectors import FaceSelector, leaves
 from layered_nst.scene.scene import Scene
 
@@ -32,6 +34,7 @@ class Inputs:
             segmenter that no selector asked.
         device: where it was computed.
         precision: in which the encoder multiplied.
+        plugins: version and SHA-256 of the code of every plug-in that took part, by name.
     """
 
     photo: str
@@ -39,6 +42,7 @@ class Inputs:
     models: Mapping[str, Mapping[str, str] | None]
     device: str
     precision: str
+    plugins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def read_inputs(
@@ -65,7 +69,8 @@ def read_inputs(
         "segmenter": _segmenter(scene, weights_dir),
         **_detector(recipe),
     }
-    return Inputs(photo, files, models, str(scene.picture.rgb.device), precision)
+    used = plugins.identities(recipe.plugin_parts())
+    return Inputs(photo, files, models, str(scene.picture.rgb.device), precision, used)
 
 
 def _encoders(used: Sequence[str], weights_dir: Path | None) -> dict[str, dict[str, str]]:
@@ -74,10 +79,19 @@ def _encoders(used: Sequence[str], weights_dir: Path | None) -> dict[str, dict[s
     names = {"encoder": finest}
     if coarse:
         names["encoder of coarse levels"] = coarse[0]
-    return {
-        part: _model(Path(name).stem, encoder_path(name, weights_dir=weights_dir))
-        for part, name in names.items()
-    }
+    return {part: _encoder(name, weights_dir) for part, name in names.items()}
+
+
+def _encoder(name: str, weights_dir: Path | None) -> dict[str, str]:
+    if is_plugged(name):
+        return _plugged("encoder", name)
+    return _model(Path(name).stem, encoder_path(name, weights_dir=weights_dir))
+
+
+def _plugged(kind: str, name: str) -> dict[str, str]:
+    """A network of a plug-in: its weights are part of what the plug-in is."""
+    (found,) = plugins.identities([(kind, name)]).values()
+    return {"name": name, "sha256": found["sha256"]}
 
 
 def _detector(recipe: Recipe) -> dict[str, dict[str, str]]:
@@ -92,6 +106,8 @@ def _segmenter(scene: Scene, weights_dir: Path | None) -> dict[str, str] | None:
     spec = scene.recipe.segmentation
     if scene.segmentation is None:
         return None
+    if isinstance(spec, PluginSegmenter):
+        return _plugged(spec.kind, spec.part)
     if not isinstance(spec, str):
         return _model(spec.weights.stem, spec.weights)
     own_file = spec.endswith(".safetensors")

@@ -17,6 +17,7 @@ from layered_nst.errors import LayeredNstWarning, RecipeError, RegionError
 from layered_nst.machine.cache import Cache
 from layered_nst.networks.faces import Face, detect_faces, load_detector
 from layered_nst.networks.segmenters import Segmentation, Segmenter, load_segmenter, segment
+from layered_nst.networks.segmenters.plugged import load_plugged
 from layered_nst.picture import (
     MAX_PIXELS,
     Picture,
@@ -30,6 +31,7 @@ from layered_nst.picture.masks import why_blank
 from layered_nst.recipe import MaskSelector, Recipe, Region, StyleSource, find_look
 from layered_nst.recipe.beside import masks_folder
 from layered_nst.recipe.files import absolute, shown
+from layered_nst.recipe.parts import PluginSegmenter
 from layered_nst.regions import RegionMasks, build_masks, is_drawn
 from layered_nst.regions.cached import remembered_segmentation
 from layered_nst.scene import flows
@@ -199,6 +201,8 @@ class _Eyes:
         return self._faces
 
     def _look(self, view: Tensor) -> Segmentation:
+        if isinstance(self._recipe.segmentation, PluginSegmenter):
+            return load_plugged(self._recipe.segmentation, self._device).see(view)
         segmenter: Segmenter = load_segmenter(
             self._recipe.segmentation, weights_dir=self._weights_dir, device=self._device
         )

@@ -39,6 +39,7 @@ def belonging(scene: Scene, plan: Plan, inputs: Inputs) -> dict[str, str]:
         "version of layered-nst": now["layered-nst"],
         "device": inputs.device,
         "encoder or segmenter": str(inputs.models),
+        **({"version of a plug-in": str(inputs.plugins)} if inputs.plugins else {}),
         "recipe, or to other styles or masks": _recipe(scene.recipe, plan, inputs),
     }
 

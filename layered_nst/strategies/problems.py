@@ -84,6 +84,7 @@ def _painted(region: Region, scene: Scene, plan: Plan) -> Sequence[PaintedRegion
         scale=region.scale,
         content=region.content,
         contour=_contour(region, scene.recipe),
+        losses=region.losses,
     )
     shares = scene.flows.get(region.name)
     if shares is None:

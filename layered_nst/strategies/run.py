@@ -11,6 +11,7 @@ from functools import cached_property
 from torch import Tensor
 
 from layered_nst import plugins
+from layered_nst.errors import PluginError
 from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.levels import optimize
 from layered_nst.painting.plan import Plan
@@ -18,6 +19,7 @@ from layered_nst.painting.problem import Problem
 from layered_nst.painting.progress import OnProgress, Progress
 from layered_nst.painting.state import DONE, Keep, State
 from layered_nst.painting.tiled import Place, Reading, objectives
+from layered_nst.recipe.parts import PluginStrategy
 from layered_nst.scene.scene import Scene
 from layered_nst.strategies.problems import finished, problem
 from layered_nst.strategies.stages import Stage
@@ -46,7 +48,17 @@ def strategy_of(scene: Scene) -> Strategy:
     Raises:
         PluginError: none of that name is registered.
     """
-    found: Strategy = plugins.get("strategy", scene.recipe.strategy)
+    said = scene.recipe.strategy
+    if not isinstance(said, PluginStrategy):
+        own: Strategy = plugins.get("strategy", said)
+        return own
+    part = plugins.part("strategy", said.part)
+    plugins.check_device(part, scene.picture.rgb.device.type)
+    with plugins.blamed(part):
+        found = plugins.object_of(part)
+        found = found if isinstance(found, Strategy) else found(**said.parameters)
+    if not isinstance(found, Strategy):
+        raise PluginError(f"{part}: is a {type(found).__name__}, which is no Strategy")
     return found
 
 
@@ -81,6 +93,11 @@ def paint(
         return finished(resume.picture, scene)
     run = Run(scene, encoder, plan, on_progress, keep, readings or {}, resume)
     canvas = strategy_of(scene).paint(run)
+    if tuple(canvas.shape) != (3, *scene.size):
+        raise PluginError(
+            f"strategy {scene.recipe.strategy}: its canvas has shape {tuple(canvas.shape)}, not "
+            f"{(3, *scene.size)}"
+        )
     keep(State(DONE, 0, 0, canvas))
     return finished(canvas, scene)
 

@@ -15,8 +15,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from layered_nst.errors import ModelError
-from layered_nst.files.hashes import bytes_hash
+from layered_nst import plugins
+from layered_nst.errors import ModelError, PluginError
+from layered_nst.files.hashes import bytes_hash, text_hash
 from layered_nst.files.tensors import openable
 from layered_nst.networks.catalogue import weights_path
 from layered_nst.networks.encoders.encoder_files import read_encoder_file
@@ -250,13 +251,15 @@ def load_encoder(
 
     Args:
         name: ``hed-vgg16`` or ``light`` (bundled), ``vgg16`` or ``vgg19`` (torchvision's ImageNet
-            weights), or a ``.safetensors`` file that ``layered-nst encoder distill`` wrote; such
-            an encoder is called by its file's stem.
+            weights), the full name of a plug-in's encoder, or a ``.safetensors`` file that
+            ``layered-nst encoder distill`` wrote; such an encoder is called by its file's stem.
         weights_dir: folder searched before torchvision's cache.
 
     Raises:
         ModelError: unknown name, missing or broken weights.
     """
+    if is_plugged(name):
+        return _plugged(str(name), device, dtype)
     path = encoder_path(name, weights_dir=weights_dir)
     load = _load_file if is_encoder_file(name) else _load_named
     encoder = load(str(name), path, dtype)
@@ -280,6 +283,28 @@ def load_encoders(
 def is_encoder_file(name: str | Path) -> bool:
     """Whether recipes mean a file by it, and not one of the encoders that have names."""
     return str(name).endswith(".safetensors")
+
+
+def is_plugged(name: str | Path) -> bool:
+    """Whether it is the full name of a plug-in's encoder."""
+    if is_encoder_file(name) or str(name) in ENCODERS:
+        return False
+    part = plugins.find("encoder", str(name))
+    return part is not None and not part.is_own
+
+
+def _plugged(name: str, device: torch.device | str, dtype: torch.dtype) -> Encoder:
+    """The encoder that a plug-in makes."""
+    part = plugins.part("encoder", name)
+    plugins.check_device(part, torch.device(device).type)
+    with plugins.blamed(part):
+        made = plugins.object_of(part)(device=device, dtype=dtype)
+    if not isinstance(made, Encoder):
+        raise PluginError(f"{part}: made a {type(made).__name__}, which is no Encoder")
+    made.name = made.source = part.full_name
+    # What it sees depends on its code too.
+    made.fingerprint = text_hash(f"{made.fingerprint} {plugins.identities([('encoder', name)])}")
+    return made.to(device).requires_grad_(False).eval()
 
 
 def encoder_path(name: str | Path, *, weights_dir: Path | None = None) -> Path:

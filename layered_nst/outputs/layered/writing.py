@@ -40,7 +40,8 @@ def write_layered(path: Path, picture: LayeredPicture) -> None:
     form = layered_format(path)
     check_layered_size(path, picture.size)
     try:
-        encoded = form.encode(picture)
+        with plugins.blamed():
+            encoded = form.encode(picture)
     except struct.error as error:
         raise OutputError(f"{path}: more than the format can hold ({error}); use .ora") from error
     with replacing(path) as file:

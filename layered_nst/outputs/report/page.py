@@ -46,7 +46,8 @@ from layered_nst.picture import (
     to_image,
     write_picture,
 )
-from layered_nst.recipe import Region, dump_recipe
+from layered_nst.recipe import CustomSegmenter, Region, dump_recipe
+from layered_nst.recipe.parts import PluginSegmenter
 from layered_nst.regions.overlay import colors_of, overlay
 from layered_nst.styles.style import StylePicture
 from layered_nst.words import fine_duration
@@ -456,6 +457,12 @@ def _highlighted(recipe: str) -> Markup:
     return Markup(highlight(recipe, YamlLexer(), HtmlFormatter(nowrap=True)))
 
 
+def _network(segmentation: CustomSegmenter | PluginSegmenter) -> str:
+    if isinstance(segmentation, PluginSegmenter):
+        return segmentation.part
+    return str(segmentation.weights)
+
+
 def _versions(result: Result) -> list[tuple[str, str]]:
     recipe, device = result.recipe, result.scene.picture.rgb.device
     segmentation, plan = recipe.segmentation, result.plan
@@ -464,8 +471,9 @@ def _versions(result: Result) -> list[tuple[str, str]]:
         ("encoder", f"{', '.join(plan.encoders)}, in {plan.precision}"),
         (
             "segmentation",
-            segmentation if isinstance(segmentation, str) else str(segmentation.weights),
+            segmentation if isinstance(segmentation, str) else _network(segmentation),
         ),
+        *((f"plug-in {n}", p["version"]) for n, p in result.manifest["plugins"].items()),
         ("torch", torch.__version__),
         ("Python", platform.python_version()),
         ("system", f"{platform.system()} {platform.machine()}, {device.type}"),
