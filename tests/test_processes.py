@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 
@@ -39,10 +41,17 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 def ended(*, painted: bool, threads: int) -> list[str]:
     script = SCRIPT.format(tests=os.path.dirname(__file__), painted=painted, threads=threads)
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=True
-    )
-    return done.stdout.splitlines()
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=300)
+        finally:
+            # What hangs here is the fork, which would outlive the process that waits for it.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0
+    return said.splitlines()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 from workbench import lay_out, run
 
@@ -56,6 +56,16 @@ BIG, SMALL, CRUMB = (5, 5, 35, 35), (50, 10, 65, 25), (70, 50, 74, 54)
 def test_the_subject_is_all_of_it_without_crumbs() -> None:
     mask = chosen({"subject": True}, seen(BIG, SMALL, CRUMB))
     assert (mask >= 0.5).sum() == 30 * 30 + 15 * 15
+
+
+def test_a_neighbor_that_the_frame_cuts_off_is_left_out_unless_it_is_large() -> None:
+    neighbor, too_large = (66, 40, 80, 50), (60, 30, 80, 50)
+    mask = chosen({"subject": True}, seen(BIG, SMALL, neighbor))
+    assert (mask >= 0.5).sum() == 30 * 30 + 15 * 15
+    mask = chosen({"subject": True}, seen(BIG, too_large))
+    assert (mask >= 0.5).sum() == 30 * 30 + 20 * 20
+    # Whatever it fills, the largest piece is the subject.
+    assert (chosen({"subject": True}, seen((0, 0, 80, 60))) >= 0.5).all()
 
 
 def test_a_number_asks_for_the_largest_pieces() -> None:
@@ -328,6 +338,45 @@ def test_odd_photos_have_a_subject_or_none_but_no_error(scenes: Any, change: str
     assert mask.isfinite().all()
     if change in ("gray", "night"):
         assert mask.mean() == pytest.approx(float(subject_of(scenes, rgb).mean()), abs=0.1)
+
+
+def three_bowls() -> tuple[Tensor, Tensor]:
+    """A cut-out thrice on plain ground, side by side, and where it stands."""
+    with Image.open(PHOTOS / "bowl-cutout.png") as opened:
+        bowl = opened.convert("RGBA")
+    bowl = bowl.crop(bowl.getchannel("A").getbbox())
+    ground, where = Image.new("RGB", (480, 320), (150, 165, 150)), Image.new("L", (480, 320))
+    for left, top, width in ((20, 60, 150), (190, 150, 120), (340, 70, 120)):
+        one = bowl.resize((width, width * bowl.height // bowl.width))
+        ground.paste(one, (left, top), one)
+        where.paste(255, (left, top), one)
+    rgb = torch.from_numpy(np.array(ground)).permute(2, 0, 1) / 255
+    return rgb, torch.from_numpy(np.array(where)) > 127
+
+
+def test_three_subjects_are_found_and_so_are_the_largest_two(scenes: Any) -> None:
+    rgb, where = three_bowls()
+    found = segment(scenes, rgb)
+    three, two = (chosen({"subject": n}, found, size=where.shape) >= 0.5 for n in (True, 2))
+    assert (three & where).sum() / (three | where).sum() > 0.9
+    assert 0.6 < (two & where).sum() / where.sum() < 0.85
+
+
+def test_a_subject_that_fills_the_photo_is_all_of_it(scenes: Any) -> None:
+    cat = bundled("cat", 480)
+    close = cat[:, cat.shape[1] // 3 : -cat.shape[1] // 3, cat.shape[2] // 3 : -cat.shape[2] // 3]
+    assert (subject_of(scenes, close.contiguous()) >= 0.5).float().mean() > 0.9
+
+
+def test_a_drawing_in_lines_has_a_subject_where_it_is_drawn(scenes: Any) -> None:
+    drawing = Image.new("L", (400, 300), 255)
+    pen = ImageDraw.Draw(drawing)
+    pen.ellipse((120, 60, 280, 220), outline=0, width=3)
+    pen.arc((160, 140, 240, 195), 20, 160, fill=0, width=2)
+    pen.line((200, 220, 200, 290), fill=0, width=3)
+    rgb = torch.from_numpy(np.array(drawing.convert("RGB"))).permute(2, 0, 1) / 255
+    mask = subject_of(scenes, rgb) >= 0.5
+    assert mask[60:220, 120:280].sum() >= 0.9 * mask.sum()
 
 
 def test_classes_did_not_change_with_the_head(scenes: Any) -> None:

@@ -21,6 +21,10 @@ PINHOLE = 0.005
 # A piece smaller than this share of the largest one is a crumb, not another thing.
 CRUMB = 0.04
 
+# A piece that the photo's frame cuts off is a neighbor that came into the picture, unless it is at
+# least so large beside the largest one.
+NEIGHBOR = 0.2
+
 
 def keep_largest(coverage: Coverage, count: int) -> Coverage:
     """Keep the ``count`` largest connected components of a mask and fill their pinholes.
@@ -32,24 +36,32 @@ def keep_largest(coverage: Coverage, count: int) -> Coverage:
         coverage: shape (H, W) in [0, 1]; at least 0.5 is inside.
     """
     # Stable, so that of two equal components the upper one is always kept.
-    return _keep(coverage, lambda areas: np.argsort(-areas, kind="stable")[:count])
+    return _keep(coverage, lambda areas, _: np.argsort(-areas, kind="stable")[:count])
 
 
 def keep_sizable(coverage: Coverage) -> Coverage:
-    """Keep the largest connected component of a mask and all that are no crumbs beside it.
+    """Keep the largest connected component of a mask and those that belong with it.
 
-    See ``keep_largest`` for the rest.
+    Neither crumbs beside it do nor smaller pieces that the photo's frame cuts off. See
+    ``keep_largest`` for the rest.
     """
-    return _keep(coverage, lambda areas: np.flatnonzero(areas >= CRUMB * areas.max()))
+
+    def choose(areas: Areas, cut: Mask) -> NDArray[np.intp]:
+        least = np.where(cut, NEIGHBOR, CRUMB) * areas.max()
+        return np.flatnonzero(areas >= least)
+
+    return _keep(coverage, choose)
 
 
-def _keep(coverage: Coverage, choose: Callable[[Areas], NDArray[np.intp]]) -> Coverage:
+def _keep(coverage: Coverage, choose: Callable[[Areas, Mask], NDArray[np.intp]]) -> Coverage:
+    """Keep components by their areas and by whether the photo's frame cuts them off."""
     touching = np.ones((3, 3), dtype=bool)
     numbers, found = ndimage.label(coverage >= 0.5, structure=touching)
     if found == 0:
         return coverage
     areas = np.bincount(numbers.ravel())[1:]
-    kept = np.isin(numbers, choose(areas) + 1)
+    cut = np.isin(np.arange(1, found + 1), np.concatenate(_frame(numbers)))
+    kept = np.isin(numbers, choose(areas, cut) + 1)
     fringe = ndimage.binary_dilation(kept, structure=touching)
     return np.where(_pinholes(kept), np.float32(1), np.where(fringe, coverage, np.float32(0)))
 
@@ -59,6 +71,10 @@ def _pinholes(kept: Mask) -> Mask:
     areas = np.bincount(numbers.ravel())
     small = areas < PINHOLE * kept.sum()
     small[0] = False
-    edges = (numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1])
-    small[np.unique(np.concatenate(edges))] = False
+    small[np.unique(np.concatenate(_frame(numbers)))] = False
     return np.asarray(small[numbers])
+
+
+def _frame(numbers: NDArray[np.int32]) -> tuple[NDArray[np.int32], ...]:
+    """What stands in the first and last rows and columns."""
+    return numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]
