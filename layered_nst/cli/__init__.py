@@ -20,6 +20,7 @@ from layered_nst.cli import (
     looking,
     models,
     packing,
+    painter,
     painting,
     quick,
     scoring,
@@ -90,6 +91,7 @@ app.command()(scoring.score)
 app.command()(gallery.gallery)
 app.add_typer(segmenter.app, name="segmenter")
 app.add_typer(encoder.app, name="encoder")
+app.add_typer(painter.app, name="painter")
 app.add_typer(models.app, name="models")
 app.add_typer(styles.app, name="styles")
 app.add_typer(cache.app, name="cache")

@@ -14,7 +14,7 @@ from layered_nst.errors import ModelError
 from layered_nst.files.atomic import replacing
 
 GENERATOR = "generator"
-SEVERAL = ("classes", "pictures", "photos")
+SEVERAL = ("classes", "pictures", "photos", "styles")
 """What is many things: other classes, but another start."""
 
 

@@ -1,0 +1,246 @@
+"""``painter``: teach one that paints at once, and score it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import Progress
+
+from layered_nst.cli.console import print_json, printed_notes
+from layered_nst.cli.options import (
+    DeviceOption,
+    EncoderOption,
+    JsonOption,
+    MaxPixelsOption,
+    SeedOption,
+    WeightsOption,
+    WeightsOutput,
+    limits,
+)
+from layered_nst.cli.training import counted, resumable, training_bar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from layered_nst.training.painters.teaching import TeachingPlan
+
+app = typer.Typer(help="Teach painters for quality: instant.", no_args_is_help=True)
+
+PhotosArgument = Annotated[
+    Path, typer.Argument(metavar="PHOTOS", help="Folder of photos, with all below it.")
+]
+StylesArgument = Annotated[
+    list[Path],
+    typer.Argument(metavar="STYLES...", help="Folders of styles, with all below them, and files."),
+]
+
+
+@app.command("train")
+def train(
+    photos: PhotosArgument,
+    styles: StylesArgument,
+    output: WeightsOutput = Path("own.safetensors"),
+    encoder: EncoderOption = "light",
+    start: Annotated[
+        str | None,
+        typer.Option("--start", metavar="WEIGHTS", help="Painter to go on from, such as instant."),
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of the training.")] = 6500,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Crops in a step.")] = 4,
+    crop: Annotated[int, typer.Option("--crop", help="Side of a crop in px, 64 to 1024.")] = 144,
+    learning_rate: Annotated[
+        float, typer.Option("--learning-rate", help="Learning rate at its highest.")
+    ] = 1e-3,
+    bfloat16: Annotated[
+        bool,
+        typer.Option(
+            "--bfloat16/--no-bfloat16",
+            help="Multiply in bfloat16, twice as fast where there is hardware.",
+        ),
+    ] = False,
+    every: Annotated[
+        int, typer.Option("--every", min=1, help="Steps from checkpoint to checkpoint.")
+    ] = 250,
+    sheet: Annotated[
+        int, typer.Option("--sheet", min=1, help="Steps from sheet to sheet, OUTPUT.png.")
+    ] = 1000,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    weights: WeightsOption = None,
+    max_pixels: MaxPixelsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Teach a painter that paints any style at once, region by region.
+
+    A folder that is named twice counts twice. Every 24th photo and style is not trained on: they
+    score the painter, and the sheet shows them. All are held in memory, shrunk to 900 px.
+
+    Recipes name the result as `painter: OUTPUT`. A run that was stopped goes on from its last
+    checkpoint, OUTPUT.training, when the same command is given again.
+    """
+    plan = _plan(
+        steps=steps,
+        batch=batch,
+        crop=crop,
+        learning_rate=learning_rate,
+        bfloat16=bfloat16,
+        seed=seed,
+    )
+    from layered_nst.machine.memory import memory_errors
+
+    with (
+        printed_notes() as notes,
+        resumable(output, f"step {every}"),
+        training_bar() as bar,
+        memory_errors(_too_much),
+    ):
+        scores = _taught(
+            bar,
+            photos,
+            styles,
+            output,
+            plan,
+            encoder=encoder,
+            start=start,
+            every=every,
+            sheet=sheet,
+            device=device,
+            weights=weights,
+            max_pixels=max_pixels,
+        )
+    _tell(str(output), scores, notes, as_json=as_json)
+
+
+@app.command("score")
+def score_command(
+    painter: Annotated[
+        str, typer.Argument(metavar="WEIGHTS", help="What `painter train` wrote, or instant.")
+    ],
+    photos: PhotosArgument,
+    styles: StylesArgument,
+    encoder: EncoderOption = "light",
+    device: DeviceOption = "auto",
+    weights: WeightsOption = None,
+    max_pixels: MaxPixelsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print how near a painter comes to styles, and how much of photos it keeps.
+
+    The first is painted in the first style, the second in the second and so on, 24 pictures at
+    most. Name pictures that it was not taught with.
+    """
+    from layered_nst.instant.painter_files import load_painter
+    from layered_nst.machine.device import choose_device
+    from layered_nst.networks.encoders import load_encoder
+    from layered_nst.training.painters.scoring import score_painter
+
+    chosen = choose_device(device)
+    seeing = load_encoder(encoder, weights_dir=weights, device=chosen)
+    loaded = load_painter(painter, seeing, weights_dir=weights, device=chosen)
+    with printed_notes() as notes, training_bar() as bar:
+        scores = score_painter(
+            loaded, seeing, *(_read(paths, bar, max_pixels) for paths in ([photos], styles))
+        )
+    _tell(painter, scores, notes, as_json=as_json)
+
+
+def _taught(
+    bar: Progress,
+    photos: Path,
+    styles: list[Path],
+    output: Path,
+    plan: TeachingPlan,
+    *,
+    encoder: str,
+    start: str | None,
+    every: int,
+    sheet: int,
+    device: str,
+    weights: Path | None,
+    max_pixels: int | None,
+) -> Mapping[str, float]:
+    """Read encoder and pictures, teach, and tell how it goes."""
+    from layered_nst.instant.painter_files import load_painter
+    from layered_nst.machine.device import choose_device
+    from layered_nst.networks.encoders import load_encoder
+    from layered_nst.training.painters import teaching
+
+    teaching.check_output(output)
+    chosen = choose_device(device)
+    seeing = load_encoder(encoder, weights_dir=weights, device=chosen)
+    first = None if start is None else load_painter(start, seeing, weights_dir=weights)
+    photos_read, styles_read = (_read(paths, bar, max_pixels) for paths in ([photos], styles))
+    shown = Teaching(bar, plan.steps)
+    return teaching.teach(
+        seeing,
+        photos_read,
+        styles_read,
+        output,
+        plan=plan,
+        start=first,
+        every=every,
+        sheet=sheet,
+        device=chosen,
+        on_step=shown.step,
+        on_score=shown.score,
+    )
+
+
+def _read(paths: list[Path], bar: Progress, max_pixels: int | None) -> list[Tensor]:
+    from layered_nst.training.encoders.pictures import find_pictures, read_training_pictures
+
+    with counted(bar, "reading pictures") as tell:
+        found = find_pictures(paths)
+        return read_training_pictures(found, on_picture=tell, **limits(max_pixels))
+
+
+def _plan(**options: Any) -> TeachingPlan:
+    from layered_nst.training.painters.teaching import TeachingPlan
+
+    try:
+        return TeachingPlan(**options)
+    except ValueError as error:
+        raise typer.BadParameter(f"--{str(error).replace('_', '-', 1)}") from error
+
+
+def _too_much() -> str:
+    return (
+        "out of memory: the pictures and a step of the training do not fit; name fewer pictures, "
+        "or take a smaller --batch or --crop"
+    )
+
+
+def _tell(painter: str, scores: Mapping[str, float], notes: Any, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"painter": painter, "scores": dict(scores), "notes": notes})
+    else:
+        print(f"{painter}  {_in_words(scores)}")
+
+
+def _in_words(scores: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.3f}" for name, value in scores.items())
+
+
+class Teaching:
+    """The bar of a teaching, and a line for each of its checkpoints."""
+
+    def __init__(self, bar: Progress, steps: int) -> None:
+        self.bar, self.steps = bar, steps
+        self.task: Any = None
+        self.terms: Mapping[str, float] = {}
+
+    def step(self, step: int, steps: int, terms: Mapping[str, float]) -> None:
+        if self.task is None:
+            self.task = self.bar.add_task("", total=steps, completed=step)
+        self.terms = terms
+        said = f"step {step}/{steps}  style {terms['style']:.2f}  content {terms['content']:.2f}"
+        self.bar.update(self.task, completed=step, description=said)
+
+    def score(self, step: int, scores: Mapping[str, float]) -> None:
+        loss = "  ".join(f"{name} {value:.3f}" for name, value in self.terms.items())
+        self.bar.console.print(
+            f"step {step}/{self.steps}  {_in_words(scores)}  (loss: {loss})", highlight=False
+        )

@@ -1,0 +1,1 @@
+"""Teaching painters that paint at once."""

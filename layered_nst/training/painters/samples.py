@@ -1,0 +1,115 @@
+"""What a painter is taught with: crops, random regions, and which style each of them gets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from layered_nst.styles.colors import color_moments, move_colors, with_light_of
+
+SCALES = (224, 1024)
+"""Longest sides in px at which pictures are seen: crops of a preview and of a larger picture."""
+MOST_REGIONS = 4
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One photo to be painted.
+
+    Attributes:
+        photo: shape (3, S, S) in [0, 1].
+        colors: the photo in the palette of its styles.
+        masks: of the regions, shape (R, S, S), sum 1.
+        styles: which style of the batch each region gets, R numbers.
+        amount: how far each region is carried, shape (R,); 0 teaches to leave a picture alone.
+    """
+
+    photo: Tensor
+    colors: Tensor
+    masks: Tensor
+    styles: tuple[int, ...]
+    amount: Tensor
+
+    def to(self, device: torch.device | str) -> Sample:
+        """The same on another device."""
+        parts = {name: getattr(self, name).to(device) for name in TENSORS}
+        return replace(self, **parts)
+
+
+TENSORS = ("photo", "colors", "masks", "amount")
+
+
+def draw_samples(
+    photos: Sequence[Tensor], styles: Sequence[Tensor], *, batch: int, side: int
+) -> tuple[list[Sample], Tensor]:
+    """Photos with regions, and the style crops (B, 3, S, S) that they are to get.
+
+    Half of the photos have several regions. Draws from torch's global generator, whose state the
+    checkpoint keeps.
+    """
+    shown = torch.stack([crop(styles, side) for _ in range(batch)])
+    return [_sample(crop(photos, side), shown) for _ in range(batch)], shown
+
+
+def _sample(photo: Tensor, styles: Tensor) -> Sample:
+    count = 1 if uniform(0, 1) < 0.5 else 2 + integer(MOST_REGIONS - 1)
+    masks = random_regions(min(count, len(styles)), photo.shape[1])
+    count = len(masks)
+    chosen = tuple(torch.randperm(len(styles))[:count].tolist())
+    kept = uniform(0, 1) < 0.1
+    amount = torch.tensor([0.0 if kept else 1.0 if uniform(0, 1) < 0.7 else uniform(0, 1)] * count)
+    return Sample(photo, moved(photo, masks, styles[list(chosen)], amount), masks, chosen, amount)
+
+
+def moved(photo: Tensor, masks: Tensor, styles: Tensor, amount: Tensor) -> Tensor:
+    """A photo with each region's colors moved to those of its style, shape (3, S, S)."""
+    everywhere = torch.ones(styles.shape[2:])
+    total = torch.zeros_like(photo)
+    for mask, style, share in zip(masks, styles, amount.tolist(), strict=True):
+        own = color_moments(photo, mask)
+        target = with_light_of(color_moments(style, everywhere), own)
+        total += mask * move_colors(photo, own, target, amount=share)
+    return total.clamp(0, 1)
+
+
+def random_regions(count: int, side: int) -> Tensor:
+    """Masks that sum to 1, shape (count, side, side): blots, with feathers of several widths."""
+    if count == 1:
+        return torch.ones(1, side, side)
+    coarse = torch.randn(1, count, 2 + integer(4), 2 + integer(4))
+    field = F.interpolate(coarse, (side, side), mode="bicubic", align_corners=False)[0]
+    hard = F.one_hot(field.argmax(0), count).permute(2, 0, 1).float()
+    reach = integer(5)
+    if reach:
+        padded = F.pad(hard[None], (reach,) * 4, "replicate")
+        hard = F.avg_pool2d(padded, 2 * reach + 1, 1)[0]
+    return hard[hard.flatten(1).sum(1) > 0]  # a region may have drawn no blot
+
+
+def crop(pictures: Sequence[Tensor], side: int) -> Tensor:
+    """A square of a random picture, seen at a random size, perhaps mirrored, in [0, 1]."""
+    picture = pictures[integer(len(pictures))]
+    height, width = picture.shape[1:]
+    longest = SCALES[0] * (SCALES[1] / SCALES[0]) ** uniform(0, 1)
+    span = min(height, width, max(8, round(side * max(height, width) / longest)))
+    top, left = integer(height - span + 1), integer(width - span + 1)
+    cut = picture[None, :, top : top + span, left : left + span].float() / 255
+    if span != side:
+        cut = F.interpolate(
+            cut, (side, side), mode="bicubic", align_corners=False, antialias=span > side
+        ).clamp(0, 1)
+    return cut[0].flip(2) if uniform(0, 1) < 0.5 else cut[0]
+
+
+def uniform(low: float, high: float) -> float:
+    """A number from ``low`` to ``high``."""
+    return low + (high - low) * torch.rand(()).item()
+
+
+def integer(end: int) -> int:
+    """A number from 0 and below ``end``."""
+    return int(torch.randint(end, ()))

@@ -1,0 +1,466 @@
+"""Teach a painter: photos and styles in, a network out that paints any style at once.
+
+The encoder is frozen; what is taught is the decoder. Of each picture it paints the moments of every
+region are held to those of the region's style, as the optimization does, and the forms to the
+photo's; contrastive losses keep neighbors together and styles apart; a tenth of the photos is to be
+left as it is, and every twentieth step is one towards a finished draft.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from layered_nst.errors import ModelError
+from layered_nst.files.hashes import digest
+from layered_nst.files.targets import check_weights_output
+from layered_nst.instant.grain import PERIOD, grained
+from layered_nst.instant.network import DEFAULT_FORM, LAYERS, Form, Painter
+from layered_nst.instant.painter_files import is_painter, write_painter
+from layered_nst.instant.painting import Asked, Stacked, moments_of, ready, settle
+from layered_nst.networks.encoders import Encoder
+from layered_nst.painting.levels import optimize
+from layered_nst.painting.losses.style import style_losses
+from layered_nst.painting.plan import make_plan
+from layered_nst.painting.problem import PaintedRegion, Problem
+from layered_nst.recipe import Optimize
+from layered_nst.regions.layers import layer_masks
+from layered_nst.strategies.checkpoints import sweep
+from layered_nst.styles.moments import columns, region_moments
+from layered_nst.styles.style import StylePicture
+from layered_nst.training.checkpoints import restored, save_training, training_path
+from layered_nst.training.encoders.pictures import pictures_digest, split
+from layered_nst.training.painters.losses import Contrasts, relative, roughness, style_code
+from layered_nst.training.painters.samples import Sample, draw_samples, integer
+from layered_nst.training.painters.scoring import draw_sheet, score_painter, sheet_path
+
+SEEN: Mapping[str, float] = {"conv1_1": 1.0, "conv2_1": 1.0, "conv3_1": 1.5, "conv4_1": 1.5}
+"""How much the moments of each layer count."""
+AVERAGING = 0.998
+MIN_CROP, MAX_CROP = 64, 1024
+"""Sides of a crop in px: below, a region has hardly a position; above, no memory."""
+DRAFTED = 20
+"""Every so many-th step is one towards a draft."""
+
+
+@dataclass(frozen=True)
+class TeachingPlan:
+    """Everything that decides the outcome of a teaching, besides pictures and encoder.
+
+    Attributes:
+        form: widths and depths of the painter.
+        steps: updates.
+        batch, crop: crops in a step and their side in px, 64 to 1024.
+        learning_rate: of Adam at its highest; it falls as half a cosine.
+        style: weight of the distance of each region's moments from its style's.
+        content: of the change of features from those of the photo in the styles' colors.
+        carried: of their distance from what the painter was given.
+        coherence, apart: of the contrastive losses.
+        identity: of the change of photos that are to be left as they are.
+        smoothness: of what varies more than the styles do.
+        draft: of the distance from finished drafts.
+        bfloat16: multiply in bfloat16, twice as fast where the processor has it.
+        seed: of everything random.
+
+    Raises:
+        ValueError: a number out of its range.
+    """
+
+    form: Form = DEFAULT_FORM
+    steps: int = 6500
+    batch: int = 4
+    crop: int = 144
+    learning_rate: float = 1e-3
+    style: float = 1.0
+    content: float = 1.0
+    carried: float = 0.3
+    coherence: float = 0.05
+    apart: float = 0.05
+    identity: float = 10.0
+    smoothness: float = 0.1
+    draft: float = 1.0
+    bfloat16: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, allowed, fits in (
+            ("steps", "a whole number of at least 1", self.steps >= 1),
+            ("batch", "a whole number of at least 1", self.batch >= 1),
+            ("crop", f"{MIN_CROP} to {MAX_CROP} px", MIN_CROP <= self.crop <= MAX_CROP),
+            ("learning_rate", "a number above 0", 0 < self.learning_rate < math.inf),
+        ):
+            if not fits:
+                raise ValueError(f"{name}: found {getattr(self, name):g}, allowed: {allowed}")
+
+
+DEFAULT_PLAN = TeachingPlan()
+"""That of the bundled painter, which was taught in bfloat16."""
+
+
+@dataclass
+class State:
+    """Where a teaching stands.
+
+    Attributes:
+        painter, average: what is taught, and the running average of it that is scored and kept.
+        contrasts: learned beside it.
+        terms: of the loss, smoothed.
+    """
+
+    painter: Painter
+    average: AveragedModel
+    contrasts: Contrasts
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    terms: dict[str, float] = field(default_factory=dict)
+
+
+def new_state(
+    encoder: Encoder,
+    plan: TeachingPlan,
+    device: torch.device | str,
+    start: Painter | None = None,
+) -> State:
+    """Where a teaching begins."""
+    painter = Painter(plan.form, [encoder.width(layer) for layer in LAYERS]).to(device)
+    if start is not None:
+        painter.load_state_dict(start.state_dict())
+    contrasts = Contrasts({layer: encoder.width(layer) for layer in SEEN}).to(device)
+    parameters = [*painter.parameters(), *contrasts.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=plan.learning_rate, betas=(0.9, 0.99))
+    averaging = get_ema_multi_avg_fn(AVERAGING)  # type: ignore[no-untyped-call]
+    return State(painter, AveragedModel(painter, multi_avg_fn=averaging), contrasts, optimizer)
+
+
+def update(
+    state: State,
+    encoder: Encoder,
+    photos: Sequence[Tensor],
+    styles: Sequence[Tensor],
+    plan: TeachingPlan,
+    device: torch.device | str,
+) -> float:
+    """One update of the painter and of its running average; returns the loss before it."""
+    _set_learning_rate(state, plan)
+    drawn, shown = draw_samples(photos, styles, batch=plan.batch, side=plan.crop)
+    samples, shown = [sample.to(device) for sample in drawn], shown.to(device)
+    terms = losses(state, encoder, samples, shown, plan)
+    loss = torch.stack(list(terms.values())).sum()
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(state.painter.parameters(), 1.0)
+    state.optimizer.step()
+    state.average.update_parameters(state.painter)
+    state.step += 1
+    for name, value in terms.items():
+        before = state.terms.get(name, value.item())
+        state.terms[name] = before + 0.02 * (value.item() - before)
+    return float(loss.item())
+
+
+def losses(
+    state: State, encoder: Encoder, samples: Sequence[Sample], shown: Tensor, plan: TeachingPlan
+) -> dict[str, Tensor]:
+    """Weighted terms of a batch."""
+    targets, colors = style_targets(encoder, shown), torch.stack([s.colors for s in samples])
+    with torch.no_grad():
+        photo = encoder(torch.stack([_grained(sample) for sample in samples]), list(SEEN))
+    prepared = [
+        _prepared(state.painter, photo, number, sample, targets)
+        for number, sample in enumerate(samples)
+    ]
+    carried = [torch.cat([part[0][k] for part in prepared]) for k in range(len(LAYERS))]
+    modulation = [torch.cat([part[1][k] for part in prepared]) for k in range(len(LAYERS))]
+    with torch.autocast(colors.device.type, torch.bfloat16, enabled=plan.bfloat16):
+        pictures = state.painter(colors, carried, modulation)
+    pictures = pictures.float()
+    seen = encoder(pictures, list(SEEN))
+    terms = _terms(state, samples, plan, targets, pictures, seen, photo, carried, colors, shown)
+    if state.step % DRAFTED == DRAFTED - 1:
+        terms["draft"] = plan.draft * towards_draft(encoder, samples[0], shown, seen)
+    return terms
+
+
+def _grained(sample: Sample) -> Tensor:
+    amount = torch.einsum("rhw,r->hw", sample.masks, sample.amount)
+    return grained(sample.colors, amount, corner=(integer(PERIOD), integer(PERIOD)))
+
+
+def towards_draft(
+    encoder: Encoder, sample: Sample, shown: Tensor, seen: Mapping[str, Tensor]
+) -> Tensor:
+    """How far the first picture of a batch is from what the optimization makes of it."""
+    size = (sample.photo.shape[1], sample.photo.shape[2])
+    everywhere = torch.ones_like(sample.photo[0])
+    regions = [
+        PaintedRegion(str(number), mask, [StylePicture(shown[chosen], everywhere, 1, "")], strength)
+        for number, (mask, chosen, strength) in enumerate(
+            zip(sample.masks, sample.styles, sample.amount.tolist(), strict=True)
+        )
+    ]
+    kept = torch.zeros_like(everywhere)
+    problem = Problem(sample.colors, sample.photo, sample.colors, regions, kept)
+    draft = optimize(encoder, problem, make_plan(Optimize(quality="draft"), size))
+    with torch.no_grad():
+        wanted = encoder(draft[None], list(SEEN))
+    return torch.stack([relative(seen[k][:1], wanted[k]).mean() for k in SEEN]).mean()
+
+
+def style_targets(encoder: Encoder, shown: Tensor) -> dict[str, Stacked]:
+    """Moments of style crops (B, 3, S, S) by layer."""
+    with torch.no_grad():
+        found = {}
+        for layer, value in encoder(shown, list(SEEN)).items():
+            rows = value.float().flatten(2)
+            found[layer] = (rows.mean(2), rows @ rows.mT / rows.shape[2])
+        return found
+
+
+def _prepared(
+    painter: Painter,
+    features: Mapping[str, Tensor],
+    number: int,
+    sample: Sample,
+    targets: Mapping[str, Stacked],
+) -> tuple[list[Tensor], list[Tensor]]:
+    own = {layer: features[layer][number : number + 1].float() for layer in LAYERS}
+    wanted = _of_regions(targets, LAYERS, sample)
+    sizes = {k: (own[k].shape[2], own[k].shape[3]) for k in LAYERS}
+    at = layer_masks(sample.masks, sizes)
+    parts = {layer: columns(at[layer]) for layer in LAYERS}
+    settled = settle(painter, moments_of(own, parts), Asked(wanted, sample.amount), parts)
+    return ready(own, sample.masks, parts, settled)
+
+
+def _of_regions(
+    targets: Mapping[str, Stacked], layers: Sequence[str], sample: Sample
+) -> dict[str, Stacked]:
+    """The moments that each region of a sample is to get."""
+    chosen = list(sample.styles)
+    return {layer: (targets[layer][0][chosen], targets[layer][1][chosen]) for layer in layers}
+
+
+def _terms(
+    state: State,
+    samples: Sequence[Sample],
+    plan: TeachingPlan,
+    targets: Mapping[str, Stacked],
+    pictures: Tensor,
+    seen: Mapping[str, Tensor],
+    photo: Mapping[str, Tensor],
+    carried: Sequence[Tensor],
+    colors: Tensor,
+    shown: Tensor,
+) -> dict[str, Tensor]:
+    style, codes, wanted = [], [], []
+    firm = torch.stack([s.amount.max() for s in samples])
+    for number, sample in enumerate(samples):
+        if firm[number] == 0:
+            continue
+        loss, code, aim = _styled(sample, number, seen, targets)
+        style.append(loss)
+        if float(sample.amount.min()) == 1:
+            codes.append(code)
+            wanted.append(aim)
+    zero = pictures.new_zeros(())
+    terms = {"style": plan.style * (torch.stack(style).sum() if style else zero) / len(samples)}
+    terms["content"] = plan.content * relative(seen["conv4_1"], photo["conv4_1"]).mean()
+    near = [relative(seen[k], carried[i]) for i, k in enumerate(LAYERS)]
+    terms["carried"] = plan.carried * torch.stack(near).mean()
+    terms["coherence"] = plan.coherence * state.contrasts.coherence(seen, photo)
+    if codes:
+        found = state.contrasts.told_apart(torch.cat(codes), torch.cat(wanted))
+        terms["apart"] = plan.apart * found
+    left = (firm == 0).nonzero()[:, 0]
+    if len(left):
+        change = (pictures[left] - colors[left]).abs().mean()
+        terms["identity"] = plan.identity * change * len(left) / len(samples)
+    usual = torch.stack([roughness(shown[list(s.styles)]).mean() for s in samples])
+    excess = roughness(pictures) / (usual + 1e-3)
+    terms["smoothness"] = plan.smoothness * (excess * firm).mean()
+    terms["range"] = 10 * (pictures - pictures.clamp(0, 1)).square().mean()
+    return terms
+
+
+def _styled(
+    sample: Sample, number: int, seen: Mapping[str, Tensor], targets: Mapping[str, Stacked]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The distance of a picture's regions to their styles, and what both are called."""
+    sizes = {layer: (seen[layer].shape[2], seen[layer].shape[3]) for layer in SEEN}
+    at = layer_masks(sample.masks, sizes)
+    share = sample.masks.mean((1, 2))
+    wanted = _of_regions(targets, tuple(SEEN), sample)
+    total, own, aims = seen["conv1_1"].new_zeros(()), [], []
+    for layer, weight in SEEN.items():
+        found = region_moments(seen[layer][number : number + 1].float(), columns(at[layer]))
+        aim = wanted[layer]
+        distance = style_losses(*found, *aim, least=1e-3)
+        # Of a style that is nearly plain any drawing is far: it would be all that a step is about.
+        total = total + weight * (share * sample.amount * distance.log1p()).sum()
+        own.append(found)
+        aims.append(aim)
+    return total, style_code(own), style_code(aims)
+
+
+def _set_learning_rate(state: State, plan: TeachingPlan) -> None:
+    """Warm up over the first 100 steps, and fall as a half cosine to 2 %."""
+    warm = min(1.0, (state.step + 1) / 100)
+    progress = state.step / plan.steps
+    factor = warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+    for group in state.optimizer.param_groups:
+        group["lr"] = plan.learning_rate * factor
+
+
+def teach(
+    encoder: Encoder,
+    photos: Sequence[Tensor],
+    styles: Sequence[Tensor],
+    output: Path,
+    *,
+    plan: TeachingPlan = DEFAULT_PLAN,
+    start: Painter | None = None,
+    every: int = 250,
+    sheet: int = 1000,
+    device: torch.device | str = "cpu",
+    on_step: Callable[[int, int, Mapping[str, float]], None] = lambda *_: None,
+    on_score: Callable[[int, Mapping[str, float]], None] = lambda *_: None,
+) -> dict[str, float]:
+    """Teach a painter, keep it at ``output``, and resume from ``output`` + ``.training``.
+
+    A run that is broken off, even by kill -9, goes on after its last checkpoint when it is called
+    again with the same arguments, and ends with the same file (byte for byte on a CPU).
+
+    Args:
+        encoder: on ``device``; the painter will serve no other.
+        photos, styles: uint8 pictures (3, H, W) of any size from 16 px; every 24th of each is held
+            out to score by.
+        output: a ``.safetensors`` file; written with every checkpoint.
+        start: a painter to go on from; its form is the new one's, whatever the plan says.
+        every: steps from checkpoint to checkpoint.
+        sheet: steps from sheet to sheet, ``OUTPUT.png``: held-out photos in held-out styles.
+        on_step: called with (step, steps, smoothed terms of the loss).
+        on_score: called with (step, scores on held-out pictures) at checkpoints.
+
+    Returns:
+        The scores; see ``score_painter``.
+
+    Raises:
+        DataError: fewer than two photos or styles.
+        ModelError: the checkpoint is broken, or of another plan, encoder or pictures; or the loss
+            is no number any more.
+        OutputError: ``output`` cannot be written, or is a file of another kind.
+    """
+    check_output(output)
+    (photos, held_photos), (styles, held_styles) = split(photos), split(styles)
+    checkpoint = training_path(output)
+    for path in (checkpoint, output):
+        sweep(path)
+    plan = plan if start is None else replace(plan, form=start.form)
+    belongs = _belonging(encoder, photos, styles, plan, start)
+    seeing = encoder.multiplying_in("bfloat16" if plan.bfloat16 else "float32")
+    if checkpoint.exists():
+        state = _restored(checkpoint, belongs, encoder, plan, device)
+    else:
+        torch.manual_seed(plan.seed)
+        state = new_state(encoder, plan, device, start)
+    scores: dict[str, float] = {}
+    while state.step < plan.steps:
+        loss = update(state, seeing, photos, styles, plan, device)
+        _check_loss(loss, state.step, plan)
+        on_step(state.step, plan.steps, state.terms)
+        if state.step % every == 0 or state.step == plan.steps:
+            painter = _average(state)
+            scores = score_painter(painter, encoder, held_photos, held_styles)
+            write_painter(output, painter, encoder, notes=_notes(state, plan, scores))
+            _save(state, checkpoint, belongs)
+            on_score(state.step, scores)
+        if state.step % sheet == 0 or state.step == plan.steps:
+            draw_sheet(_average(state), encoder, held_photos, held_styles, sheet_path(output))
+    return scores or score_painter(_average(state), encoder, held_photos, held_styles)
+
+
+def check_output(output: Path) -> None:
+    """Find out before hours of training that their result could not be written.
+
+    Raises:
+        OutputError: another suffix, no such folder, a file of another kind in its place.
+    """
+    check_weights_output(output, known=is_painter, kind="painter", reads=())
+
+
+def _check_loss(loss: float, step: int, plan: TeachingPlan) -> None:
+    if not math.isfinite(loss):
+        raise ModelError(
+            f"step {step}: the loss is {loss}; try a learning rate below {plan.learning_rate:g}"
+        )
+
+
+def _average(state: State) -> Painter:
+    painter = state.average.get_submodule("module")
+    assert isinstance(painter, Painter)
+    return painter
+
+
+def _notes(state: State, plan: TeachingPlan, scores: Mapping[str, float]) -> dict[str, Any]:
+    rounded = {name: round(value, 4) for name, value in scores.items()}
+    return {"step": state.step, "plan": asdict(plan), "scores": rounded}
+
+
+def _belonging(
+    encoder: Encoder,
+    photos: Sequence[Tensor],
+    styles: Sequence[Tensor],
+    plan: TeachingPlan,
+    start: Painter | None,
+) -> dict[str, Any]:
+    """What a checkpoint can go on with and no other."""
+    return {
+        "start": "" if start is None else digest(start.state_dict()),
+        "plan": _plain(asdict(plan)),
+        "encoder": encoder.fingerprint,
+        "photos": pictures_digest(photos),
+        "styles": pictures_digest(styles),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, all the way down: a checkpoint gives them back as what they were."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, tuple) else value
+
+
+def _save(state: State, checkpoint: Path, belongs: Mapping[str, Any]) -> None:
+    kept = {
+        "painter": state.painter.state_dict(),
+        "average": state.average.state_dict(),
+        "contrasts": state.contrasts.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "step": state.step,
+        "terms": state.terms,
+    }
+    save_training(checkpoint, kept, belongs)
+
+
+def _restored(
+    checkpoint: Path,
+    belongs: Mapping[str, Any],
+    encoder: Encoder,
+    plan: TeachingPlan,
+    device: torch.device | str,
+) -> State:
+    with restored(checkpoint, belongs) as saved:
+        state = new_state(encoder, plan, device)
+        state.painter.load_state_dict(saved["painter"])
+        state.average.load_state_dict(saved["average"])
+        state.contrasts.load_state_dict(saved["contrasts"])
+        state.optimizer.load_state_dict(saved["optimizer"])
+        state.step, state.terms = saved["step"], saved["terms"]
+    return state
