@@ -54,10 +54,11 @@ class Painter(nn.Module):
         self.form, self.channels = form, tuple(channels)
         deep, middle, fine, full = form.widths
         first, second, third = channels
-        entering = (first, deep + second, middle + third + 3, fine)
+        # What each stage gets from the one below it, and what it is given beside that.
+        entering = ((0, first), (deep, second), (middle, third + 3), (fine, 0))
         self.stages = nn.ModuleList(
-            Stage(given, width, depth)
-            for given, width, depth in zip(entering, form.widths, form.depths, strict=True)
+            Stage(below, given, width, depth)
+            for (below, given), width, depth in zip(entering, form.widths, form.depths, strict=True)
         )
         self.last = nn.Conv2d(full, 3, 3)
         self.condense = nn.Linear(2 * sum(channels), CODE)
@@ -99,42 +100,105 @@ class Painter(nn.Module):
         Returns:
             Shape (B, 3, H, W).
         """
-        size = (colors.shape[2], colors.shape[3])
         half = F.avg_pool2d(colors, 2, ceil_mode=True, count_include_pad=False) - 0.5
-        hidden = self.stages[0](carried[0], modulation[0])
-        hidden = self.stages[1](_above(hidden, carried[1]), modulation[1])
-        hidden = self.stages[2](torch.cat([_above(hidden, carried[2]), half], 1), modulation[2])
-        hidden = self.stages[3](_twice(hidden, size), None)
+        given = [carried[0], carried[1], torch.cat([carried[2], half], 1)]
+        hidden = None
+        for stage, part, scaled in zip(self.stages, given, modulation, strict=False):
+            hidden = stage(hidden, part, scaled, (part.shape[2], part.shape[3]))
+        hidden = self.stages[3](hidden, None, None, (colors.shape[2], colors.shape[3]))
         drawn: Tensor = self.last(_edged(hidden))
         return coarse_colors(colors) + drawn
 
 
 class Stage(nn.Module):
-    """The convolutions at one scale."""
+    """The convolutions at one scale.
 
-    def __init__(self, given: int, width: int, depth: int) -> None:
+    Args:
+        below, given: channels that come from the stage below and from beside, 0 for none.
+        width: channels that it gives.
+        depth: further convolutions.
+    """
+
+    def __init__(self, below: int, given: int, width: int, depth: int) -> None:
         super().__init__()
-        self.enter = _convolution(given, width, slope=0)
-        self.more = nn.ModuleList(_convolution(width, width, slope=3) for _ in range(depth))
+        enter = nn.Conv2d(below + given, width, 3)
+        nn.init.kaiming_normal_(enter.weight)
+        self.below = nn.Parameter(enter.weight.detach()[:, :below].clone()) if below else None
+        self.beside = nn.Parameter(enter.weight.detach()[:, below:].clone()) if given else None
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.more = nn.ModuleList(_small(width) for _ in range(depth))
 
-    def forward(self, given: Tensor, modulation: Tensor | None) -> Tensor:
-        hidden = self.enter(_edged(given))
+    def forward(
+        self,
+        below: Tensor | None,
+        given: Tensor | None,
+        modulation: Tensor | None,
+        size: tuple[int, int],
+    ) -> Tensor:
+        """What the stage gives, shape (B, width, *size).
+
+        Args:
+            below: half as large, rounded up.
+            given: of this size.
+            modulation: factors less 1 and summands, see ``Painter``.
+        """
+        hidden = None
+        if self.beside is not None and given is not None:
+            hidden = F.conv2d(_edged(given), self.beside, self.bias)
+        if self.below is not None and below is not None:
+            drawn = enlarged_and_convolved(below, self.below, size)
+            hidden = drawn + (self.bias[:, None, None] if hidden is None else hidden)
+        assert hidden is not None
         if modulation is not None:
             factor, summand = modulation.to(hidden.dtype).chunk(2, 1)
-            hidden = torch.addcmul(summand + hidden, hidden, factor)
+            hidden = torch.addcmul(hidden + summand, hidden, factor)
         hidden = F.relu(hidden)
         for layer in self.more:
             hidden = hidden + F.relu(layer(_edged(hidden)))
         return hidden
 
 
-def _convolution(given: int, width: int, *, slope: float) -> nn.Conv2d:
-    """A convolution that begins the smaller the steeper the slope behind it is told to be."""
-    layer = nn.Conv2d(given, width, 3)
-    nn.init.kaiming_normal_(layer.weight, a=slope)
+def _small(width: int) -> nn.Conv2d:
+    """A convolution that begins as a small change."""
+    layer = nn.Conv2d(width, width, 3)
+    nn.init.kaiming_normal_(layer.weight, a=3)
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)
     return layer
+
+
+def enlarged_and_convolved(below: Tensor, weight: Tensor, size: tuple[int, int]) -> Tensor:
+    """Every position twice along each side, and a 3 × 3 convolution of that; the edge is repeated.
+
+    Transposed convolutions draw checkerboards; this cannot. But of nine taps several lie on the
+    same position: each of the four places in a square of 2 × 2 sees no more than 2 × 2 positions,
+    so they are summed first, which takes less than half of the products and nothing enlarged.
+
+    Args:
+        below: shape (B, in, h, w).
+        weight: shape (out, in, 3, 3).
+        size: height and width of the result, twice those of ``below`` or one less.
+
+    Returns:
+        Shape (B, out, *size).
+    """
+    height, width = below.shape[2:]
+    firsts = (weight[:, :, :1], weight[:, :, :2].sum(2, keepdim=True))
+    rows = [torch.cat([f, weight.sum(2, keepdim=True) - f], 2) for f in firsts]
+    taps = []
+    for part in rows:
+        for first in (part[..., :1], part[..., :2].sum(3, keepdim=True)):
+            taps.append(torch.cat([first, part.sum(3, keepdim=True) - first], 3))
+    every = F.conv2d(_edged(below), torch.cat(taps))
+    places = every.chunk(4, 1)
+    result = every.new_empty((len(below), len(weight), 2 * height, 2 * width)).contiguous(
+        memory_format=torch.channels_last
+    )
+    for number, place in enumerate(places):
+        down, across = divmod(number, 2)
+        part = place[:, :, down : down + height, across : across + width]
+        result[:, :, down::2, across::2] = part
+    return result[:, :, : size[0], : size[1]]
 
 
 def coarse_colors(colors: Tensor) -> Tensor:
@@ -147,17 +211,6 @@ def coarse_colors(colors: Tensor) -> Tensor:
 def _edged(hidden: Tensor) -> Tensor:
     """With its edge repeated: zeros would stand around the picture as a frame."""
     return F.pad(hidden, (1, 1, 1, 1), "replicate")
-
-
-def _twice(hidden: Tensor, size: tuple[int, int]) -> Tensor:
-    """Every position twice along each side: transposed convolutions draw checkerboards."""
-    enlarged = F.interpolate(hidden, scale_factor=2, mode="nearest")
-    return enlarged[:, :, : size[0], : size[1]]
-
-
-def _above(hidden: Tensor, carried: Tensor) -> Tensor:
-    enlarged = _twice(hidden, (carried.shape[2], carried.shape[3]))
-    return torch.cat([enlarged, carried.to(hidden.dtype)], 1)
 
 
 def deviations(mean: Tensor, second: Tensor) -> Tensor:
