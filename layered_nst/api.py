@@ -18,6 +18,7 @@ import torch
 
 from layered_nst import plugins
 from layered_nst.errors import LayeredNstWarning, PictureError
+from layered_nst.instant.problems import painter_for
 from layered_nst.machine import allocator
 from layered_nst.machine.cache import Cache, open_cache, own_cache
 from layered_nst.machine.device import choose_device
@@ -133,7 +134,9 @@ def apply(
         max_pixels=max_pixels,
         cache=cache,
     )
-    inputs = read_inputs(scene, plan.encoders, plan.precision, weights_dir=weights_dir)
+    inputs = read_inputs(
+        scene, plan.encoders, plan.precision, painter=plan.painter, weights_dir=weights_dir
+    )
     path = None if checkpoint is None else Path(checkpoint)
     every, name = loaded.optimize.checkpoint, "" if output is None else Path(output).name
     keeper = Keeper(path, belonging(scene, plan, inputs), every=every, picture=name)
@@ -252,6 +255,8 @@ def _ready(
             cache=cache,
         )
     encoders = load_encoders(plan.encoders, weights_dir=weights_dir, device=device)
+    if plan.painter is not None:
+        painter_for(plan, encoders[plan.levels[-1].encoder])  # whether it is there, and fits
     notes = check_looks(scene, encoders, plan) + thin_notes(scene, encoders, plan)
     return replace(scene, notes=scene.notes + notes), plan, encoders
 

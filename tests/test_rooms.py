@@ -23,6 +23,7 @@ ROOMS = (
     "regions",
     "styles",
     "painting",
+    "instant",
     "scene",
     "strategies",
     "outputs",

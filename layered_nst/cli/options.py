@@ -12,6 +12,7 @@ import typer
 class Quality(StrEnum):
     """Presets of ``optimize.quality``."""
 
+    INSTANT = "instant"
     DRAFT = "draft"
     STANDARD = "standard"
     FINE = "fine"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +37,27 @@ StylesArgument = Annotated[
     list[Path],
     typer.Argument(metavar="STYLES...", help="Folders of styles, with all below them, and files."),
 ]
+StartOption = Annotated[
+    str | None,
+    typer.Option("--start", metavar="WEIGHTS", help="Painter to go on from, such as instant."),
+]
+StepsOption = Annotated[int, typer.Option("--steps", min=1, help="Steps of the training.")]
+BatchOption = Annotated[int, typer.Option("--batch", min=1, help="Crops in a step.")]
+CropOption = Annotated[int, typer.Option("--crop", help="Side of a crop in px, 64 to 1024.")]
+RateOption = Annotated[float, typer.Option("--learning-rate", help="Learning rate at its highest.")]
+Bfloat16Option = Annotated[
+    bool,
+    typer.Option(
+        "--bfloat16/--no-bfloat16",
+        help="Multiply in bfloat16, twice as fast where there is hardware.",
+    ),
+]
+EveryOption = Annotated[
+    int, typer.Option("--every", min=1, help="Steps from checkpoint to checkpoint.")
+]
+SheetOption = Annotated[
+    int, typer.Option("--sheet", min=1, help="Steps from sheet to sheet, OUTPUT.png.")
+]
 
 
 @app.command("train")
@@ -44,29 +66,14 @@ def train(
     styles: StylesArgument,
     output: WeightsOutput = Path("own.safetensors"),
     encoder: EncoderOption = "light",
-    start: Annotated[
-        str | None,
-        typer.Option("--start", metavar="WEIGHTS", help="Painter to go on from, such as instant."),
-    ] = None,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of the training.")] = 6500,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Crops in a step.")] = 4,
-    crop: Annotated[int, typer.Option("--crop", help="Side of a crop in px, 64 to 1024.")] = 144,
-    learning_rate: Annotated[
-        float, typer.Option("--learning-rate", help="Learning rate at its highest.")
-    ] = 1e-3,
-    bfloat16: Annotated[
-        bool,
-        typer.Option(
-            "--bfloat16/--no-bfloat16",
-            help="Multiply in bfloat16, twice as fast where there is hardware.",
-        ),
-    ] = False,
-    every: Annotated[
-        int, typer.Option("--every", min=1, help="Steps from checkpoint to checkpoint.")
-    ] = 250,
-    sheet: Annotated[
-        int, typer.Option("--sheet", min=1, help="Steps from sheet to sheet, OUTPUT.png.")
-    ] = 1000,
+    start: StartOption = None,
+    steps: StepsOption = 6500,
+    batch: BatchOption = 4,
+    crop: CropOption = 144,
+    learning_rate: RateOption = 1e-3,
+    bfloat16: Bfloat16Option = False,
+    every: EveryOption = 250,
+    sheet: SheetOption = 1000,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     weights: WeightsOption = None,
@@ -81,35 +88,17 @@ def train(
     Recipes name the result as `painter: OUTPUT`. A run that was stopped goes on from its last
     checkpoint, OUTPUT.training, when the same command is given again.
     """
-    plan = _plan(
-        steps=steps,
-        batch=batch,
-        crop=crop,
-        learning_rate=learning_rate,
-        bfloat16=bfloat16,
-        seed=seed,
-    )
-    from layered_nst.machine.memory import memory_errors
-
-    with (
-        printed_notes() as notes,
-        resumable(output, f"step {every}"),
-        training_bar() as bar,
-        memory_errors(_too_much),
-    ):
+    told = {"steps": steps, "batch": batch, "crop": crop, "learning_rate": learning_rate}
+    plan = _plan(**told, bfloat16=bfloat16, seed=seed)
+    read: dict[str, Any] = {
+        "encoder": encoder,
+        "start": start,
+        "weights": weights,
+        "max_pixels": max_pixels,
+    }
+    with _training(output, every) as (bar, notes):
         scores = _taught(
-            bar,
-            photos,
-            styles,
-            output,
-            plan,
-            encoder=encoder,
-            start=start,
-            every=every,
-            sheet=sheet,
-            device=device,
-            weights=weights,
-            max_pixels=max_pixels,
+            bar, photos, styles, output, plan, every=every, sheet=sheet, device=device, **read
         )
     _tell(str(output), scores, notes, as_json=as_json)
 
@@ -147,6 +136,21 @@ def score_command(
     _tell(painter, scores, notes, as_json=as_json)
 
 
+@contextmanager
+def _training(output: Path, every: int) -> Iterator[tuple[Progress, Any]]:
+    """The bar of a training and the notes that it leaves; says how to go on, and what to do where
+    memory runs out."""
+    from layered_nst.machine.memory import memory_errors
+
+    with (
+        printed_notes() as notes,
+        resumable(output, f"step {every}"),
+        training_bar() as bar,
+        memory_errors(_too_much),
+    ):
+        yield bar, notes
+
+
 def _taught(
     bar: Progress,
     photos: Path,
@@ -154,11 +158,11 @@ def _taught(
     output: Path,
     plan: TeachingPlan,
     *,
-    encoder: str,
-    start: str | None,
     every: int,
     sheet: int,
     device: str,
+    encoder: str,
+    start: str | None,
     weights: Path | None,
     max_pixels: int | None,
 ) -> Mapping[str, float]:

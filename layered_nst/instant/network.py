@@ -57,7 +57,7 @@ class Painter(nn.Module):
         # What each stage gets from the one below it, and what it is given beside that.
         entering = ((0, first), (deep, second), (middle, third + 3), (fine, 0))
         self.stages = nn.ModuleList(
-            Stage(below, given, width, depth)
+            PainterStage(below, given, width, depth)
             for (below, given), width, depth in zip(entering, form.widths, form.depths, strict=True)
         )
         self.last = nn.Conv2d(full, 3, 3)
@@ -110,7 +110,7 @@ class Painter(nn.Module):
         return coarse_colors(colors) + drawn
 
 
-class Stage(nn.Module):
+class PainterStage(nn.Module):
     """The convolutions at one scale.
 
     Args:

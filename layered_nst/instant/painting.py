@@ -1,22 +1,32 @@
-"""One picture, painted at once."""
+"""One picture, painted at once: whole, or in strips that show no seam.
+
+All that a part of the picture has to know of the others are the moments of its regions. So a
+picture that does not fit into memory is seen twice, strip by strip: once for its moments, and once
+to be painted, each strip read with a border as wide as what is seen from it.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from layered_nst.instant.grain import grained
-from layered_nst.instant.network import LAYERS, Painter, deviations
+from layered_nst.instant.network import COARSE, LAYERS, Painter, deviations
 from layered_nst.instant.transport import Carriers, carriers
 from layered_nst.networks.encoders import Encoder
+from layered_nst.networks.encoders.tiles import Tile, strides
 from layered_nst.regions.layers import layer_masks
 from layered_nst.styles.moments import Columns, columns, region_moments
 
 Stacked = tuple[Tensor, Tensor]
 """Means (R, C) and raw second moments (R, C, C) of all regions at one layer."""
+
+AT_ONCE = 2**20
+"""Pixels of a strip, about."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,19 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Shares:
+    """Which positions of a part of the picture are whose.
+
+    Attributes:
+        masks: of the regions, shape (R, h, w) by layer.
+        columns: what each region reads, by layer.
+    """
+
+    masks: Mapping[str, Tensor]
+    columns: Mapping[str, Columns]
+
+
+@dataclass(frozen=True)
 class Settled:
     """All that has to be known of a whole picture before any part of it can be painted."""
 
@@ -40,33 +63,146 @@ class Settled:
     modulation: Sequence[Tensor]
 
 
+@torch.no_grad()
 def painted(
-    painter: Painter, encoder: Encoder, picture: Tensor, masks: Tensor, asked: Asked
+    painter: Painter,
+    encoder: Encoder,
+    picture: Tensor,
+    masks: Tensor,
+    asked: Asked,
+    *,
+    precision: str = "float32",
+    at_once: int = AT_ONCE,
 ) -> Tensor:
-    """Paint a picture that fits into memory.
+    """Paint a picture.
 
     Args:
         encoder: the one that the painter was taught with.
         picture: the photo in the palette of its styles, shape (3, H, W) in [0, 1], any size.
         masks: of the regions, shape (R, H, W), sum 1 at most; what is left keeps its features.
         asked: styles and strengths, region by region.
+        precision: in which networks multiply, ``float32`` or ``bfloat16``.
+        at_once: pixels that are painted at once, about; fewer take less memory.
 
     Returns:
         Shape (3, H, W) in [0, 1].
     """
-    laid = torch.einsum("rhw,r->hw", masks, asked.amount)
-    features = encoder(grained(picture, laid)[None], LAYERS)
-    parts = read_columns(encoder, masks)
-    settled = settle(painter, moments_of(features, parts), asked, parts)
-    result: Tensor = painter(picture[None], *ready(features, masks, parts, settled))
-    return result[0].clamp(0, 1)
+    size = (picture.shape[1], picture.shape[2])
+    tiles = strips(size, at_once, border(painter, encoder))
+    sight = _Sight(painter, encoder.multiplying_in(precision), picture, masks, asked, precision)
+    if len(tiles) == 1:
+        return sight.paint(tiles[0], sight.settle_whole(tiles[0]))
+    settled = sight.settle(tiles)
+    canvas = torch.empty_like(picture)
+    for tile in tiles:
+        canvas[:, *tile.owned] = sight.paint(tile, settled)
+    return canvas
 
 
-def read_columns(encoder: Encoder, masks: Tensor) -> dict[str, Columns]:
-    """What each region reads at each layer."""
+@dataclass
+class _Sight:
+    """What is painted, and how its parts are seen."""
+
+    painter: Painter
+    encoder: Encoder
+    picture: Tensor
+    masks: Tensor
+    asked: Asked
+    precision: str
+    kept: tuple[dict[str, Tensor], Shares] | None = None
+
+    def see(self, tile: Tile) -> tuple[dict[str, Tensor], Shares]:
+        """Features of what a tile reads, and whose they are."""
+        if self.kept is not None:
+            return self.kept
+        part, masks = self.picture[:, *tile.read], self.masks[:, *tile.read]
+        corner = (tile.read[0].start, tile.read[1].start)
+        laid = torch.einsum("rhw,r->hw", masks, self.asked.amount)
+        features = self.encoder(grained(part, laid, corner=corner)[None], LAYERS)
+        return features, shares_of(self.encoder, masks)
+
+    def settle_whole(self, tile: Tile) -> Settled:
+        """Settle by a picture that is seen once, and keep what is seen."""
+        self.kept = self.see(tile)
+        features, shares = self.kept
+        counts = {layer: shares.columns[layer].total for layer in LAYERS}
+        return settle(self.painter, moments_of(features, shares.columns), self.asked, counts)
+
+    def settle(self, tiles: Sequence[Tile]) -> Settled:
+        """Settle by what all tiles own."""
+        apart = strides(self.encoder)
+        sums: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+        for tile in tiles:
+            features, shares = self.see(tile)
+            for layer in LAYERS:
+                window = tile.inside(apart[layer])
+                owned = shares.masks[layer][:, *window]
+                read = replace(columns(owned), total=owned.new_ones(len(owned)))
+                first, second = region_moments(features[layer][:, :, *window], read)
+                found = (owned.sum((1, 2)), first, second)
+                sums[layer] = _added(sums[layer], found) if layer in sums else found
+        own = {}
+        for layer, (count, first, second) in sums.items():
+            total = count.clamp(min=torch.finfo(first.dtype).tiny)
+            own[layer] = (first / total[:, None], second / total[:, None, None])
+        return settle(self.painter, own, self.asked, {k: part[0] for k, part in sums.items()})
+
+    def paint(self, tile: Tile, settled: Settled) -> Tensor:
+        """What a tile owns of the picture, shape (3, h, w) in [0, 1]."""
+        carried, modulation = ready(*self.see(tile), settled)
+        colors = self.picture[None, :, *tile.read]
+        narrow = self.precision == "bfloat16"
+        with torch.autocast(colors.device.type, torch.bfloat16, enabled=narrow):
+            drawn = self.painter(colors, carried, modulation)
+        found: Tensor = drawn[0, :, *tile.inside(1)].float().clamp(0, 1)
+        return found
+
+
+def _added(
+    a: tuple[Tensor, Tensor, Tensor], b: tuple[Tensor, Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2]
+
+
+def border(painter: Painter, encoder: Encoder) -> int:
+    """How far a position of the picture sees, in px, rounded up to a multiple of 16."""
+    deepest = encoder.receptive_fields()[LAYERS[0]] // 2
+    scales = (8, 4, 2, 1)
+    # Each convolution sees one position beyond its own, and a stage has one more than its depth.
+    drawn = sum(
+        scale * (1 + depth) for scale, depth in zip(scales, painter.form.depths, strict=True)
+    )
+    return math.ceil((deepest + drawn + scales[0] + 1 + COARSE) / 16) * 16
+
+
+def strips(size: tuple[int, int], at_once: int, beyond: int) -> tuple[Tile, ...]:
+    """Cut a picture into tiles of about so many pixels, each read so far ``beyond`` its own."""
+    side = max(16, int(math.sqrt(at_once)) // 16 * 16)
+    if size[0] * size[1] <= at_once * 5 // 4:
+        side = max(size)
+    down, across = (_spans(length, side, beyond) for length in size)
+    return tuple(
+        Tile((rows[0], columns[0]), (rows[1], columns[1])) for rows in down for columns in across
+    )
+
+
+def _spans(length: int, side: int, beyond: int) -> list[tuple[slice, slice]]:
+    count = math.ceil(length / side)
+    each = math.ceil(length / count / 16) * 16
+    return [
+        (
+            slice(start, min(start + each, length)),
+            slice(max(0, start - beyond), min(start + each + beyond, length)),
+        )
+        for start in range(0, length, each)
+    ]
+
+
+def shares_of(encoder: Encoder, masks: Tensor) -> Shares:
+    """Whose the positions of each layer are, from masks (R, H, W)."""
     sizes = encoder.layer_sizes((masks.shape[1], masks.shape[2]))
     at = layer_masks(masks, {layer: sizes[layer] for layer in LAYERS})
-    return {layer: columns(at[layer]) for layer in LAYERS}
+    return Shares(at, {layer: columns(at[layer]) for layer in LAYERS})
 
 
 def moments_of(features: Mapping[str, Tensor], parts: Mapping[str, Columns]) -> dict[str, Stacked]:
@@ -75,12 +211,17 @@ def moments_of(features: Mapping[str, Tensor], parts: Mapping[str, Columns]) -> 
 
 
 def settle(
-    painter: Painter, own: Mapping[str, Stacked], asked: Asked, parts: Mapping[str, Columns]
+    painter: Painter, own: Mapping[str, Stacked], asked: Asked, counts: Mapping[str, Tensor]
 ) -> Settled:
-    """How features are carried, from the moments of the whole picture."""
+    """How features are carried, from the moments of the whole picture.
+
+    Args:
+        own: the regions' moments, by layer.
+        counts: how many positions each region has, shape (R,) by layer.
+    """
     found = {
         layer: carriers(
-            *own[layer], *asked.targets[layer], count=parts[layer].total, amount=asked.amount
+            *own[layer], *asked.targets[layer], count=counts[layer], amount=asked.amount
         )
         for layer in LAYERS
     }
@@ -93,20 +234,21 @@ def settle(
 
 
 def ready(
-    features: Mapping[str, Tensor],
-    masks: Tensor,
-    parts: Mapping[str, Columns],
-    settled: Settled,
+    features: Mapping[str, Tensor], shares: Shares, settled: Settled
 ) -> tuple[list[Tensor], list[Tensor]]:
     """What the painter takes of a picture or of a part of it: carried features and modulation."""
-    carried = [carry(features[k], parts[k], settled.carriers[k]) for k in LAYERS]
-    sizes = {layer: (features[layer].shape[2], features[layer].shape[3]) for layer in LAYERS}
-    at = layer_masks(masks, sizes)
+    carried = [carry(features[k], shares.columns[k], settled.carriers[k]) for k in LAYERS]
     modulation = [
-        torch.einsum("rhw,rc->chw", at[layer], values)[None]
+        _mixed(shares.masks[layer], values)
         for layer, values in zip(LAYERS, settled.modulation, strict=True)
     ]
     return carried, modulation
+
+
+def _mixed(masks: Tensor, values: Tensor) -> Tensor:
+    """Values of regions (R, C) mixed by masks (R, h, w), shape (1, C, h, w), channels-last."""
+    mixed = masks.flatten(1).T @ values.to(masks.dtype)
+    return mixed.view(1, *masks.shape[1:], -1).permute(0, 3, 1, 2)
 
 
 def carry(features: Tensor, read: Columns, by: Carriers) -> Tensor:
@@ -115,7 +257,8 @@ def carry(features: Tensor, read: Columns, by: Carriers) -> Tensor:
     What belongs to no region, wholly or in part, stays to that extent as it is.
     """
     rows = features[0].flatten(1).T
-    carried = rows.clone()
+    carried = torch.empty_like(rows)
+    carried.index_copy_(0, read.apart, rows[read.apart])
     for region, (start, soft, end) in enumerate(read.spans):
         matrix, offset = by.matrix[region].to(rows.dtype), by.offset[region].to(rows.dtype)
         inside, feather = read.index[start:soft], read.index[soft:end]
@@ -124,6 +267,5 @@ def carry(features: Tensor, read: Columns, by: Carriers) -> Tensor:
         if len(feather):
             part = rows[feather]
             change = torch.addmm(offset, part, matrix.T) - part
-            share = read.root[soft:end].square().to(rows.dtype)
-            carried.index_add_(0, feather, change * share)
+            carried.index_add_(0, feather, change * read.root[soft:end].square())
     return carried.view(1, *features.shape[2:], -1).permute(0, 3, 1, 2)

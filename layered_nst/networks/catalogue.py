@@ -26,7 +26,7 @@ PART = 1 << 20
 PATIENCE = 60.0
 """Seconds without an answer after which a server counts as gone."""
 
-Kind = Literal["encoder", "segmenter", "detector", "judge"]
+Kind = Literal["encoder", "segmenter", "painter", "detector", "judge"]
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,15 @@ CATALOGUE: Mapping[str, Model] = {
             44.4,
             f"{_TORCHVISION}: ImageNet, COCO",
             "21 Pascal VOC classes, the smallest",
+        ),
+        Model(
+            "instant",
+            "painter",
+            "instant.safetensors",
+            True,
+            0.7,
+            "MIT; trained on photos under research terms, see its model card",
+            "paints any style at once: quality: instant",
         ),
         Model(
             "blazeface",

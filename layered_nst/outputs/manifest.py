@@ -35,7 +35,9 @@ FOREIGN = "is there and is no manifest of a picture; name another picture, or do
 def manifest_of(result: Result) -> dict[str, Any]:
     """Everything about a run but its pixels, as data that JSON can hold."""
     plan, (height, width) = result.plan, result.scene.size
-    inputs = result.inputs or read_inputs(result.scene, plan.encoders, plan.precision)
+    inputs = result.inputs or read_inputs(
+        result.scene, plan.encoders, plan.precision, painter=plan.painter
+    )
     photo_height, photo_width = result.scene.photo.size
     content, files = result.recipe.content, dict(inputs.files)
     files.pop("content", None)

@@ -55,6 +55,8 @@ PRESETS: Mapping[str, Preset] = {
     "fine": Preset(coarsest=128, ratio=math.sqrt(2), first_steps=200, last_steps=60, heavy=3),
 }
 HEAVY, LIGHT = "hed-vgg16", "light"
+INSTANT = "instant"
+"""The quality that optimizes nothing, and the painter that comes with this package."""
 # Time of a step against hed-vgg16's.
 COSTS: Mapping[str, float] = {LIGHT: 1 / 8}
 # Strokes are set by 400 px; past that a level only sharpens them and costs as its area.
@@ -110,6 +112,7 @@ class Plan:
         losses: those of plug-ins, by full name, with what is said to them.
         pull: factor of a level on the weights of all that pulls towards styles; that of ``style``
             is in it already.
+        painter: what paints at once, in the place of all steps: a name, or the path of a file.
     """
 
     levels: tuple[Level, ...]
@@ -131,6 +134,7 @@ class Plan:
     strokes: int | None = None
     losses: Mapping[str, Any] = field(default_factory=dict)
     pull: float = 1.0
+    painter: str | None = None
 
     @property
     def encoders(self) -> tuple[str, ...]:
@@ -153,12 +157,14 @@ def make_plan(
     size: tuple[int, int],
     encoder: str | None = None,
     *,
+    painter: str = INSTANT,
     precision: str = "float32",
 ) -> Plan:
     """Resolve the ``optimize`` section of a recipe for a result of this height and width.
 
     Args:
         encoder: of all levels; by default the quality chooses one for each.
+        painter: of what is to be painted at once.
         precision: in which the encoder multiplies where ``optimize`` leaves it open.
     """
     return Plan(
@@ -181,6 +187,7 @@ def make_plan(
         tolerance=_default(optimize.tolerance, 1e-3),
         seed=optimize.seed,
         losses=optimize.losses,
+        painter=painter if optimize.quality == INSTANT else None,
     )
 
 
@@ -194,6 +201,8 @@ def _normalized(weights: Mapping[Any, float]) -> dict[str, float]:
 
 
 def _levels(optimize: Optimize, size: tuple[int, int], encoder: str | None) -> tuple[Level, ...]:
+    if optimize.quality == INSTANT:
+        return (Level(max(size), 1, encoder or LIGHT, strokes=_strokes(max(size), size)),)
     preset = PRESETS[optimize.quality]
     sides = _sides(optimize.levels, max(size), preset)
     counts = _counts(optimize.steps, sides, preset)

@@ -14,6 +14,7 @@ segmenter  a ``networks.catalogue.Model``; of a plug-in, ``(device, **said) -> S
 encoder    a ``networks.catalogue.Model``; of a plug-in, ``(device, dtype) -> Encoder``
 judge      a ``networks.catalogue.Model``
 detector   a ``networks.catalogue.Model``
+painter    a ``networks.catalogue.Model``
 strategy   a ``strategies.run.Strategy``, or ``(**said) -> Strategy``
 output     a ``picture.writing.PictureFormat`` or an ``outputs.layered.writing.LayeredFormat``
 loss       ``(asked, **said) -> FeatureLoss, PixelLoss or None``, see ``painting.objective``: for

@@ -26,6 +26,7 @@ KINDS = (
     "executor",
     "judge",
     "detector",
+    "painter",
     "command",
 )
 """What may be added."""

@@ -140,7 +140,7 @@ def _is_path(steps: Steps, text: str, others: Collection[Steps]) -> bool:
     one of ``others``, which plug-ins read."""
     if steps in others:
         return True
-    if steps in (("encoder",), ("segmentation",)):
+    if steps in (("encoder",), ("painter",), ("segmentation",)):
         return text.endswith(WEIGHTS_SUFFIX)
     if steps == ("content",) or (steps[:1] == ("segmentation",) and steps[-1] == "weights"):
         return True

@@ -92,6 +92,12 @@ Encoder = Annotated[
 ]
 """An encoder that has a name, or the path of a file."""
 
+Painter = Annotated[
+    Literal["instant"] | Annotated[str, StringConstraints(pattern=rf"\{WEIGHTS_SUFFIX}$")],
+    Allowed(f"instant, or the path of a {WEIGHTS_SUFFIX} file"),
+]
+"""A painter that has a name, or the path of a file."""
+
 
 class CustomSegmenter(Section):
     """A team's own checkpoint of segmentation-models-pytorch, in place of a segmenter's name."""
@@ -266,8 +272,9 @@ class Optimize(Section):
 
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
     """What takes the steps: L-BFGS, or Adam, which needs more of them."""
-    quality: Literal["draft", "standard", "fine"] = "standard"
-    """How long to work on it: sets encoder, levels and steps where they are left open."""
+    quality: Literal["instant", "draft", "standard", "fine"] = "standard"
+    """How long to work on it: sets encoder, levels and steps where they are left open. `instant`
+    optimizes nothing: a network paints the picture at once."""
     seed: Annotated[int, Whole(0, 2**63 - 1)] = 0
     """Seed of the random numbers. The same seed gives the same picture on the same machine."""
     style: Weight | None = None
@@ -420,6 +427,9 @@ class Recipe(Section):
     encoder: Encoder | None = None
     """The network that sees content and style, at all levels: a name, or the path of a file that
     `layered-nst encoder distill` wrote. Without it, the quality chooses one for each level."""
+    painter: Painter = "instant"
+    """What paints with `quality: instant`: a name, or the path of a file that `layered-nst painter
+    train` wrote."""
     segmentation: Segmentation = "scenes"
     """What finds classes in the photo: a name that `layered-nst models` lists, the path of a file
     that `layered-nst segmenter train` wrote, or a mapping for a team's own checkpoint."""

@@ -68,7 +68,7 @@ _MORE = """\
 
 _TAIL = """\
 optimize:
-  quality: standard           # draft | standard | fine
+  quality: standard           # instant | draft | standard | fine
   seed: 0
 """
 

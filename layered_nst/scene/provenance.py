@@ -30,8 +30,8 @@ class Inputs:
         photo: SHA-256 of the photo's file, or of its pixels if it came from no file.
         files: path and SHA-256 of every file that the recipe names, the photo too, by key path.
         models: name and SHA-256 of the weights of ``encoder`` (and of ``encoder of coarse
-            levels``, if that is another) and ``segmenter``; None for a
-            segmenter that no selector asked.
+            levels``, if that is another), ``segmenter``, and ``painter`` if there is one; None for
+            a segmenter that no selector asked.
         device: where it was computed.
         precision: in which the encoder multiplied.
         plugins: version and SHA-256 of the code of every plug-in that took part, by name.
@@ -50,6 +50,7 @@ def read_inputs(
     encoders: Sequence[str],
     precision: str,
     *,
+    painter: str | None = None,
     weights_dir: Path | None = None,
 ) -> Inputs:
     """Hash all that a scene was made from, before it can change.
@@ -57,6 +58,7 @@ def read_inputs(
     Args:
         encoders: names of those that see it, coarse to fine.
         precision: in which they multiply.
+        painter: what paints at once, if something does.
 
     Raises:
         PictureError: a file is gone since it was read.
@@ -66,6 +68,7 @@ def read_inputs(
     photo = files["content"][1] if "content" in files else pixel_hash(scene.photo)
     models = {
         **_encoders(encoders, weights_dir),
+        **({} if painter is None else {"painter": _named(painter, weights_dir)}),
         "segmenter": _segmenter(scene, weights_dir),
         **_detector(recipe),
     }
@@ -110,8 +113,13 @@ def _segmenter(scene: Scene, weights_dir: Path | None) -> dict[str, str] | None:
         return _plugged(spec.kind, spec.part)
     if not isinstance(spec, str):
         return _model(spec.weights.stem, spec.weights)
-    own_file = spec.endswith(".safetensors")
-    return _model(spec, Path(spec) if own_file else weights_path(spec, weights_dir=weights_dir))
+    return _named(spec, weights_dir)
+
+
+def _named(name: str, weights_dir: Path | None) -> dict[str, str]:
+    """A model that is called by its name or by the path of its file."""
+    own_file = name.endswith(".safetensors")
+    return _model(name, Path(name) if own_file else weights_path(name, weights_dir=weights_dir))
 
 
 def _model(name: str, path: Path) -> dict[str, str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
+from layered_nst.instant.painting import AT_ONCE
 from layered_nst.networks.encoders import Encoder
 from layered_nst.networks.encoders.contours import contour_layers
 from layered_nst.networks.encoders.tiles import areas
@@ -55,6 +56,8 @@ BYTES_PER_PIXEL_OF_CONTOURS = 600
 BYTES_PER_PIXEL_OF_STYLE = 32
 # A pass that has no way back holds two layers of the first block in float32 at most.
 BYTES_PER_CHANNEL_OF_STYLE = 13.0
+# Of a strip that a network paints, and that it reads beyond its own.
+BYTES_PER_PIXEL_PAINTED = 500
 PROBE_SIDE = 160
 # A step's share beyond the passes that are timed, and what tiles add to their passes: cutting masks
 # and finding columns anew. Measured with hed-vgg16 (1.15, 1.04) and light (1.1 to 1.4, 1.16).
@@ -176,7 +179,7 @@ def footprint(plan: Plan, scene: Scene | None = None, encoder: Encoder | None = 
     apart = BYTES_PER_PIXEL_OF_PRODUCT if product_first else 0
     twice = scene is not None and scene.picture.alpha is not None
     contours = BYTES_PER_PIXEL_OF_CONTOURS if _holds_contours(scene) else 0
-    return Footprint(
+    found = Footprint(
         at_rest=rest,
         result=BYTES_PER_PIXEL_OF_RESULT + apart + BYTES_PER_PIXEL_AND_MASK * masks * (1 + twice),
         seen=BYTES_PER_PIXEL_SEEN + BYTES_PER_BYTE_KEPT * eye.kept + contours,
@@ -184,6 +187,11 @@ def footprint(plan: Plan, scene: Scene | None = None, encoder: Encoder | None = 
         kept=eye.content,
         history=plan.history if plan.optimizer == "lbfgs" else 2,
     )
+    if plan.painter is None:
+        return found
+    # What is painted at once is painted in strips, whatever there is.
+    strip = BYTES_PER_PIXEL_PAINTED * AT_ONCE
+    return replace(found, at_rest=rest + strip, seen=0, style=0, kept=0, history=0)
 
 
 def _holds_contours(scene: Scene | None) -> bool:

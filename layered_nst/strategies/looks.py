@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from layered_nst import regions
 from layered_nst.machine.device import choose_precision
 from layered_nst.networks.encoders import ENCODERS, Encoder
-from layered_nst.painting.plan import HEAVY, Plan, make_plan
+from layered_nst.painting.plan import HEAVY, INSTANT, Plan, make_plan
 from layered_nst.regions import thin_layers
 from layered_nst.scene.scene import Scene
 from layered_nst.strategies.run import stages
@@ -24,14 +25,19 @@ def planned(scene: Scene) -> Plan:
     """
     recipe = scene.recipe
     precision = choose_precision(scene.picture.rgb.device)
-    plan = make_plan(recipe.optimize, scene.size, recipe.encoder, precision=precision)
+    # The bundled painter knows one encoder; who names a painter of his own names its encoder too.
+    named = None if recipe.optimize.quality == INSTANT == recipe.painter else recipe.encoder
+    make = partial(
+        make_plan, recipe.optimize, scene.size, painter=recipe.painter, precision=precision
+    )
+    plan = make(named)
     looks = (s for blend in scene.styles.values() for s in blend if isinstance(s, LibraryStyle))
     seen = [look.record for look in looks if not look.record.encoders.keys() >= {*plan.encoders}]
-    if recipe.encoder is not None or not seen:
+    if recipe.encoder is not None or plan.painter is not None or not seen:
         return plan
     # What the library calls a file of its own, the recipe has to name by its path.
     known = next((record.encoder for record in seen if record.encoder in ENCODERS), HEAVY)
-    return make_plan(recipe.optimize, scene.size, known, precision=precision)
+    return make(known)
 
 
 def check_looks(scene: Scene, encoders: Mapping[str, Encoder], plan: Plan) -> tuple[str, ...]:

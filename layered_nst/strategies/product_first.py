@@ -28,8 +28,8 @@ def stages(scene: Scene, plan: Plan) -> tuple[Stage, ...]:
     """The product on its window, unless the photo has none of it, and the whole picture."""
     style = Stage("style", plan, whole(scene.size))
     product = product_mask(scene)
-    if not bool((product > 0).any()):
-        return (style,)
+    if plan.painter is not None or not bool((product > 0).any()):
+        return (style,)  # what is painted at once keeps drawings as they are
     window = window_around(product, PRODUCT_MARGIN)
     return (Stage("product", plan_for_window(plan, window, scene.size), window), style)
 

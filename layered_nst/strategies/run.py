@@ -12,6 +12,7 @@ from torch import Tensor
 
 from layered_nst import plugins
 from layered_nst.errors import PluginError
+from layered_nst.instant.problems import paint_problem, painter_for
 from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.levels import optimize
 from layered_nst.painting.plan import Plan
@@ -151,6 +152,8 @@ class Run:
             The canvas of its finest level, shape (3, h, w) in [0, 1].
         """
         resumed, started = self.resumed, time.monotonic()
+        if stage.plan.painter is not None:
+            return self._at_once(stage, asked)
         canvas = optimize(
             self.encoder,
             asked,
@@ -162,6 +165,17 @@ class Run:
             objectives=objectives(self.readings, stage.name) if self.readings else None,
         )
         log.info("stage %s took %.1f s", stage.name, time.monotonic() - started)
+        return canvas
+
+    def _at_once(self, stage: Stage, asked: Problem) -> Tensor:
+        """What a network makes of a stage, told as its only step."""
+        encoder = self.encoder
+        if not isinstance(encoder, Encoder):
+            encoder = encoder[stage.plan.levels[-1].encoder]
+        canvas = paint_problem(painter_for(stage.plan, encoder), encoder, asked, stage.plan)
+        size = (canvas.shape[1], canvas.shape[2])
+        _Telling(self, stage)(Progress(stage.name, 1, 1, size, 1, 1, 1.0, 0.0, {}, canvas))
+        self._keep(State(stage.name, 1, 1, canvas[None]))
         return canvas
 
     def _keep(self, state: State) -> None:

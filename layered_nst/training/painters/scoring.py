@@ -8,11 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from layered_nst.files.targets import free_name
 from layered_nst.instant.network import LAYERS, Painter
 from layered_nst.instant.painting import Asked, Stacked, painted
 from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.losses.style import style_losses
-from layered_nst.picture import fit_within, resize
+from layered_nst.picture import fit_within, is_ours, resize
 from layered_nst.picture.layout import grid, tile
 from layered_nst.picture.writing import to_image, write_image
 from layered_nst.training.painters.losses import relative
@@ -26,8 +27,8 @@ PAIRS = 24
 
 
 def sheet_path(output: Path) -> Path:
-    """Where the sheet of a training goes: ``OUTPUT.png``."""
-    return output.with_suffix(output.suffix + ".png")
+    """Where the sheet of a training goes: ``OUTPUT.png``, if no file of the user's is called so."""
+    return free_name(output.with_suffix(output.suffix + ".png"), known=is_ours)
 
 
 @torch.no_grad()

@@ -24,7 +24,7 @@ from layered_nst.files.targets import check_weights_output
 from layered_nst.instant.grain import PERIOD, grained
 from layered_nst.instant.network import DEFAULT_FORM, LAYERS, Form, Painter
 from layered_nst.instant.painter_files import is_painter, write_painter
-from layered_nst.instant.painting import Asked, Stacked, moments_of, ready, settle
+from layered_nst.instant.painting import Asked, Stacked, moments_of, ready, settle, shares_of
 from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.levels import optimize
 from layered_nst.painting.losses.style import style_losses
@@ -105,7 +105,7 @@ DEFAULT_PLAN = TeachingPlan()
 
 
 @dataclass
-class State:
+class TeachingState:
     """Where a teaching stands.
 
     Attributes:
@@ -127,7 +127,7 @@ def new_state(
     plan: TeachingPlan,
     device: torch.device | str,
     start: Painter | None = None,
-) -> State:
+) -> TeachingState:
     """Where a teaching begins."""
     painter = Painter(plan.form, [encoder.width(layer) for layer in LAYERS]).to(device)
     if start is not None:
@@ -136,11 +136,13 @@ def new_state(
     parameters = [*painter.parameters(), *contrasts.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=plan.learning_rate, betas=(0.9, 0.99))
     averaging = get_ema_multi_avg_fn(AVERAGING)  # type: ignore[no-untyped-call]
-    return State(painter, AveragedModel(painter, multi_avg_fn=averaging), contrasts, optimizer)
+    return TeachingState(
+        painter, AveragedModel(painter, multi_avg_fn=averaging), contrasts, optimizer
+    )
 
 
 def update(
-    state: State,
+    state: TeachingState,
     encoder: Encoder,
     photos: Sequence[Tensor],
     styles: Sequence[Tensor],
@@ -166,14 +168,18 @@ def update(
 
 
 def losses(
-    state: State, encoder: Encoder, samples: Sequence[Sample], shown: Tensor, plan: TeachingPlan
+    state: TeachingState,
+    encoder: Encoder,
+    samples: Sequence[Sample],
+    shown: Tensor,
+    plan: TeachingPlan,
 ) -> dict[str, Tensor]:
     """Weighted terms of a batch."""
     targets, colors = style_targets(encoder, shown), torch.stack([s.colors for s in samples])
     with torch.no_grad():
         photo = encoder(torch.stack([_grained(sample) for sample in samples]), list(SEEN))
     prepared = [
-        _prepared(state.painter, photo, number, sample, targets)
+        _prepared(state.painter, encoder, photo, number, sample, targets)
         for number, sample in enumerate(samples)
     ]
     carried = [torch.cat([part[0][k] for part in prepared]) for k in range(len(LAYERS))]
@@ -225,6 +231,7 @@ def style_targets(encoder: Encoder, shown: Tensor) -> dict[str, Stacked]:
 
 def _prepared(
     painter: Painter,
+    encoder: Encoder,
     features: Mapping[str, Tensor],
     number: int,
     sample: Sample,
@@ -232,11 +239,11 @@ def _prepared(
 ) -> tuple[list[Tensor], list[Tensor]]:
     own = {layer: features[layer][number : number + 1].float() for layer in LAYERS}
     wanted = _of_regions(targets, LAYERS, sample)
-    sizes = {k: (own[k].shape[2], own[k].shape[3]) for k in LAYERS}
-    at = layer_masks(sample.masks, sizes)
-    parts = {layer: columns(at[layer]) for layer in LAYERS}
-    settled = settle(painter, moments_of(own, parts), Asked(wanted, sample.amount), parts)
-    return ready(own, sample.masks, parts, settled)
+    shares = shares_of(encoder, sample.masks)
+    counts = {layer: shares.columns[layer].total for layer in LAYERS}
+    moments = moments_of(own, shares.columns)
+    settled = settle(painter, moments, Asked(wanted, sample.amount), counts)
+    return ready(own, shares, settled)
 
 
 def _of_regions(
@@ -248,7 +255,7 @@ def _of_regions(
 
 
 def _terms(
-    state: State,
+    state: TeachingState,
     samples: Sequence[Sample],
     plan: TeachingPlan,
     targets: Mapping[str, Stacked],
@@ -309,7 +316,7 @@ def _styled(
     return total, style_code(own), style_code(aims)
 
 
-def _set_learning_rate(state: State, plan: TeachingPlan) -> None:
+def _set_learning_rate(state: TeachingState, plan: TeachingPlan) -> None:
     """Warm up over the first 100 steps, and fall as a half cosine to 2 %."""
     warm = min(1.0, (state.step + 1) / 100)
     progress = state.step / plan.steps
@@ -359,9 +366,7 @@ def teach(
     """
     check_output(output)
     (photos, held_photos), (styles, held_styles) = split(photos), split(styles)
-    checkpoint = training_path(output)
-    for path in (checkpoint, output):
-        sweep(path)
+    checkpoint = _swept(output)
     plan = plan if start is None else replace(plan, form=start.form)
     belongs = _belonging(encoder, photos, styles, plan, start)
     seeing = encoder.multiplying_in("bfloat16" if plan.bfloat16 else "float32")
@@ -386,6 +391,14 @@ def teach(
     return scores or score_painter(_average(state), encoder, held_photos, held_styles)
 
 
+def _swept(output: Path) -> Path:
+    """Where the checkpoint is; what an earlier run left of unfinished files is removed."""
+    checkpoint = training_path(output)
+    for path in (checkpoint, output):
+        sweep(path)
+    return checkpoint
+
+
 def check_output(output: Path) -> None:
     """Find out before hours of training that their result could not be written.
 
@@ -402,13 +415,13 @@ def _check_loss(loss: float, step: int, plan: TeachingPlan) -> None:
         )
 
 
-def _average(state: State) -> Painter:
+def _average(state: TeachingState) -> Painter:
     painter = state.average.get_submodule("module")
     assert isinstance(painter, Painter)
     return painter
 
 
-def _notes(state: State, plan: TeachingPlan, scores: Mapping[str, float]) -> dict[str, Any]:
+def _notes(state: TeachingState, plan: TeachingPlan, scores: Mapping[str, float]) -> dict[str, Any]:
     rounded = {name: round(value, 4) for name, value in scores.items()}
     return {"step": state.step, "plan": asdict(plan), "scores": rounded}
 
@@ -437,7 +450,7 @@ def _plain(value: Any) -> Any:
     return [_plain(part) for part in value] if isinstance(value, tuple) else value
 
 
-def _save(state: State, checkpoint: Path, belongs: Mapping[str, Any]) -> None:
+def _save(state: TeachingState, checkpoint: Path, belongs: Mapping[str, Any]) -> None:
     kept = {
         "painter": state.painter.state_dict(),
         "average": state.average.state_dict(),
@@ -455,7 +468,7 @@ def _restored(
     encoder: Encoder,
     plan: TeachingPlan,
     device: torch.device | str,
-) -> State:
+) -> TeachingState:
     with restored(checkpoint, belongs) as saved:
         state = new_state(encoder, plan, device)
         state.painter.load_state_dict(saved["painter"])

@@ -1,0 +1,76 @@
+"""A problem of the optimization, painted at once in its place."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from layered_nst.instant.network import LAYERS, Painter
+from layered_nst.instant.painter_files import load_painter
+from layered_nst.instant.painting import Asked, painted
+from layered_nst.networks.encoders import Encoder
+from layered_nst.painting.plan import Plan
+from layered_nst.painting.problem import PaintedRegion, Problem, is_painted
+from layered_nst.painting.tiled import STYLE_TILE
+from layered_nst.styles.style import stroke_side, style_moments
+
+
+def painter_for(plan: Plan, encoder: Encoder) -> Painter:
+    """The painter that a plan names, on the encoder's device.
+
+    Raises:
+        ModelError: missing or broken weights, or ones that were taught with another encoder.
+        ValueError: the plan names none.
+    """
+    if plan.painter is None:
+        raise ValueError("a plan that optimizes has no painter")
+    return load_painter(plan.painter, encoder, device=next(encoder.buffers()).device)
+
+
+@torch.no_grad()
+def paint_problem(painter: Painter, encoder: Encoder, problem: Problem, plan: Plan) -> Tensor:
+    """The canvas of a problem, shape (3, H, W) in [0, 1]; what is frozen is as it was.
+
+    Strength, scale and blends mean what they mean to the optimization. How firmly a region holds
+    the photo's content lowers, above 1, how far it is carried.
+    """
+    regions = [region for region in problem.regions if is_painted(region)]
+    if not regions:
+        return problem.start.clone()
+    masks = torch.stack([region.mask for region in regions])
+    amount = masks.new_tensor([amount_of(region) for region in regions])
+    asked = Asked(_targets(encoder, problem, regions, plan), amount)
+    canvas = painted(painter, encoder, problem.content, masks, asked, precision=plan.precision)
+    return canvas.lerp(problem.start, problem.frozen)
+
+
+def amount_of(region: PaintedRegion) -> float:
+    """How far a region is carried to its style, from 0 to 1."""
+    return region.toward / math.sqrt(max(1.0, region.content))
+
+
+def _targets(
+    encoder: Encoder, problem: Problem, regions: list[PaintedRegion], plan: Plan
+) -> dict[str, tuple[Tensor, Tensor]]:
+    strokes = plan.levels[-1].strokes_for
+    found = []
+    for region in regions:
+        side = stroke_side(strokes, region.scale)
+        of = partial(problem.moments, tile=STYLE_TILE) if side > LARGE else problem.moments
+        found.append(
+            style_moments(encoder, region.styles, LAYERS, longest=side, pooling=plan.pooling, of=of)
+        )
+    return {
+        layer: (
+            torch.stack([moments[layer].mean for moments in found]),
+            torch.stack([moments[layer].second for moments in found]),
+        )
+        for layer in LAYERS
+    }
+
+
+LARGE = 1280
+"""Styles that are seen at more px on their longest side are read in tiles."""
