@@ -172,6 +172,17 @@ CASES = [
         1,
     ),
     Case("encoder score light data/images", ("light.safetensors", "score.png")),
+    Case("painter train data/images data/images -o own.safetensors", ("own.safetensors",), 3),
+    Case(
+        "painter train data/images data/images -o own.safetensors --steps 1 --batch 1 --crop 64",
+        ("own.safetensors.training",),
+        1,
+    ),
+    Case(
+        "painter train data/images data/images -o own.safetensors --steps 1 --batch 1 --crop 64",
+        ("own.safetensors.png",),
+    ),
+    Case("painter score instant data/images data/images", ("instant.safetensors", "score.png")),
     Case("models", ("models",)),
     Case("models fetch vgg19 --weights weights", ("weights/vgg19-dcbb9e9d.pth",)),
     Case("styles build dusk dots.png -o own.safetensors --scale 32", ("own.safetensors",), 1),

@@ -19,6 +19,7 @@ from layered_nst import cli
 from layered_nst.picture import MAX_PIXELS
 from layered_nst.scene.resolving import SEGMENTED_SIDE
 from layered_nst.training.encoders.matching import DEFAULT_PLAN
+from layered_nst.training.painters.teaching import TeachingPlan
 from layered_nst.training.segmenters.sheet import SIDE as SCORE_SIDE
 from layered_nst.training.segmenters.training import TrainingPlan
 from layered_nst.views.findings import CONTOURS_SIDE
@@ -39,6 +40,7 @@ WRITES = {
     "segmenter average",
     "segmenter score",
     "encoder distill",
+    "painter train",
     "styles build",
     "styles show",
     "styles merge",
@@ -52,6 +54,8 @@ LEARNS = {
     "segmenter score",
     "encoder distill",
     "encoder score",
+    "painter train",
+    "painter score",
     "styles build",
 }
 COMPUTES = LOOKS | PAINTS | LEARNS
@@ -78,12 +82,20 @@ RULES = {
     "--no-cache": {"apply", "paint", "check", "masks", "gallery"},
     "--size": (WRITES - {"pack"} | {"check"})
     - {"new", "segmenter train", "segmenter average", "encoder distill", "styles build"}
-    - {"styles merge"},
+    - {"styles merge", "painter train"},
     "--content": {"apply", "check", "masks", "score", "gallery"},
     "--set": {"apply", "paint", "pack", "check", "masks", "score"},
     "--quality": {"apply", "paint", "check", "texture", "gallery"},
-    "--steps": {"apply", "paint", "check", "texture", "gallery", "encoder distill"},
-    "--seed": {"apply", "texture", "segmenter train", "encoder distill"},
+    "--steps": {
+        "apply",
+        "paint",
+        "check",
+        "texture",
+        "gallery",
+        "encoder distill",
+        "painter train",
+    },
+    "--seed": {"apply", "texture", "segmenter train", "encoder distill", "painter train"},
 }
 """Which commands have an option; no other has it."""
 NOTHING_THEN = {
@@ -177,6 +189,10 @@ def test_defaults_in_brackets_are_those_of_the_package(
         ),
         *(
             ("encoder distill", f"--{key.replace('_', '-')}", getattr(DEFAULT_PLAN, key))
+            for key in ("steps", "batch", "crop", "learning_rate", "bfloat16", "seed")
+        ),
+        *(
+            ("painter train", f"--{key.replace('_', '-')}", getattr(TeachingPlan(), key))
             for key in ("steps", "batch", "crop", "learning_rate", "bfloat16", "seed")
         ),
     ],

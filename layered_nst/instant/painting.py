@@ -89,7 +89,7 @@ def painted(
     """
     size = (picture.shape[1], picture.shape[2])
     tiles = strips(size, at_once, border(painter, encoder))
-    sight = _Sight(painter, encoder.multiplying_in(precision), picture, masks, asked, precision)
+    sight = WholeSight(painter, encoder.multiplying_in(precision), picture, masks, asked, precision)
     if len(tiles) == 1:
         return sight.paint(tiles[0], sight.settle_whole(tiles[0]))
     settled = sight.settle(tiles)
@@ -100,7 +100,7 @@ def painted(
 
 
 @dataclass
-class _Sight:
+class WholeSight:
     """What is painted, and how its parts are seen."""
 
     painter: Painter

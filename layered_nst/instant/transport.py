@@ -63,7 +63,8 @@ def carriers(
     own = _borrowed(own, count, mean.shape[1])
     texture, whole = _energy(wanted), _energy(target_second)
     told = (texture / texture.maximum(PLAIN * whole).clamp(min=1e-20)).square()[:, None, None]
-    matrix = _transport(own, torch.lerp(own, wanted, told)).to(mean)
+    # Not every device finds eigenvalues, and those of a hundred channels are soon found.
+    matrix = _transport(own.cpu(), torch.lerp(own, wanted, told).cpu()).to(mean)
     unmoved = torch.eye(mean.shape[1], dtype=mean.dtype, device=mean.device)
     matrix = torch.lerp(unmoved, matrix, amount[:, None, None])
     center = torch.lerp(mean, target_mean, amount[:, None])

@@ -366,6 +366,7 @@ def teach(
     """
     check_output(output)
     (photos, held_photos), (styles, held_styles) = split(photos), split(styles)
+    held = (held_photos, held_styles)
     checkpoint = _swept(output)
     plan = plan if start is None else replace(plan, form=start.form)
     belongs = _belonging(encoder, photos, styles, plan, start)
@@ -381,14 +382,28 @@ def teach(
         _check_loss(loss, state.step, plan)
         on_step(state.step, plan.steps, state.terms)
         if state.step % every == 0 or state.step == plan.steps:
-            painter = _average(state)
-            scores = score_painter(painter, encoder, held_photos, held_styles)
-            write_painter(output, painter, encoder, notes=_notes(state, plan, scores))
+            scores = _export(state, encoder, held, output, plan)
             _save(state, checkpoint, belongs)
             on_score(state.step, scores)
         if state.step % sheet == 0 or state.step == plan.steps:
-            draw_sheet(_average(state), encoder, held_photos, held_styles, sheet_path(output))
-    return scores or score_painter(_average(state), encoder, held_photos, held_styles)
+            draw_sheet(_average(state), encoder, *held, sheet_path(output))
+    return scores or _export(state, encoder, held, output, plan)
+
+
+def _export(
+    state: TeachingState,
+    encoder: Encoder,
+    held: tuple[Sequence[Tensor], Sequence[Tensor]],
+    output: Path,
+    plan: TeachingPlan,
+) -> dict[str, float]:
+    """Score the average of the weights, and write it."""
+    painter = _average(state)
+    scores = score_painter(painter, encoder, *held)
+    rounded = {name: round(value, 4) for name, value in scores.items()}
+    notes = {"step": state.step, "plan": asdict(plan), "scores": rounded}
+    write_painter(output, painter, encoder, notes=notes)
+    return scores
 
 
 def _swept(output: Path) -> Path:
@@ -419,11 +434,6 @@ def _average(state: TeachingState) -> Painter:
     painter = state.average.get_submodule("module")
     assert isinstance(painter, Painter)
     return painter
-
-
-def _notes(state: TeachingState, plan: TeachingPlan, scores: Mapping[str, float]) -> dict[str, Any]:
-    rounded = {name: round(value, 4) for name, value in scores.items()}
-    return {"step": state.step, "plan": asdict(plan), "scores": rounded}
 
 
 def _belonging(
