@@ -38,7 +38,7 @@ from layered_nst.instant.painting import (
 from layered_nst.instant.problems import amount_of
 from layered_nst.instant.transport import LARGEST_GAIN, carriers
 from layered_nst.networks.encoders import Encoder, load_encoder
-from layered_nst.painting.problem import PaintedRegion
+from layered_nst.painting.problem import PaintedRegion, toward
 from layered_nst.picture import read_picture
 from layered_nst.styles.moments import columns
 
@@ -316,7 +316,7 @@ def test_a_region_of_nine_pixels_and_twenty_regions_are_painted(
 
 def test_strength_and_content_say_how_far_a_region_is_carried() -> None:
     mask = torch.ones(2, 2)
-    assert amount_of(PaintedRegion("a", mask, strength=0.3)) == pytest.approx(0.3)
+    assert amount_of(PaintedRegion("a", mask, strength=0.3)) == pytest.approx(toward(0.3))
     assert amount_of(PaintedRegion("a", mask, strength=3)) == 1
     assert amount_of(PaintedRegion("a", mask, content=4)) == pytest.approx(0.5)
     assert amount_of(PaintedRegion("a", mask, content=0.1)) == 1

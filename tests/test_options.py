@@ -86,15 +86,7 @@ RULES = {
     "--content": {"apply", "check", "masks", "score", "gallery"},
     "--set": {"apply", "paint", "pack", "check", "masks", "score"},
     "--quality": {"apply", "paint", "check", "texture", "gallery"},
-    "--steps": {
-        "apply",
-        "paint",
-        "check",
-        "texture",
-        "gallery",
-        "encoder distill",
-        "painter train",
-    },
+    "--steps": PAINTS | {"check", "texture", "encoder distill", "painter train"},
     "--seed": {"apply", "texture", "segmenter train", "encoder distill", "painter train"},
 }
 """Which commands have an option; no other has it."""
