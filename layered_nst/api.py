@@ -38,6 +38,7 @@ from layered_nst.scene.scene import Scene
 from layered_nst.strategies.budget import Room, advice, make_room
 from layered_nst.strategies.checking import Check, checked
 from layered_nst.strategies.costs import LevelCost, footprint, level_costs
+from layered_nst.strategies.hurry import Deadline, check_alone, deadline_of, fitted
 from layered_nst.strategies.keeper import Keeper, belonging
 from layered_nst.strategies.looks import check_looks, planned, thin_notes
 from layered_nst.strategies.run import paint
@@ -76,6 +77,7 @@ def apply(
     resume: bool = False,
     output: str | Path | None = None,
     memory: float | str | None = None,
+    within: float | str | Deadline | None = None,
     stop: Event | Callable[[], bool] | None = None,
     on_scene: Callable[[Scene, Plan], None] = lambda *_: None,
     on_progress: OnProgress = lambda _: None,
@@ -107,6 +109,8 @@ def apply(
             tell whose it is.
         memory: bytes to stay within, or ``6G``, ``4000M``: what does not fit is painted in tiles,
             which takes longer. By default, what is free; a resumed run keeps what it began with.
+        within: seconds from now, or ``10s``, ``2min``: quality and steps are then the best that
+            fit, by the measured speed of this machine, and a note says which.
         stop: an event, or a callable, that is asked after each step whether to stop there.
         on_scene: called once when regions and plan are known, before the optimization.
         on_progress: called after each step. What it raises ends the run, once the checkpoint is
@@ -117,11 +121,13 @@ def apply(
 
     Raises:
         LayeredNstError: one of its kinds, in one sentence. ``BudgetError`` if ``memory`` says no
-            amount; ``OutOfMemoryError`` if not even tiles fit into it; ``CheckpointError`` if the
-            checkpoint to resume is broken or of another run; ``Interrupted`` carries the picture
-            so far as ``partial``, after ``stop`` and after Ctrl-C.
+            amount or ``within`` no time; ``OutOfMemoryError`` if not even tiles fit into it;
+            ``CheckpointError`` if the checkpoint to resume is broken or of another run;
+            ``Interrupted`` carries the picture so far as ``partial``, after ``stop`` and after
+            Ctrl-C.
     """
-    asked, chosen = _amount(memory), choose_device(device)
+    check_alone(within, quality=quality, steps=steps, resume=resume)
+    asked, deadline, chosen = _amount(memory), deadline_of(within), choose_device(device)
     loaded = load(
         recipe, content, size=size, quality=quality, steps=steps, seed=seed, overrides=overrides
     )
@@ -133,6 +139,7 @@ def apply(
         weights_dir=weights_dir,
         max_pixels=max_pixels,
         cache=cache,
+        deadline=deadline,
     )
     inputs = read_inputs(
         scene, plan.encoders, plan.precision, painter=plan.painter, weights_dir=weights_dir
@@ -145,7 +152,9 @@ def apply(
     room = make_room(costs, asked=asked, resumed=state, obtainable=obtainable_bytes(chosen))
     scene = replace(scene, notes=scene.notes + room.notes)
     on_scene(scene, plan)
-    track = Track(scene, plan, inputs, on_progress, keeper, state, room.memory, _asked(stop))
+    track = Track(
+        scene, plan, inputs, on_progress, keeper, state, room.memory, _asked(stop), deadline
+    )
     with memory_errors(lambda: _out_of_memory(loaded, chosen, scene, costs, room.tried)):
         painted = _painted(track, encoders, room)
     return replace(track.result(painted), checkpoint=keeper.written)
@@ -168,6 +177,10 @@ def _painted(track: Track, encoders: Mapping[str, Encoder], room: Room) -> torch
         )
         track.keeper.write_last()
     except (KeyboardInterrupt, Stopped) as stop:
+        so_far = track.partial() if isinstance(stop, Stopped) and track.is_late else None
+        if so_far is not None:
+            log.info("the time is over: the picture is the last")
+            return so_far.rgb
         raise track.interrupted() from stop
     except Exception as error:
         track.failed(error)
@@ -242,6 +255,7 @@ def _ready(
     weights_dir: Path | None,
     max_pixels: int,
     cache: bool | str | Path | Cache,
+    deadline: Deadline | None = None,
 ) -> tuple[Scene, Plan, Mapping[str, Encoder]]:
     """Everything that painting needs, and the notes of what it will meet."""
     with memory_errors(lambda: _out_of_memory(loaded, device)):
@@ -254,7 +268,11 @@ def _ready(
             max_pixels=max_pixels,
             cache=cache,
         )
-    encoders = load_encoders(plan.encoders, weights_dir=weights_dir, device=device)
+    load = partial(load_encoders, weights_dir=weights_dir, device=device)
+    if deadline is not None:
+        scene, plan, encoders = fitted(scene, deadline, load)
+    else:
+        encoders = load(plan.encoders)
     if plan.painter is not None:
         painter_for(plan, encoders[plan.levels[-1].encoder])  # whether it is there, and fits
     notes = check_looks(scene, encoders, plan) + thin_notes(scene, encoders, plan)

@@ -111,7 +111,7 @@ class ProcessError(LayeredNstError, RuntimeError):
 
 
 class BudgetError(LayeredNstError, ValueError):
-    """What ``memory`` says is no amount of memory."""
+    """What ``memory`` says is no amount of memory, or ``within`` no time."""
 
     exit_code = 2
     code = "budget"

@@ -85,6 +85,7 @@ RULES = {
     - {"styles merge", "painter train"},
     "--content": {"apply", "check", "masks", "score", "gallery"},
     "--set": {"apply", "paint", "pack", "check", "masks", "score"},
+    "--within": {"apply", "paint"},
     "--quality": {"apply", "paint", "check", "texture", "gallery"},
     "--steps": PAINTS | {"check", "texture", "encoder distill", "painter train"},
     "--seed": {"apply", "texture", "segmenter train", "encoder distill", "painter train"},
@@ -101,6 +102,7 @@ NOTHING_THEN = {
     "--set",
     "--start",
     "--style",
+    "--within",
 }
 """Options without which something is left as it is."""
 PASS_ON = ("to", "json_text")

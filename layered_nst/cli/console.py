@@ -42,6 +42,7 @@ _OPTIONS = {
         "size",
         "steps",
         "strict",
+        "within",
     )
 } | {"layers": "--layer", "overrides": "--set", "sides": "--scale", "weights_dir": "--weights"}
 _ARGUMENT = re.compile(r"`(\w+)(?:=([^`]+))?`")

@@ -68,6 +68,14 @@ MemoryOption = Annotated[
         show_default=False,
     ),
 ]
+WithinOption = Annotated[
+    str | None,
+    typer.Option(
+        "--within",
+        metavar="TIME",
+        help="Choose the best quality that is done in 10s or 2min, of which a note tells.",
+    ),
+]
 NoCacheOption = Annotated[
     bool, typer.Option("--no-cache", help="Use and keep nothing that was computed before.")
 ]
@@ -107,3 +115,22 @@ def joined_overrides(texts: list[str] | None, **options: Any) -> list[str]:
 
 def limits(limit: int | None) -> dict[str, Any]:
     return {} if limit is None else {"max_pixels": limit}
+
+
+def deadline_of_command(within: str | None, **others: Any) -> Any:
+    """The deadline of a command, counted from when it was started; None for none.
+
+    Args:
+        others: options that stand for what the time would choose.
+    """
+    if within is None:
+        return None
+    import time
+
+    import psutil
+
+    from layered_nst.strategies.hurry import Deadline, check_alone, deadline_of
+
+    check_alone(within, **others)
+    found, behind = deadline_of(within), time.time() - psutil.Process().create_time()
+    return None if found is None else Deadline(found.seconds, found.started - behind)

@@ -26,6 +26,8 @@ from layered_nst.cli.options import (
     StepsOption,
     StrictOption,
     WeightsOption,
+    WithinOption,
+    deadline_of_command,
     joined_overrides,
     limits,
 )
@@ -90,6 +92,7 @@ def apply(
     strict: StrictOption = False,
     max_pixels: MaxPixelsOption = None,
     memory: MemoryOption = None,
+    within: WithinOption = None,
     no_cache: NoCacheOption = False,
     no_manifest: _NoManifest = False,
     no_preview: _NoPreview = False,
@@ -114,6 +117,7 @@ def apply(
     from layered_nst.outputs.rerun import default_target
     from layered_nst.outputs.result import files_of
 
+    deadline = deadline_of_command(within, quality=quality, steps=steps, resume=resume)
     overrides = joined_overrides(set_, seed=seed, steps=steps, quality=quality)
     with printed_notes() as notes:
         loaded = api.load(recipe, content, size=size, overrides=overrides)
@@ -138,6 +142,7 @@ def apply(
                     resume=resume,
                     output=picture,
                     memory=memory,
+                    within=deadline,
                     on_scene=leaving.scene,
                     on_progress=leaving.watch.step,
                 )

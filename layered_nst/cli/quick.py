@@ -20,6 +20,7 @@ from layered_nst.cli.options import (
     StepsOption,
     StrictOption,
     WeightsOption,
+    WithinOption,
 )
 from layered_nst.cli.painting import apply
 
@@ -57,6 +58,7 @@ def paint(
     strict: StrictOption = False,
     max_pixels: MaxPixelsOption = None,
     memory: MemoryOption = None,
+    within: WithinOption = None,
     no_cache: NoCacheOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -84,6 +86,7 @@ def paint(
         strict=strict,
         max_pixels=max_pixels,
         memory=memory,
+        within=within,
         no_cache=no_cache,
         as_json=as_json,
     )

@@ -19,6 +19,7 @@ from layered_nst.painting.state import State
 from layered_nst.picture import resize
 from layered_nst.scene.provenance import Inputs
 from layered_nst.scene.scene import Scene
+from layered_nst.strategies.hurry import Deadline
 from layered_nst.strategies.keeper import Keeper
 from layered_nst.strategies.problems import finished
 
@@ -42,6 +43,7 @@ class Track:
         resumed: the state that it goes on from.
         memory: bytes by which its tiles were chosen.
         asked_to_stop: looked at after each step.
+        deadline: after which the run ends with what it has, once it has something.
     """
 
     scene: Scene
@@ -52,6 +54,7 @@ class Track:
     resumed: State | None
     memory: float | None
     asked_to_stop: Callable[[], bool]
+    deadline: Deadline | None = None
 
     def __post_init__(self) -> None:
         self.losses: list[Mapping[str, float]] = (
@@ -82,8 +85,13 @@ class Track:
         Raises:
             Stopped: it was.
         """
-        if self.asked_to_stop():
+        if self.asked_to_stop() or self.is_late:
             raise Stopped
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time is over and there is a picture to end with."""
+        return self.last is not None and self.deadline is not None and self.deadline.is_past
 
     @property
     def seconds(self) -> float:

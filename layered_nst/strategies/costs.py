@@ -350,6 +350,8 @@ def estimate(
     plan: Plan,
     encoders: Mapping[str, Encoder],
     readings: Mapping[Place, Reading] | None = None,
+    *,
+    speeds: Mapping[str, float] | None = None,
 ) -> Estimate:
     """Estimate a run from timed passes of the encoders on this machine.
 
@@ -360,8 +362,9 @@ def estimate(
         plan: all levels.
         encoders: by the names that the levels use, on the same device.
         readings: of the levels that are not seen whole, or not all of them.
+        speeds: of the encoders, as ``speed`` gives them; timed here if not given.
     """
-    rates = {n: _seconds_per_pixel(plan, seen, scene) for n, seen in encoders.items()}
+    rates = speeds or {n: speed(plan, seen, scene) for n, seen in encoders.items()}
     whole = Reading(None, None, plan.history if plan.optimizer == "lbfgs" else 2)
     costs = level_costs(scene, plan, encoders)
     chosen = [(cost, (readings or {}).get(cost.place, whole)) for cost in costs]
@@ -373,8 +376,8 @@ def _area(size: tuple[int, int]) -> int:
     return size[0] * size[1]
 
 
-def _seconds_per_pixel(plan: Plan, encoder: Encoder, scene: Scene) -> float:
-    """The faster of two forward and backward passes over a small picture, by its area.
+def speed(plan: Plan, encoder: Encoder, scene: Scene) -> float:
+    """Seconds for a pixel: the faster of two passes forth and back over a small picture.
 
     Moments are those of one region, since all together cost about as much.
     """
