@@ -24,6 +24,7 @@ from workbench import lay_out, photo, run
 import layered_nst
 from layered_nst import cli
 from layered_nst.cli.display import Display
+from layered_nst.live.watching import Watcher
 from layered_nst.outputs.layered.writing import BUILT_IN as LAYERED
 from layered_nst.picture import is_ours, read_metadata, write_picture
 from layered_nst.picture.writing import BUILT_IN
@@ -183,6 +184,7 @@ CASES = [
         ("own.safetensors.png",),
     ),
     Case("painter score instant data/images data/images", ("instant.safetensors", "score.png")),
+    Case("live photo.png -r look.yaml --no-open --port 0", ("photo.jpg", "index.html")),
     Case("models", ("models",)),
     Case("models fetch vgg19 --weights weights", ("weights/vgg19-dcbb9e9d.pth",)),
     Case("styles build dusk dots.png -o own.safetensors --scale 32", ("own.safetensors",), 1),
@@ -223,6 +225,7 @@ def test_no_file_of_the_users_is_changed(
     put("cache/mine.safetensors")
     if case.stopped:
         stop_halfway(monkeypatch)
+    monkeypatch.setattr(Watcher, "run", lambda self, _: self.look())  # it would go on and on
     before = hashes()
     ran = run(*shlex.split(case.words))
     assert not changed(before), ran.err

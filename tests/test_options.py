@@ -70,23 +70,26 @@ HANDLES_FILES = {
     "cache info",
     "cache clear",
 }
+STAYS = {"live"}
+"""Goes on until Ctrl-C, and writes nothing."""
 SPEAKS_JSON = {"schema"}
 """Prints JSON whatever it is asked."""
 RULES = {
-    "--device": COMPUTES,
+    "--device": COMPUTES | STAYS,
     "--json": COMPUTES | HANDLES_FILES,
     "--output": WRITES,
     "--weights": {name for name in COMPUTES if not name.startswith("segmenter")}
-    | {"models", "models fetch"},
-    "--max-pixels": {name for name in COMPUTES if not name.startswith("segmenter")},
+    | {"models", "models fetch"}
+    | STAYS,
+    "--max-pixels": {n for n in COMPUTES if not n.startswith("segmenter")} | STAYS,
     "--no-cache": {"apply", "paint", "check", "masks", "gallery"},
-    "--size": (WRITES - {"pack"} | {"check"})
+    "--size": (WRITES - {"pack"} | {"check"} | STAYS)
     - {"new", "segmenter train", "segmenter average", "encoder distill", "styles build"}
     - {"styles merge", "painter train"},
     "--content": {"apply", "check", "masks", "score", "gallery"},
-    "--set": {"apply", "paint", "pack", "check", "masks", "score"},
+    "--set": {"apply", "paint", "pack", "check", "masks", "score", "live"},
     "--within": {"apply", "paint"},
-    "--quality": {"apply", "paint", "check", "texture", "gallery"},
+    "--quality": {"apply", "paint", "check", "texture", "gallery", "live"},
     "--steps": PAINTS | {"check", "texture", "encoder distill", "painter train"},
     "--seed": {"apply", "texture", "segmenter train", "encoder distill", "painter train"},
 }
@@ -127,7 +130,7 @@ def options(name: str) -> dict[str, Any]:
 
 
 def test_every_command_is_of_a_kind_that_has_rules() -> None:
-    assert {*COMMANDS} == COMPUTES | HANDLES_FILES | SPEAKS_JSON
+    assert {*COMMANDS} == COMPUTES | HANDLES_FILES | SPEAKS_JSON | STAYS
 
 
 @pytest.mark.parametrize("option", RULES)

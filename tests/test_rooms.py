@@ -31,6 +31,7 @@ ROOMS = (
     "judge",
     "views",
     "training",
+    "live",
     "cli",
 )
 """From top to bottom; a room knows nothing of those below it."""

@@ -17,6 +17,7 @@ from layered_nst.cli import (
     encoder,
     finding,
     gallery,
+    live,
     looking,
     models,
     packing,
@@ -89,6 +90,7 @@ app.command()(looking.features)
 app.command()(looking.texture)
 app.command()(scoring.score)
 app.command()(gallery.gallery)
+app.command()(live.live)
 app.add_typer(segmenter.app, name="segmenter")
 app.add_typer(encoder.app, name="encoder")
 app.add_typer(painter.app, name="painter")

@@ -78,8 +78,8 @@ class TeachingPlan:
     batch: int = 4
     crop: int = 144
     learning_rate: float = 1e-3
-    style: float = 1.0
-    content: float = 1.0
+    style: float = 2.0
+    content: float = 0.5
     carried: float = 0.3
     coherence: float = 0.05
     apart: float = 0.05

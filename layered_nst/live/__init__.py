@@ -1,0 +1,1 @@
+"""A picture that follows its recipe while somebody edits it."""
