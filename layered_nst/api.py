@@ -126,7 +126,7 @@ def apply(
             ``Interrupted`` carries the picture so far as ``partial``, after ``stop`` and after
             Ctrl-C.
     """
-    check_alone(within, quality=quality, steps=steps, resume=resume)
+    check_alone(within, {"quality": quality, "steps": steps, "resume": resume})
     asked, deadline, chosen = _amount(memory), deadline_of(within), choose_device(device)
     loaded = load(
         recipe, content, size=size, quality=quality, steps=steps, seed=seed, overrides=overrides

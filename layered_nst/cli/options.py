@@ -131,6 +131,6 @@ def deadline_of_command(within: str | None, **others: Any) -> Any:
 
     from layered_nst.strategies.hurry import Deadline, check_alone, deadline_of
 
-    check_alone(within, **others)
+    check_alone(within, others)
     found, behind = deadline_of(within), time.time() - psutil.Process().create_time()
     return None if found is None else Deadline(found.seconds, found.started - behind)

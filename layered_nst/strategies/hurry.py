@@ -74,8 +74,11 @@ def deadline_of(within: float | str | Deadline | None) -> Deadline | None:
     return Deadline(found)
 
 
-def check_alone(within: object, **others: object) -> None:
+def check_alone(within: object, others: Mapping[str, object]) -> None:
     """Refuse a time beside what it would choose itself.
+
+    Args:
+        others: arguments by name.
 
     Raises:
         BudgetError: one of the others is given.
