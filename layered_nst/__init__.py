@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from layered_nst.painting.progress import Progress
     from layered_nst.recipe import Recipe, load_recipe
     from layered_nst.strategies.checking import Check
+    from layered_nst.video.result import VideoResult
+    from layered_nst.video.run import apply_video
     from layered_nst.views.asking import masks, new, segment
 
 __all__ = [
@@ -21,7 +23,9 @@ __all__ = [
     "Progress",
     "Recipe",
     "Result",
+    "VideoResult",
     "apply",
+    "apply_video",
     "check",
     "load_recipe",
     "masks",
@@ -38,7 +42,9 @@ _HOMES = {
     "Progress": "painting.progress:Progress",
     "Recipe": "recipe:Recipe",
     "Result": "outputs.result:Result",
+    "VideoResult": "video.result:VideoResult",
     "apply": "api:apply",
+    "apply_video": "video.run:apply_video",
     "check": "api:check",
     "load_recipe": "recipe:load_recipe",
     "masks": "views.asking:masks",

@@ -30,6 +30,12 @@ class PictureError(LayeredNstError, ValueError):
     code = "picture"
 
 
+class ClipError(LayeredNstError, ValueError):
+    """A clip cannot be read: missing, without frames, broken, or no clip at all."""
+
+    code = "clip"
+
+
 class RegionError(LayeredNstError, ValueError):
     """A region cannot be made from this photo."""
 

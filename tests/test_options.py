@@ -101,6 +101,7 @@ NOTHING_THEN = {
     "--keep",
     "--layers",
     "--mask",
+    "--preview",
     "--report",
     "--set",
     "--start",

@@ -33,7 +33,7 @@ class _LossColumn(ProgressColumn):
         return Text(task.fields["losses"], "dim", no_wrap=True, overflow="ellipsis")
 
 
-class _PlainColumn(ProgressColumn):
+class PlainColumn(ProgressColumn):
     """A field that is never cut."""
 
     def __init__(self, field: str) -> None:
@@ -59,10 +59,10 @@ class Display:
         self.level = ("", 0)
         self.previewed_at = 0.0
         self.bar = Progress(
-            _PlainColumn("where"),
+            PlainColumn("where"),
             BarColumn(bar_width=24),
             TaskProgressColumn(table_column=Column(no_wrap=True)),
-            _PlainColumn("left"),
+            PlainColumn("left"),
             _LossColumn(),
             console=err,
             disable=quiet or not err.is_terminal,

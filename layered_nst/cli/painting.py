@@ -10,6 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from layered_nst.cli.clips import (
+    ClipAsked,
+    ClipPart,
+    EveryOption,
+    FromOption,
+    PreviewOption,
+    ToOption,
+    apply_clip,
+    is_clip_of,
+    refuse_deadline,
+    refuse_part_of_photo,
+    wants_still,
+)
 from layered_nst.cli.console import err, note, out, print_json, printed_notes, spelled
 from layered_nst.cli.display import Display, preview_path, region_table
 from layered_nst.cli.options import (
@@ -39,6 +52,7 @@ if TYPE_CHECKING:
     from layered_nst.outputs.leaving import Targets, Written
     from layered_nst.outputs.result import Result
     from layered_nst.painting.plan import Plan
+    from layered_nst.recipe import Recipe
     from layered_nst.scene.scene import Scene
     from layered_nst.strategies.checking import Check
 
@@ -97,9 +111,13 @@ def apply(
     no_manifest: _NoManifest = False,
     no_preview: _NoPreview = False,
     resume: _Resume = False,
+    start: FromOption = None,
+    end: ToOption = None,
+    every: EveryOption = 1,
+    preview: PreviewOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Restyle a photo and write the picture.
+    """Restyle a photo, or a clip, and write the picture, or the film.
 
     RECIPE may be a picture made before, or its OUT.json: it is made again.
 
@@ -113,41 +131,68 @@ def apply(
     crash or a full disk, the same command with --resume goes on from there.
     """
     from layered_nst import api
+
+    deadline = deadline_of_command(within, quality=quality, steps=steps, resume=resume)
+    overrides = joined_overrides(set_, seed=seed, steps=steps, quality=quality)
+    asked = ClipAsked(recipe, output, layers, report, not no_manifest, content is not None, as_json)
+    part = ClipPart(start, end, every, preview)
+    options: dict[str, Any] = {
+        "device": device,
+        "strict": strict,
+        "weights_dir": weights,
+        **limits(max_pixels),
+        "cache": not no_cache,
+        "resume": resume,
+        "memory": memory,
+    }
+    with printed_notes() as notes:
+        loaded = api.load(recipe, content, size=size, overrides=overrides)
+        if is_clip_of(loaded) and not wants_still(output):
+            refuse_deadline(within)
+            apply_clip(loaded, asked, part, notes=notes, options=options)
+        else:
+            refuse_part_of_photo(part)
+            options["within"] = deadline
+            _apply_photo(
+                loaded, content, asked, notes=notes, options=options, previews=not no_preview
+            )
+
+
+def _apply_photo(
+    loaded: Recipe,
+    content: Path | None,
+    asked: ClipAsked,
+    *,
+    notes: list[str],
+    options: dict[str, Any],
+    previews: bool,
+) -> None:
+    """Paint a photo and write all that its run leaves."""
+    from layered_nst import api
     from layered_nst.outputs.leaving import Targets
     from layered_nst.outputs.rerun import default_target
     from layered_nst.outputs.result import files_of
 
-    deadline = deadline_of_command(within, quality=quality, steps=steps, resume=resume)
-    overrides = joined_overrides(set_, seed=seed, steps=steps, quality=quality)
-    with printed_notes() as notes:
-        loaded = api.load(recipe, content, size=size, overrides=overrides)
-        picture = output or default_target(recipe, loaded, named_photo=content is not None)
-        # Of a recipe made up on the way, as by `paint`, there is no file.
-        reads = (*(p for p in (recipe,) if isinstance(p, Path)), *files_of(loaded))
-        targets = Targets(picture, layers, report, not no_manifest, reads)
-        targets.check(loaded)
-        preview = None if no_preview else preview_path(picture, reads)
-        with Display(quiet=as_json, preview=preview) as display:
-            leaving = _Leaving(targets, display, notes)
-            with leaving.partial_when_stopped():
-                result = api.apply(
-                    loaded,
-                    content,
-                    device=device,
-                    strict=strict,
-                    weights_dir=weights,
-                    **limits(max_pixels),
-                    cache=not no_cache,
-                    checkpoint=targets.checkpoint,
-                    resume=resume,
-                    output=picture,
-                    memory=memory,
-                    within=deadline,
-                    on_scene=leaving.scene,
-                    on_progress=leaving.watch.step,
-                )
-            written = leaving.all_of(result)
-    _told(result, written, notes, as_json=as_json)
+    picture = asked.output or default_target(asked.recipe, loaded, named_photo=asked.is_named)
+    # Of a recipe made up on the way, as by `paint`, there is no file.
+    reads = (*(p for p in (asked.recipe,) if isinstance(p, Path)), *files_of(loaded))
+    targets = Targets(picture, asked.layers, asked.report, asked.manifest, reads)
+    targets.check(loaded)
+    shown = preview_path(picture, reads) if previews else None
+    with Display(quiet=asked.as_json, preview=shown) as display:
+        leaving = _Leaving(targets, display, notes)
+        with leaving.partial_when_stopped():
+            result = api.apply(
+                loaded,
+                content,
+                checkpoint=targets.checkpoint,
+                output=picture,
+                on_scene=leaving.scene,
+                on_progress=leaving.watch.step,
+                **options,
+            )
+        written = leaving.all_of(result)
+    _told(result, written, notes, as_json=asked.as_json)
 
 
 class _Leaving:

@@ -38,12 +38,15 @@ def _described(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes.
+    """SHA-256 of a file's bytes; of a folder, of the names and bytes of the files in it.
 
     Raises:
         PictureError: it cannot be read.
     """
     try:
+        if path.is_dir():
+            files = sorted(file for file in path.iterdir() if file.is_file())
+            return text_hash("".join(f"{file.name} {file_hash(file)}\n" for file in files))
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +17,31 @@ from layered_nst.painting.canvas import Pixels
 from layered_nst.painting.descent import Descent
 from layered_nst.painting.objective import Objective, Objectives
 from layered_nst.painting.plan import Level, Plan
-from layered_nst.painting.problem import Problem, area, is_painted, laid_out, size_of
+from layered_nst.painting.problem import (
+    PaintedRegion,
+    Problem,
+    area,
+    is_painted,
+    laid_out,
+    size_of,
+)
 from layered_nst.painting.progress import OnProgress, Progress
 from layered_nst.painting.state import Keep, State
 from layered_nst.picture import fit_within, resize
 
 # Of 1, from the darkest to the lightest: what the eye does not see, and the descent does.
 GRAIN = 0.02
+
+
+@dataclass
+class Lessons:
+    """What an optimizer has learned of the loss's curvature, from one frame of a clip to the next.
+
+    Attributes:
+        learned: as ``Optimizer.learned`` has it; None before the first frame.
+    """
+
+    learned: Any = None
 
 
 def optimize(
@@ -36,6 +54,7 @@ def optimize(
     resume: State | None = None,
     keep: Keep = lambda _: None,
     objectives: Objectives | None = None,
+    lessons: Lessons | None = None,
 ) -> Tensor:
     """Optimize the pixels through all levels of the plan.
 
@@ -49,6 +68,7 @@ def optimize(
             serves once: its descent is taken out of it, so that it is not held to the end.
         keep: called after ``on_progress`` with the state that ``resume`` takes.
         objectives: makes the objective of each level; by default ``Objective``.
+        lessons: of the frame before, to begin with; those of this one are put in their place.
 
     Returns:
         The picture, shape (3, H, W), clamped to [0, 1]; frozen pixels are those of ``start``.
@@ -63,16 +83,16 @@ def optimize(
     teller = _Teller(stage, plan, size_of(problem.start), on_progress, resume)
     begun = None if resume is None else resume.begun
     painted = _beginning(problem, plan) if begun is None else begun
-    first, learned = 1 if resume is None else resume.level, None
+    first, lessons = 1 if resume is None else resume.level, lessons or Lessons()
     for number, level in enumerate(plan.levels[first - 1 :], first):
         size = fit_within(size_of(problem.start), level.longest)
         seeing = encoder if isinstance(encoder, Encoder) else encoder[level.encoder]
         objective = (objectives or Objective)(seeing, problem, plan.at(level), size)
-        descent = _begun(objective, problem, painted, learned)
+        descent = _begun(objective, problem, painted, lessons.learned)
         for step, terms in _steps(descent, level, resume if number == first else None):
             teller.tell(number, step, terms, descent)
             keep(descent.state(stage, number, step, painted))
-        painted, learned = _ended(descent, problem), descent.optimizer.learned()
+        painted, lessons.learned = _ended(descent, problem), descent.optimizer.learned()
         del objective, descent
         allocator.give_back()  # what levels of other sizes left behind fits none of this one's
     return painted
@@ -80,15 +100,16 @@ def optimize(
 
 def _beginning(problem: Problem, plan: Plan) -> Tensor:
     picture = resize(problem.start, fit_within(size_of(problem.start), plan.levels[0].longest))
-    noise = _noise(picture, plan.seed)
+    if problem.earlier:  # what was painted before has its strokes
+        return picture
     if plan.start == "noise":
-        return noise
-    toward = laid_out(problem.regions, [region.toward for region in problem.regions])
-    return _grained(picture, noise, area(toward[None], size_of(picture)))
+        return _noise(picture, plan.seed)
+    return grained(picture, problem.regions, plan.seed)
 
 
-def _grained(picture: Tensor, noise: Tensor, amount: Tensor) -> Tensor:
-    """A picture (3, h, w) with grain where it has none of its own, by an amount (1, h, w).
+def grained(picture: Tensor, regions: Sequence[PaintedRegion], seed: int) -> Tensor:
+    """A picture (3, h, w) with grain where it has none of its own, the less of it the less far
+    its regions go to their styles.
 
     On plain ground every pixel is pulled alike, but for those near the edges: strokes would begin
     there and run along them.
@@ -96,7 +117,8 @@ def _grained(picture: Tensor, noise: Tensor, amount: Tensor) -> Tensor:
     gray = picture.mean(0)[None, None]
     largest, smallest = (F.max_pool2d(sign * gray, 3, 1, 1)[0, 0] for sign in (1, -1))
     plain = (1 - (largest + smallest) / GRAIN).clamp(min=0)
-    return (picture + GRAIN * amount * plain * (noise - 0.5)).clamp(0, 1)
+    amount = area(laid_out(regions, [r.toward for r in regions])[None], size_of(picture))
+    return (picture + GRAIN * amount * plain * (_noise(picture, seed) - 0.5)).clamp(0, 1)
 
 
 def _noise(picture: Tensor, seed: int) -> Tensor:

@@ -25,9 +25,12 @@ from layered_nst.painting.losses.pixels import (
 )
 from layered_nst.painting.losses.plugged import plugged
 from layered_nst.painting.losses.style import StyleLoss
+from layered_nst.painting.losses.temporal import Anchor, Steadiness
 from layered_nst.painting.plan import Plan
 from layered_nst.painting.problem import Problem
 from layered_nst.painting.sight import Sight, painted, whole
+
+ANCHOR_WEIGHT = 30.0
 
 Reader = tuple[FeatureLoss, Read]
 """A loss and what reads a tile for it."""
@@ -162,6 +165,20 @@ def color_smoothness_loss(asked: Asked) -> PixelLoss:
 def _firmness(asked: Asked) -> Tensor:
     _, problem, plan, size = asked
     return firmness(painted(problem), size, plan.strokes or max(size))
+
+
+def temporal_loss(asked: Asked) -> PixelLoss | None:
+    """How firmly a frame of a clip is held to those before it; None where it has none."""
+    _, problem, _, size = asked
+    if not problem.earlier or not problem.steadiness:
+        return None
+    return Steadiness.of(problem.earlier, size, problem.steadiness)
+
+
+def anchor_loss(asked: Asked) -> PixelLoss | None:
+    """What keeps the colors of a long shot from drifting; None where there is no shot."""
+    _, problem, _, size = asked
+    return Anchor.of(painted(problem), size, ANCHOR_WEIGHT)
 
 
 def range_loss(_: Asked) -> PixelLoss:

@@ -29,6 +29,32 @@ def toward(strength: float) -> float:
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """An earlier frame of a clip, moved to where its things are now.
+
+    Attributes:
+        picture: as it was painted, shape (3, H, W).
+        reliability: how far each pixel holds the new frame, shape (H, W) in [0, 1].
+    """
+
+    picture: Tensor
+    reliability: Tensor
+
+
+@dataclass(frozen=True)
+class Colors:
+    """The colors of a region.
+
+    Attributes:
+        mean: shape (3,).
+        spread: their covariance, shape (3, 3).
+    """
+
+    mean: Tensor
+    spread: Tensor
+
+
+@dataclass(frozen=True)
 class PaintedRegion:
     """A region that takes part in the optimization.
 
@@ -41,6 +67,7 @@ class PaintedRegion:
         share: factor on its pull, of a part that stands for a region with others.
         scale, content, contour: of the recipe.
         losses: how strongly losses of plug-ins pull, as factors; see ``pull_of``.
+        anchor: the colors that it had when the clip's shot began; None in a photo.
     """
 
     name: str
@@ -52,6 +79,7 @@ class PaintedRegion:
     content: float = 1.0
     contour: float = 0.0
     losses: Mapping[str, float] = field(default_factory=dict)
+    anchor: Colors | None = None
 
     def pull_of(self, loss: str) -> float:
         """How strongly a loss of a plug-in pulls here, as a factor: 1 where nothing is said.
@@ -83,6 +111,8 @@ class Problem:
         regions: the painted regions.
         frozen: how far each pixel keeps ``start``, shape (H, W); 1 never moves.
         moments: gives the moments of each style picture.
+        earlier: of a frame of a clip, those that it is held to.
+        steadiness: weight of that.
     """
 
     content: Tensor
@@ -91,6 +121,8 @@ class Problem:
     regions: Sequence[PaintedRegion]
     frozen: Tensor
     moments: PictureMoments = picture_moments
+    earlier: Sequence[Earlier] = ()
+    steadiness: float = 0.0
 
 
 def is_painted(region: PaintedRegion) -> bool:

@@ -20,7 +20,9 @@ output     a ``picture.writing.PictureFormat`` or an ``outputs.layered.writing.L
 loss       ``(asked, **said) -> FeatureLoss, PixelLoss or None``, see ``painting.objective``: for
            the encoder, problem, plan and size of a level, None if nothing is asked of it
 command    a function that typer makes a command of
-flow, executor: for those who add them; nothing is built in yet
+flow       ``(one, other) -> Tensor``, see ``video.flow``: where each pixel of one picture (3, H, W)
+           is in another, px, shape (2, H, W), across and down
+executor   for those who add them; nothing is built in yet
 ========== =================================================================================
 """
 

@@ -13,6 +13,7 @@ from layered_nst.recipe.schema import (
     Recipe,
     Region,
     StyleSource,
+    Video,
 )
 from layered_nst.recipe.selectors import (
     AllSelector,
@@ -22,6 +23,7 @@ from layered_nst.recipe.selectors import (
     ClassSelector,
     ColorSelector,
     EllipseSelector,
+    FramesSelector,
     MaskSelector,
     NotSelector,
     PolygonSelector,
@@ -40,6 +42,7 @@ __all__ = [
     "CustomSegmenter",
     "EllipseSelector",
     "Flow",
+    "FramesSelector",
     "MaskSelector",
     "NotSelector",
     "Optimize",
@@ -51,6 +54,7 @@ __all__ = [
     "Selector",
     "StyleSource",
     "SubjectSelector",
+    "Video",
     "dump_recipe",
     "find_library",
     "find_look",

@@ -76,7 +76,9 @@ def missing_files(root: Node) -> list[Mistake]:
     for steps, path in _paths(root, (), part_paths(root)):
         if not is_for_this_photo(root, steps):
             continue
-        reason = why_unusable(Path(path))
+        # A clip may be a folder of frames.
+        is_frames = steps == ("content",) and os.path.isdir(path)
+        reason = None if is_frames else why_unusable(Path(path))
         if reason and steps[-1] == "library":
             reason = _no_library(Path(path))
         if reason:

@@ -25,6 +25,7 @@ from layered_nst.recipe.schema import (
     Recipe,
     Region,
     StyleSource,
+    Video,
 )
 from layered_nst.recipe.selectors import SELECTORS
 from layered_nst.recipe.values import PERCENT, Section
@@ -38,6 +39,7 @@ CHAPTERS: Mapping[type[Section], str] = {
     StyleSource: "styles",
     Flow: "flow",
     Optimize: "optimize",
+    Video: "video",
     Output: "output",
     CustomSegmenter: "segmentation",
 }

@@ -363,7 +363,12 @@ class Output(Section):
     ) = None
     """File format. Without it, that of the file's name, which must not say otherwise."""
     quality: Annotated[int, Whole(1, 100)] = 95
-    """Quality of JPEG and WebP; at 100 WebP is lossless."""
+    """Quality of JPEG, WebP and films; at 100 WebP is lossless."""
+    codec: Literal["vp9", "av1", "prores", "ffv1", "mjpeg", "h264", "h265"] | None = None
+    """How a film is written: `vp9` and `av1` are free of licenses, `prores` is for editing, `ffv1`
+    loses nothing, `h264` and `h265` are written by x264 and x265, which are GPL. Without it, vp9
+    for `.mp4`, `.webm` and `.mkv`, or av1 where the clip has more than 8 bits; prores for `.mov`,
+    mjpeg for `.avi`."""
     depth: Literal[8, 16] | None = None
     """Bits per channel; PNG and TIFF hold 16. Without it, those of the photo as far as the format
     holds them."""
@@ -379,6 +384,23 @@ class Output(Section):
         if self.depth == 16 and self.format in ("jpeg", "webp"):
             raise problem(f"found 16, allowed: 8 for format {self.format}", at=("depth",))
         return self
+
+
+class Video(Section):
+    """How a clip is painted, in place of a photo; photos know nothing of it."""
+
+    steadiness: Weight = 1.0
+    """How firmly a frame is held to those before it, moved along by the optical flow: at 0 strokes
+    are only begun from there, at 4 they hardly change."""
+    steps: Annotated[int, Whole(0)] | None = None
+    """Steps of each frame but the first of its shot, which has those of `optimize`; none with
+    `quality: instant`. Without it, 3 in a draft, 5 in `standard` and 8 in `fine`."""
+    segment_every: Annotated[int, Whole(1)] = 8
+    """Regions are found anew in every so manyth frame, and carried by the flow in between."""
+    flow: Text = "dis"
+    """What finds the optical flow: `dis`, or a plug-in's name."""
+    loop: Flag = False
+    """Closes a loop: the last frames lead back to the first one."""
 
 
 def _segmentation_tag(value: Any) -> str:
@@ -421,7 +443,7 @@ class Recipe(Section):
     name: Title = ""
     """Name of the recipe, for people; layers and reports show it."""
     content: FilePath | None = None
-    """The photo, unless `--content` names another. Without it, `--content` must name one."""
+    """The photo or clip, unless `--content` names one. Without it, `--content` must name one."""
     size: Annotated[int, Whole(1, MAX_SIZE)] = 1024
     """Longest side of the result, px."""
     encoder: Encoder | None = None
@@ -448,6 +470,8 @@ class Recipe(Section):
     before both."""
     optimize: Optimize = Optimize()
     """How the picture is computed."""
+    video: Video = Video()
+    """How a clip is painted, in place of a photo."""
     output: Output = Output()
     """The file that is written."""
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -175,6 +176,32 @@ class PolygonSelector(_SelectorModel):
     it, fractions if all are at most 1, else px."""
 
 
+def _as_number(key: Any) -> Any:
+    """A key of a mapping: files state them as text."""
+    return int(key) if isinstance(key, str) and key.isdecimal() else key
+
+
+FrameNumber = Annotated[int, Whole(0), BeforeValidator(_as_number)]
+
+
+class FramesSelector(_SelectorModel):
+    """What is drawn in some frames of a clip; in between it follows what moves there."""
+
+    frames: Annotated[
+        dict[FrameNumber, Selector],
+        Field(min_length=1),
+        Allowed("selectors by the numbers of frames, from 0"),
+    ]
+    """Selectors by the numbers of frames, counted from 0:
+    `{frames: {0: {ellipse: [0.2, 0.1, 0.5, 0.9]}, 48: {box: [0.4, 0.1, 0.7, 0.9]}}}`. Masks may be
+    written shorter, as `mask: {0: a.png, 48: b.png}`."""
+
+    def at(self, number: int) -> Selector:
+        """That of the last key frame up to this one, or the first of all."""
+        keys = sorted(self.frames)
+        return self.frames[max((key for key in keys if key <= number), default=keys[0])]
+
+
 class ColorSelector(_SelectorModel):
     """The pixels near a color."""
 
@@ -262,6 +289,7 @@ Selector = Annotated[
     | Annotated[BoxSelector, Tag("is:box")]
     | Annotated[EllipseSelector, Tag("is:ellipse")]
     | Annotated[PolygonSelector, Tag("is:polygon")]
+    | Annotated[FramesSelector, Tag("is:frames")]
     | Annotated[ColorSelector, Tag("is:color")]
     | Annotated[AlphaSelector, Tag("is:alpha")]
     | Annotated[RestSelector, Tag("is:rest")]
@@ -283,6 +311,7 @@ SELECTORS: dict[str, type[_SelectorModel]] = {
     "is:box": BoxSelector,
     "is:ellipse": EllipseSelector,
     "is:polygon": PolygonSelector,
+    "is:frames": FramesSelector,
     "is:color": ColorSelector,
     "is:alpha": AlphaSelector,
     "is:rest": RestSelector,
@@ -322,9 +351,12 @@ def leaves(selector: Selector) -> Iterator[Selector]:
                 yield from leaves(part)
         case NotSelector(not_=part):
             yield from leaves(part)
+        case FramesSelector(frames=parts):
+            for part in parts.values():
+                yield from leaves(part)
         case _:
             yield selector
 
 
-for _model in (AnySelector, AllSelector, NotSelector):
+for _model in (AnySelector, AllSelector, NotSelector, FramesSelector):
     _model.model_rebuild()

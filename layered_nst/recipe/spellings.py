@@ -1,4 +1,5 @@
-"""Other ways to write a key: ``output.size`` is ``size``, a region's ``blend`` is its ``flow``."""
+"""Other ways to write a key: ``output.size`` is ``size``, a region's ``blend`` is its ``flow``, and
+``mask: {0: a.png}`` are ``frames: {0: {mask: a.png}}``."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ def with_usual_keys(root: Node) -> Node:
     That is done before recipes are merged and again after each override, so that whoever speaks
     last is heard, however it is spelled.
     """
-    return _with_flows(_with_one_size(root))
+    return _with_frames(_with_flows(_with_one_size(root)))
 
 
 def _two_sizes(root: Node) -> list[Mistake]:
@@ -78,6 +79,31 @@ def _with_flow(region: Node) -> Node:
     flow = _called(stated if below is None else merge(below, stated), FLOW)
     rest = {key: node for key, node in region.value.items() if key != FLOW}
     return Node({**rest, "flow": flow}, region.place)
+
+
+def _with_frames(root: Node) -> Node:
+    """Masks by the numbers of frames as selectors by the numbers of frames."""
+    if not any(_frames_of_mask(region) for region in _regions(root)):
+        return root
+    regions = [
+        _selecting_frames(region, frames) if (frames := _frames_of_mask(region)) else region
+        for region in _regions(root)
+    ]
+    return Node({**root.value, "regions": Node(regions, root.value["regions"].place)}, root.place)
+
+
+def _frames_of_mask(region: Node) -> Node | None:
+    selector = region.child("select")
+    mask = None if selector is None else selector.child("mask")
+    return mask if mask is not None and isinstance(mask.value, dict) else None
+
+
+def _selecting_frames(region: Node, masks: Node) -> Node:
+    select = region.value["select"]
+    frames = {key: Node({"mask": mask}, mask.place) for key, mask in masks.value.items()}
+    rest = {key: node for key, node in select.value.items() if key != "mask"}
+    anew = Node({**rest, "frames": Node(frames, masks.place)}, select.place)
+    return Node({**region.value, "select": anew}, region.place)
 
 
 def _called(node: Node, key: str) -> Node:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -70,6 +71,7 @@ def build_masks(
     refined: Collection[str] = (),
     max_pixels: int = MAX_PIXELS,
     detect: Callable[[], Sequence[Face]] | None = None,
+    given: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> RegionMasks:
     """Find the regions of a recipe in a photo.
 
@@ -87,6 +89,8 @@ def build_masks(
         max_pixels: largest mask that is read.
         detect: gives the faces of the photo, largest first; called at most once, and only if a
             region asks for faces.
+        given: what selectors have found already, by region, each (H, W) in [0, 1]: the regions of
+            a clip's frame are carried from the frame before.
 
     Raises:
         RegionError: no region has a pixel; a class the segmenter doesn't have; a mask of another
@@ -102,7 +106,7 @@ def build_masks(
         max_pixels=max_pixels,
         detect=None if detect is None else cache(detect),
     )
-    found = _find(regions, picture, look, refined)
+    found = _find(regions, picture, look, refined, given)
     layers = [Coat.of(f.grown, r.feather) for f, r in zip(found, regions, strict=True)]
     shares = stack(layers)
     _give_rest_the_remains(regions, shares)
@@ -162,6 +166,7 @@ def _find(
     picture: Picture,
     look: Callable[..., Tensor],
     refined: Collection[str],
+    given: Mapping[str, Tensor],
 ) -> list[_Found]:
     """Regions that speak of the rest come last, as they must know all others."""
     found: dict[int, _Found] = {}
@@ -169,16 +174,27 @@ def _find(
     for i in sorted(range(len(regions)), key=lambda i: uses_rest(regions[i].select)):
         region = regions[i]
         rest = torch.from_numpy(free).to(picture.rgb.device)
-        try:
-            mask = look(region.select, rest=rest)
-        except RegionError as error:
-            raise RegionError(f"region {region.name!r}: {error}") from error
-        if region.name in refined:
-            mask = snap(mask, picture.rgb)
+        mask = given.get(region.name)
+        if mask is None:
+            mask = coverage(region, look, rest=rest)
+            if region.name in refined:
+                mask = snap(mask, picture.rgb)
         found[i] = _Found.of(mask.float().cpu().numpy(), region)
         if not uses_rest(region.select):
             free = np.minimum(free, 1 - found[i].grown)
     return [found[i] for i in range(len(regions))]
+
+
+def coverage(region: Region, look: Callable[..., Tensor], *, rest: Tensor | None = None) -> Tensor:
+    """What a region's selector takes, shape (H, W).
+
+    Raises:
+        RegionError: it cannot be found; the sentence names the region.
+    """
+    try:
+        return look(region.select, rest=rest)
+    except RegionError as error:
+        raise RegionError(f"region {region.name!r}: {error}") from error
 
 
 def _refuse_empty(regions: Sequence[Region], empty: Mapping[str, str], strict: bool) -> None:

@@ -39,6 +39,7 @@ from layered_nst.recipe.selectors import (
     ColorSelector,
     EllipseSelector,
     FaceSelector,
+    FramesSelector,
     MaskSelector,
     NotSelector,
     ObjectSelector,
@@ -303,6 +304,11 @@ def select_polygon(selector: PolygonSelector, view: View) -> Tensor:
     corners = torch.tensor(selector.polygon, dtype=torch.float64)
     points = [(x, y) for x, y in view.in_px(corners, selector.unit).tolist()]
     return view.mask(polygon_coverage(points, view.picture.size))
+
+
+def select_frames(selector: FramesSelector, view: View) -> Tensor:
+    """Of a photo, what its first key frame says; clips ask for each by itself."""
+    return _select(selector.at(0), view)
 
 
 def select_color(selector: ColorSelector, view: View) -> Tensor:

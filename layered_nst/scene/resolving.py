@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -76,34 +77,102 @@ def resolve(
             one sentence.
     """
     photo = _read_content(recipe, content, max_pixels)
-    picture = resize_picture(photo, fit_within(photo.size, recipe.size))
-    picture = _on_device(picture, device)
-    seen = _Eyes(recipe, photo, picture, weights_dir, device, cache)
+    scenery = Scenery(
+        recipe, weights_dir=weights_dir, device=device, max_pixels=max_pixels, cache=cache
+    )
     selected = recipe.regions_on(_file_of(recipe, content))
-    masks = build_masks(
-        selected,
-        picture=picture,
-        segment=seen,
-        strict=strict,
-        photo_size=photo.size,
-        refined=[region.name for region in selected if _is_refined(region, recipe)],
-        max_pixels=max_pixels,
-        detect=seen.faces,
-    )
-    shelf = _Shelf(device, max_pixels)
-    styles = {r.name: _styles(r, picture, masks, shelf) for r in recipe.regions}
+    picture, seen = scenery.look(photo)
+    masks = scenery.find(selected, photo, picture, seen, strict=strict)
+    styles = scenery.styles(picture, masks)
     _refuse_nothing_to_paint(picture, masks, styles)
-    return Scene(
-        recipe=recipe,
-        photo=photo,
-        picture=picture,
-        masks=masks,
-        styles=styles,
-        notes=(*masks.notes, *_notes_of_masks_beside(recipe, selected)),
-        segmentation=_in_small(seen.segmentation),
-        flows=_flows(recipe, picture, masks, photo.size, max_pixels),
-        moments=RememberedMoments(cache),
-    )
+    scene = scenery.scene(photo, picture, masks, styles, seen)
+    return replace(scene, notes=(*scene.notes, *_notes_of_masks_beside(recipe, selected)))
+
+
+class Scenery:
+    """A recipe that becomes a scene on one photo or on several, such as the frames of a clip.
+
+    Styles are read once.
+
+    Args:
+        recipe, weights_dir, device, max_pixels, cache: as ``resolve`` takes them.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        weights_dir: Path | None = None,
+        device: torch.device | str = "cpu",
+        max_pixels: int = MAX_PIXELS,
+        cache: Cache | None = None,
+    ) -> None:
+        self.recipe, self.device, self.max_pixels = recipe, device, max_pixels
+        self._weights_dir, self._cache = weights_dir, cache
+        self._shelf, self._moments = _Shelf(device, max_pixels), RememberedMoments(cache)
+
+    def look(
+        self, photo: Picture, *, size: tuple[int, int] | None = None, remembered: bool = True
+    ) -> tuple[Picture, Eyes]:
+        """A photo at the result's size, on the device, and what may be found in it.
+
+        Args:
+            size: height and width of the result; as the recipe says if not given.
+            remembered: whether what is found is kept in the cache for the next time.
+        """
+        size = size or fit_within(photo.size, self.recipe.size)
+        picture = _on_device(resize_picture(photo, size), self.device)
+        cache = self._cache if remembered else None
+        return picture, Eyes(self.recipe, photo, picture, self._weights_dir, self.device, cache)
+
+    def find(
+        self,
+        selected: Sequence[Region],
+        photo: Picture,
+        picture: Picture,
+        seen: Eyes,
+        *,
+        strict: bool = False,
+        given: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> RegionMasks:
+        """Find the regions; see ``build_masks``."""
+        return build_masks(
+            selected,
+            picture=picture,
+            segment=seen,
+            strict=strict,
+            photo_size=photo.size,
+            refined=[region.name for region in selected if is_refined(region, self.recipe)],
+            max_pixels=self.max_pixels,
+            detect=seen.faces,
+            given=given,
+        )
+
+    def styles(self, picture: Picture, masks: RegionMasks) -> dict[str, list[Style]]:
+        """The styles of each region, in the colors that it asks for."""
+        return {r.name: _styles(r, picture, masks, self._shelf) for r in self.recipe.regions}
+
+    def scene(
+        self,
+        photo: Picture,
+        picture: Picture,
+        masks: RegionMasks,
+        styles: dict[str, list[Style]],
+        seen: Eyes | None = None,
+    ) -> Scene:
+        """The recipe on a photo whose regions and styles are known."""
+        recipe = self.recipe
+        return Scene(
+            recipe=recipe,
+            photo=photo,
+            picture=picture,
+            masks=masks,
+            styles=styles,
+            notes=masks.notes,
+            segmentation=None if seen is None else _in_small(seen.segmentation),
+            flows=_flows(recipe, picture, masks, photo.size, self.max_pixels),
+            moments=self._moments,
+        )
 
 
 def _on_device(picture: Picture, device: torch.device | str) -> Picture:
@@ -135,7 +204,8 @@ def _at_size(seen: Segmentation, size: tuple[int, int]) -> Segmentation:
     return replace(seen, probabilities=average(seen.probabilities, size), subject=subject)
 
 
-def _is_refined(region: Region, recipe: Recipe) -> bool:
+def is_refined(region: Region, recipe: Recipe) -> bool:
+    """Whether a region's border is fitted to the photo's edges."""
     if region.refine is not None:
         return region.refine
     return recipe.is_painted_first(region) and is_drawn(region.select)
@@ -168,7 +238,7 @@ def _read_content(recipe: Recipe, content: Any, max_pixels: int) -> Picture:
     return read_picture(source, max_pixels=max_pixels)
 
 
-class _Eyes:
+class Eyes:
     """Segments the photo when a selector first asks, and only once."""
 
     def __init__(

@@ -92,6 +92,30 @@ def paint(
     """
     if resume is not None and resume.stage == DONE:
         return finished(resume.picture, scene)
+    canvas = paint_canvas(
+        scene,
+        encoder,
+        plan,
+        on_progress=on_progress,
+        resume=resume,
+        keep=keep,
+        readings=readings,
+    )
+    keep(State(DONE, 0, 0, canvas))
+    return finished(canvas, scene)
+
+
+def paint_canvas(
+    scene: Scene,
+    encoder: Encoder | Mapping[str, Encoder],
+    plan: Plan,
+    *,
+    on_progress: OnProgress,
+    resume: State | None = None,
+    keep: Keep = lambda _: None,
+    readings: Mapping[Place, Reading] | None = None,
+) -> Tensor:
+    """The canvas that ``paint`` finishes, shape (3, H, W); see there."""
     run = Run(scene, encoder, plan, on_progress, keep, readings or {}, resume)
     canvas = strategy_of(scene).paint(run)
     if tuple(canvas.shape) != (3, *scene.size):
@@ -99,8 +123,7 @@ def paint(
             f"strategy {scene.recipe.strategy}: its canvas has shape {tuple(canvas.shape)}, not "
             f"{(3, *scene.size)}"
         )
-    keep(State(DONE, 0, 0, canvas))
-    return finished(canvas, scene)
+    return canvas
 
 
 @dataclass

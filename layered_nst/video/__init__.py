@@ -1,0 +1,1 @@
+"""Clips in place of photos: films, animations and folders of frames, steady from frame to frame."""

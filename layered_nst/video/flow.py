@@ -1,0 +1,262 @@
+"""Where things are from one frame to another, how far that can be relied on, and moving by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from layered_nst import plugins
+from layered_nst.errors import ClipError
+
+# Of Ruder et al. and Lai et al.: what is not where it is said to come from is hidden, and what
+# lies where motion changes is a border.
+HIDDEN, HIDDEN_LEAST = 0.01, 0.5
+BORDER, BORDER_LEAST = 0.01, 0.002
+SOFTENED = 0.8
+"""Sigma in px by which reliability is softened (Ruder et al.)."""
+LOCAL = 33
+"""Side in px of the square within which light and contrast are evened out before the flow is
+looked for."""
+FINE_SIDE = 800
+"""Longest side in px up to which the flow is looked for at single px, and not at every other."""
+# Contrast below this, of 1, is noise.
+FAINT_CONTRAST = 0.02
+
+FEWEST_SURE = 0.05
+"""Share of a frame that a flow must be sure of to say anything of the rest."""
+AROUND = (15, 61)
+"""Sides in px of the squares whose motion may be that of their middle."""
+NEAR, UNEXPLAINED = 5, 2.5 / 255
+"""A motion explains a frame where pixels in squares of so many px differ by less than that."""
+DIFFERENT = 12 / 255
+"""What differs by more, and by three times what is usual, is not the same thing."""
+FEWEST_LIT = 100
+"""Pixels that say how the light has changed."""
+MENDED = 0.9
+"""How far that is relied on."""
+
+FlowOf = Callable[[Tensor, Tensor], Tensor]
+"""Where each pixel of one picture (3, H, W) is in another, in px: shape (2, H, W), x and y."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How a frame has come of an earlier one.
+
+    Attributes:
+        back: where each pixel of the frame was in the earlier one, px, shape (2, H, W).
+        reliability: how far that is to be relied on, shape (H, W) in [0, 1].
+    """
+
+    back: Tensor
+    reliability: Tensor
+
+    @property
+    def seen(self) -> float:
+        """Share of the frame that was seen in the earlier one."""
+        return float(self.reliability.mean())
+
+
+def cv2() -> Any:
+    """The package cv2.
+
+    Raises:
+        ClipError: it is not installed.
+    """
+    try:
+        import cv2 as found
+    except ImportError as error:
+        raise ClipError("clips need PyAV and OpenCV: pip install 'layered-nst[video]'") from error
+    return found
+
+
+def flow_of(name: str) -> FlowOf:
+    """The optical flow of that name.
+
+    Raises:
+        PluginError: none is called so.
+    """
+    found: FlowOf = plugins.get("flow", name)
+    return found
+
+
+def dis(one: Tensor, other: Tensor) -> Tensor:
+    """Optical flow by dense inverse search, after light and contrast were evened out.
+
+    A flash or a fade changes the light of all, which inverse search would take for motion.
+
+    Source: Kroeger et al. 2016 (arXiv 1603.03590), as OpenCV has it. Without its variational
+    refinement it comes nearer to exact flows, and faster, where it goes down to single px.
+    """
+    seeker = cv2().DISOpticalFlow_create(cv2().DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    seeker.setFinestScale(0 if max(one.shape) <= FINE_SIDE else 1)
+    found = seeker.calc(evened(one), evened(other), None)
+    return torch.from_numpy(np.ascontiguousarray(found)).movedim(-1, 0).contiguous()
+
+
+def evened(picture: Tensor) -> NDArray[np.uint8]:
+    """The light and dark of a picture (3, H, W), its local mean and contrast taken out."""
+    weights = picture.new_tensor([0.299, 0.587, 0.114])
+    gray = (picture * weights[:, None, None]).sum(0).cpu().numpy()
+    near = (LOCAL, LOCAL)
+    mean = cv2().blur(gray, near, borderType=cv2().BORDER_REFLECT)
+    squares = cv2().blur(gray**2, near, borderType=cv2().BORDER_REFLECT)
+    spread = np.sqrt(np.maximum(squares - mean**2, 0))
+    even = (gray - mean) / (spread + FAINT_CONTRAST)
+    return np.asarray((127.5 + 42 * even).clip(0, 255), np.uint8)
+
+
+def motion(frame: Tensor, earlier: Tensor, flow: FlowOf) -> Motion:
+    """How a frame (3, H, W) has come of an earlier one of the same size."""
+    frame, earlier = frame.cpu(), earlier.cpu()
+    back, forth = flow(frame, earlier), flow(earlier, frame)
+    sure = reliability_of(back, hidden_by(back, forth))
+    earlier = _lit_alike(earlier, frame, back, sure)
+    gap = _gap(back, frame, earlier)
+    other = gap > DIFFERENT + 3 * gap.median()
+    return mended(Motion(back, sure * ~other), frame, earlier)
+
+
+def _lit_alike(earlier: Tensor, frame: Tensor, back: Tensor, sure: Tensor) -> Tensor:
+    """An earlier photo in the light of a later one, channel by channel: after a flash or a fade
+    they are as like as before."""
+    known = sure > 0.5
+    if int(known.sum()) < FEWEST_LIT:
+        return earlier
+    there = moved(earlier, back, smooth=True)[:, known]
+    spread, mean = torch.std_mean(there, 1)
+    wanted, light = torch.std_mean(frame[:, known], 1)
+    gain = (wanted / spread.clamp(min=1e-3)).clamp(0.1, 10)
+    return (earlier - mean[:, None, None]) * gain[:, None, None] + light[:, None, None]
+
+
+def mended(found: Motion, frame: Tensor, earlier: Tensor) -> Motion:
+    """A motion that goes along with what moves around, where that explains the frame as well.
+
+    In a clear sky a flow is whatever comes, and leads nowhere and back: what is painted there
+    would begin anew with each frame.
+
+    Args:
+        frame, earlier: the photos, shape (3, H, W).
+    """
+    sure = found.reliability.numpy()
+    if sure.mean() < FEWEST_SURE:
+        return found
+    back, reliability, open_ = found.back.clone(), found.reliability.clone(), sure < 0.5
+    for side in AROUND:
+        around = averaged(found.back.numpy(), sure, side)
+        explains = _explains(torch.from_numpy(around), frame, earlier) & torch.from_numpy(open_)
+        back[:, explains] = torch.from_numpy(around)[:, explains]
+        reliability[explains] = MENDED
+        open_ &= ~explains.numpy()
+    return Motion(back, reliability)
+
+
+def averaged(flow: NDArray[Any], weight: NDArray[Any], side: int) -> NDArray[Any]:
+    """The weighted mean of a flow (2, H, W) in squares of so many px; far from any, of all."""
+    mean = (flow * weight).sum((1, 2)) / weight.sum()
+    known = cv2().blur(weight, (side, side), borderType=cv2().BORDER_CONSTANT)
+    parts = [
+        (cv2().blur(plane * weight, (side, side), borderType=cv2().BORDER_CONSTANT) + 1e-3 * usual)
+        / (known + 1e-3)
+        for plane, usual in zip(flow, mean, strict=True)
+    ]
+    return np.stack(parts).astype(np.float32)
+
+
+def _explains(back: Tensor, frame: Tensor, earlier: Tensor) -> Tensor:
+    """Where a flow makes the frame of the earlier one, shape (H, W)."""
+    return (_gap(back, frame, earlier) < UNEXPLAINED) & lands_inside(back)
+
+
+def _gap(back: Tensor, frame: Tensor, earlier: Tensor) -> Tensor:
+    """How far what a flow makes of the earlier photo is from the frame, shape (H, W)."""
+    gap = (moved(earlier, back, smooth=True) - frame).abs().mean(0).numpy()
+    return torch.from_numpy(cv2().blur(gap, (NEAR, NEAR), borderType=cv2().BORDER_REFLECT))
+
+
+def hidden_by(back: Tensor, forth: Tensor) -> Tensor:
+    """What was hidden or outside in the earlier frame: a flow does not lead there and back.
+
+    Source: Sundaram et al. 2010, as Ruder et al. 2016 (arXiv 1604.08610) have it in equation 3.
+
+    Args:
+        back, forth: px, shape (2, H, W).
+
+    Returns:
+        Shape (H, W), bool.
+    """
+    there, long = moved(forth, back, smooth=True), back.square().sum(0)
+    astray = (there + back).square().sum(0)
+    most = HIDDEN * (there.square().sum(0) + long) + HIDDEN_LEAST
+    return (astray > most) | ~lands_inside(back)
+
+
+def reliability_of(back: Tensor, hidden: Tensor) -> Tensor:
+    """How far a flow can be relied on: not where things were hidden, nor where motion changes.
+
+    Source: Ruder et al. 2016, equations 4 and 5.
+
+    Args:
+        back: px, shape (2, H, W).
+        hidden: of ``hidden_by``.
+
+    Returns:
+        Shape (H, W) in [0, 1].
+    """
+    border = _gradient(back) > BORDER * back.square().sum(0) + BORDER_LEAST
+    sure = (~hidden & ~border).float()
+    soft = cv2().GaussianBlur(sure.numpy(), (0, 0), SOFTENED)
+    # Softening must not lend to what is hidden.
+    return torch.minimum(torch.from_numpy(soft), sure)
+
+
+def _gradient(flow: Tensor) -> Tensor:
+    """Sum of squares of how a flow changes across and down, shape (H, W)."""
+    padded = F.pad(flow[None], (1, 1, 1, 1), "replicate")[0]
+    across = (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]) / 2
+    down = (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]) / 2
+    return (across.square() + down.square()).sum(0)
+
+
+def lands_inside(back: Tensor) -> Tensor:
+    """Whether a flow (2, H, W) leads to somewhere within the picture, shape (H, W)."""
+    x, y = _places(back)
+    height, width = back.shape[1:]
+    return (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
+
+
+def _places(back: Tensor) -> tuple[Tensor, Tensor]:
+    height, width = back.shape[1:]
+    x = torch.arange(width, dtype=back.dtype, device=back.device) + back[0]
+    y = torch.arange(height, dtype=back.dtype, device=back.device)[:, None] + back[1]
+    return x, y
+
+
+def moved(planes: Tensor, back: Tensor, *, smooth: bool = False) -> Tensor:
+    """Planes (C, H, W) of an earlier frame, moved to where they are now.
+
+    Args:
+        back: where each pixel was, px, shape (2, H, W).
+        smooth: linearly, as masks and flows want it; else by Lanczos' kernel, since a painting
+            that goes linearly from frame to frame loses its strokes.
+    """
+    how = cv2().INTER_LINEAR if smooth else cv2().INTER_LANCZOS4
+    x, y = (part.float().cpu().numpy() for part in _places(back))
+    source = planes.float().cpu()
+    parts = [
+        cv2().remap(plane.numpy(), x, y, how, borderMode=cv2().BORDER_REPLICATE) for plane in source
+    ]
+    return torch.from_numpy(np.stack(parts)).to(planes)
+
+
+def still(size: tuple[int, int]) -> Tensor:
+    """The flow of what does not move, shape (2, H, W)."""
+    return torch.zeros(2, *size)

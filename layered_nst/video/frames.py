@@ -1,0 +1,349 @@
+"""One frame after the other is painted, each from those before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from layered_nst.networks.encoders import Encoder
+from layered_nst.painting.levels import Lessons, at_level, grained, optimize
+from layered_nst.painting.losses.temporal import colors_under
+from layered_nst.painting.plan import Plan
+from layered_nst.painting.problem import Colors, Earlier, PaintedRegion, Problem
+from layered_nst.painting.progress import OnProgress
+from layered_nst.painting.tiled import Place, Reading, objectives
+from layered_nst.recipe import Video
+from layered_nst.scene.scene import Scene
+from layered_nst.strategies.problems import problem
+from layered_nst.strategies.run import paint_canvas
+from layered_nst.video.flow import Motion, moved
+
+BASE_STEADINESS = 300.0
+"""Weight of the temporal loss at ``steadiness: 1``."""
+STEPS: Mapping[str, int] = {"draft": 3, "standard": 5, "fine": 8}
+"""Steps of a frame behind the first of its shot."""
+MUCH_NEW = 0.15
+"""Share of what is painted that lacks strokes, from which on coarse levels make some: they cost
+as much as a frame does otherwise, and with less to paint bring next to nothing."""
+COARSE_SHARE = 0.3
+"""Share of a still's steps that they take."""
+RIPENS = 0.3
+"""Share of what is missing that each frame adds to how far a pixel's painting is to be held: one
+that has just come into sight has had few steps."""
+SHADE = 1.0 / 255
+BLOCK = 8
+"""A frame none of whose squares of so many px differs by more than this is the one before."""
+FAR = (48, 24, 12, 96)
+"""How many px off strokes are copied from for what has just come into sight."""
+HELD_AT_ONCE = 0.8
+"""How far a frame of ``quality: instant`` is what was painted before, where that is relied on."""
+THIN = 7
+"""Px up to which a gap in what is known is bridged from both sides."""
+MARGIN = 3
+"""Px from a region's border within which its strokes are not copied."""
+REACHES = (1, 2, 4)
+"""How many frames before each frame those lie that it is held to, where those nearer tell
+nothing."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """A frame that has been painted.
+
+    Attributes:
+        number: of the frame.
+        photo: as it was, at the result's size, shape (3, H, W).
+        canvas: as it was painted, shape (3, H, W), on the CPU.
+        ripe: how far the painting of each pixel is to be held, shape (H, W) in [0, 1].
+    """
+
+    number: int
+    photo: Tensor
+    canvas: Tensor
+    ripe: Tensor
+
+
+@dataclass(frozen=True)
+class Link:
+    """An earlier frame, and how this one has come of it."""
+
+    past: Past
+    motion: Motion
+
+
+@dataclass
+class FramePainter:
+    """Paints the frames of a clip.
+
+    Attributes:
+        plan: of a still at the clip's size.
+        encoders: by the names that the plan uses.
+        video: of the recipe.
+        quality: of the recipe.
+        readings: of levels that do not fit into memory as a whole.
+        lessons: what the optimizer has learned so far.
+        anchors: colors of the regions when their shot began, by region and part.
+    """
+
+    plan: Plan
+    encoders: Mapping[str, Encoder]
+    video: Video
+    quality: str
+    readings: Mapping[Place, Reading] = field(default_factory=dict)
+    lessons: Lessons = field(default_factory=Lessons)
+    anchors: dict[str, Colors] = field(default_factory=dict)
+
+    def first(self, scene: Scene, tell: OnProgress) -> Tensor:
+        """Paint the first frame of a shot as any photo is; shape (3, H, W)."""
+        self.anchors = {}
+        canvas = paint_canvas(
+            scene, self.encoders, self.plan, on_progress=tell, readings=self.readings
+        )
+        self._anchor(problem(scene, self.plan).regions, canvas)
+        return canvas
+
+    def next(self, scene: Scene, links: Sequence[Link], tell: OnProgress) -> tuple[Tensor, Tensor]:
+        """Paint a frame from those before it.
+
+        Args:
+            links: to earlier frames, the nearest first; at least one.
+
+        Returns:
+            The canvas, shape (3, H, W), and how far it is to be held, shape (H, W) on the CPU.
+        """
+        nearest = links[0].past
+        if _same(scene.picture.rgb.cpu(), nearest.photo):
+            return nearest.canvas.to(scene.picture.rgb), nearest.ripe
+        told = _told(links, scene)
+        if self.plan.painter is not None:
+            return self._at_once(scene, told)
+        asked = self._asked(scene, told)
+        ripe = sum((one.share * one.ripe for one in told), torch.zeros(scene.size)).clamp(0, 1)
+        plan = self._coarse(asked, ripe)
+        if plan.levels:
+            # Strokes are made at coarse levels; what has its strokes stays there as it is.
+            held = replace(asked, frozen=torch.maximum(asked.frozen, ripe.to(asked.frozen)))
+            begun = self._optimized(held, plan, tell, Lessons())
+            asked = replace(asked, start=at_level(begun, held, scene.size, detailed=True))
+        canvas = self._optimized(asked, self._finest(), tell, self.lessons)
+        self._anchor(asked.regions, canvas)
+        return canvas, ripe + RIPENS * (1 - ripe)
+
+    def _at_once(self, scene: Scene, told: Sequence[Told]) -> tuple[Tensor, Tensor]:
+        """A frame by the instant painter, as far as nothing holds it to those before it."""
+        canvas = paint_canvas(scene, self.encoders, self.plan, on_progress=lambda _: None)
+        held = HELD_AT_ONCE ** (1 / max(self.video.steadiness, 1e-6))
+        for one in told:
+            share = (held * one.share).to(canvas)
+            canvas = canvas.lerp(one.picture.to(canvas), share)
+        return canvas, torch.ones(scene.size)
+
+    def _optimized(self, asked: Problem, plan: Plan, tell: OnProgress, lessons: Lessons) -> Tensor:
+        return optimize(
+            self.encoders,
+            asked,
+            plan,
+            stage="joint",
+            on_progress=tell,
+            objectives=objectives(self.readings, "joint") if self.readings else None,
+            lessons=lessons,
+        )
+
+    def _asked(self, scene: Scene, told: Sequence[Told]) -> Problem:
+        still, device = problem(scene, self.plan), scene.picture.rgb.device
+        plain, share = self._plain(still).cpu(), _share(told, scene.size)
+        known = sum((one.picture * one.share for one in told), torch.zeros_like(plain))
+        whose = scene.masks.masks.argmax(0).cpu()
+        start = known + (1 - share) * with_strokes(plain, known, share, whose)
+        start = start.clamp(0, 1).to(device)
+        return replace(
+            still,
+            start=start.lerp(scene.picture.rgb, scene.kept),
+            regions=self._anchored(still.regions),
+            earlier=[
+                Earlier(one.picture.to(device), (one.share * one.ripe).to(device)) for one in told
+            ],
+            steadiness=BASE_STEADINESS * self.video.steadiness,
+        )
+
+    def _plain(self, still: Problem) -> Tensor:
+        return grained(still.start, still.regions, self.plan.seed)
+
+    def _finest(self) -> Plan:
+        steps = self.video.steps
+        wanted = STEPS[self.quality] if steps is None else steps
+        return replace(self.plan, levels=(replace(self.plan.levels[-1], steps=wanted),))
+
+    def _coarse(self, asked: Problem, ripe: Tensor) -> Plan:
+        """The coarser levels, with few steps; none where hardly anything has come into sight."""
+        painted = sum((r.mask for r in asked.regions), torch.zeros_like(asked.frozen)).cpu()
+        if float(((1 - ripe) * painted).sum()) < MUCH_NEW * float(painted.sum()):
+            return replace(self.plan, levels=())
+        coarse = [
+            replace(level, steps=max(1, round(level.steps * COARSE_SHARE)))
+            for level in self.plan.levels[:-1]
+        ]
+        return replace(self.plan, levels=tuple(coarse))
+
+    def _anchored(self, regions: Sequence[PaintedRegion]) -> list[PaintedRegion]:
+        named = zip(_names(regions), regions, strict=True)
+        return [replace(region, anchor=self.anchors.get(name)) for name, region in named]
+
+    def _anchor(self, regions: Sequence[PaintedRegion], canvas: Tensor) -> None:
+        """Note the colors of regions that are seen for the first time in their shot."""
+        for name, region in zip(_names(regions), regions, strict=True):
+            if name not in self.anchors and bool((region.mask > 0.5).any()):
+                self.anchors[name] = Colors(*colors_under(canvas, region.mask))
+
+    def state(self) -> dict[str, Tensor]:
+        """All that later frames depend on, beside the frames themselves."""
+        anchors = {
+            f"anchor.{name}": torch.cat([colors.mean[None], colors.spread]).cpu()
+            for name, colors in self.anchors.items()
+        }
+        learned = self.lessons.learned
+        if isinstance(learned, float):
+            return {"learned": torch.tensor(learned, dtype=torch.float64), **anchors}
+        parts = {} if learned is None else dict(zip(("mean", "square"), learned, strict=True))
+        return {**{f"learned.{name}": part.cpu() for name, part in parts.items()}, **anchors}
+
+    def restore(self, state: Mapping[str, Tensor], device: torch.device) -> None:
+        """Go on from a state."""
+        self.anchors = {
+            name.removeprefix("anchor."): Colors(value[0].to(device), value[1:].to(device))
+            for name, value in state.items()
+            if name.startswith("anchor.")
+        }
+        if "learned" in state:
+            self.lessons = Lessons(float(state["learned"]))
+        elif "learned.mean" in state:
+            parts = (state["learned.mean"], state["learned.square"])
+            self.lessons = Lessons(tuple(part.to(device) for part in parts))
+        else:
+            self.lessons = Lessons()
+
+
+def _names(regions: Sequence[PaintedRegion]) -> list[str]:
+    """A name for each, also for parts of one region."""
+    seen: dict[str, int] = {}
+    names = []
+    for region in regions:
+        seen[region.name] = seen.get(region.name, 0) + 1
+        names.append(f"{region.name}#{seen[region.name]}")
+    return names
+
+
+@dataclass(frozen=True)
+class Told:
+    """What an earlier frame says of this one, on the CPU.
+
+    Attributes:
+        picture: it, where its things are now, shape (3, H, W).
+        share: how far its pixels are those of this frame, shape (H, W); those of all frames
+            together are at most 1.
+        ripe: how far their painting is to be held, shape (H, W).
+    """
+
+    picture: Tensor
+    share: Tensor
+    ripe: Tensor
+
+
+def _told(links: Sequence[Link], scene: Scene) -> list[Told]:
+    """What earlier frames say, each where none nearer says anything.
+
+    Source: Ruder et al. 2016, equation 8.
+    """
+    known, found = torch.zeros(scene.size), []
+    for link in links:
+        share = (link.motion.reliability.cpu() - known).clamp(min=0)
+        known = known + share
+        picture = moved(link.past.canvas, link.motion.back).clamp(0, 1)
+        ripe = moved(link.past.ripe[None], link.motion.back, smooth=True)[0].clamp(0, 1)
+        found.append(Told(picture, share, ripe))
+    return found
+
+
+def _share(told: Sequence[Told], size: tuple[int, int]) -> Tensor:
+    """How far each pixel is known from earlier frames, shape (H, W)."""
+    return sum((one.share for one in told), torch.zeros(size)).clamp(0, 1)
+
+
+def with_strokes(plain: Tensor, known: Tensor, share: Tensor, whose: Tensor) -> Tensor:
+    """A photo with strokes like those of what was painted nearby.
+
+    A few fine steps make strokes better, but none where there are none. So what a painting has
+    beyond its photo is copied from some way off within its region, always as far off: as things
+    come into sight, strokes go on from frame to frame.
+
+    Args:
+        plain: the photo with its colors moved, shape (3, H, W).
+        known: what is known of the painting, times its share.
+        share: how far each pixel is known, shape (H, W).
+        whose: number of each pixel's region, shape (H, W).
+    """
+    sure, numbers = (share > 0.5).numpy(), whose.numpy()
+    painted = (known / share.clamp(min=0.5)).numpy()
+    strokes, filled = painted - plain.numpy(), plain.numpy().copy()
+    thin = ~sure & ~ndimage.binary_opening(~sure, np.ones((THIN, THIN)))
+    for number in np.unique(numbers[~sure]):
+        own = sure & (numbers == number)
+        if not own.any():
+            continue
+        _bridge(filled, painted, own, thin & (numbers == number))
+        inner = ndimage.binary_erosion(own, iterations=MARGIN, border_value=1)
+        if inner.any():
+            here, there = _sources(inner, ~sure & ~thin & (numbers == number))
+            filled[:, here[0], here[1]] += strokes[:, there[0], there[1]]
+    return torch.from_numpy(filled).clamp(0, 1)
+
+
+def _bridge(
+    filled: NDArray[Any], painted: NDArray[Any], own: NDArray[np.bool_], thin: NDArray[np.bool_]
+) -> None:
+    """Fill thin gaps by the mean of what is painted around them."""
+    sides = (0, 2 * THIN + 1, 2 * THIN + 1)
+    weight = ndimage.uniform_filter(own.astype(np.float32), sides[1:])
+    mean = ndimage.uniform_filter(painted * own, sides) / np.maximum(weight, 1e-6)
+    told = thin & (weight > 0.02)
+    filled[:, told] = mean[:, told]
+
+
+Indices = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+def _sources(own: NDArray[np.bool_], lacking: NDArray[np.bool_]) -> tuple[Indices, Indices]:
+    """Where strokes are lacking, and where they are copied from, as rows and columns.
+
+    That is some px towards what is nearest, straight across or down; those that find nothing
+    there are left out.
+    """
+    row, column = ndimage.distance_transform_edt(~own, return_distances=False, return_indices=True)
+    here = np.nonzero(lacking)
+    down, across = row[here] - here[0], column[here] - here[1]
+    upright = np.abs(down) > np.abs(across)
+    steps = np.where(upright, np.sign(down), 0), np.where(upright, 0, np.sign(across))
+    found, there = np.zeros(len(here[0]), bool), (here[0].copy(), here[1].copy())
+    for far in FAR:
+        place = tuple(
+            np.clip(at + far * step, 0, length - 1)
+            for at, step, length in zip(here, steps, own.shape, strict=True)
+        )
+        fits = ~found & own[place]
+        for part, other in zip(there, place, strict=True):
+            part[fits] = other[fits]
+        found |= fits
+    return (here[0][found], here[1][found]), (there[0][found], there[1][found])
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether two photos (3, H, W) show the same."""
+    gap = (one - other).abs().mean(0)[None, None]
+    return bool(torch.nn.functional.avg_pool2d(gap, BLOCK, ceil_mode=True).max() < SHADE)

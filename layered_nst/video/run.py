@@ -1,0 +1,452 @@
+"""The whole story of a clip: recipe, frames, regions in time, painting, film."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from layered_nst.api import Event, Overrides, load
+from layered_nst.errors import ClipError, Interrupted
+from layered_nst.machine.cache import Cache, open_cache
+from layered_nst.machine.device import choose_device
+from layered_nst.machine.memory import obtainable_bytes, parse_memory
+from layered_nst.networks.encoders import load_encoders
+from layered_nst.painting.progress import OnProgress, Progress
+from layered_nst.picture import MAX_PIXELS, fit_within
+from layered_nst.recipe import Recipe
+from layered_nst.regions import RegionMasks
+from layered_nst.scene.provenance import Inputs, read_inputs
+from layered_nst.scene.resolving import Scenery
+from layered_nst.scene.scene import Scene
+from layered_nst.strategies.budget import make_room
+from layered_nst.strategies.costs import level_costs
+from layered_nst.strategies.keeper import belonging
+from layered_nst.strategies.looks import check_looks, planned, thin_notes
+from layered_nst.strategies.problems import finished
+from layered_nst.video.carrying import RegionsInTime
+from layered_nst.video.clips import Clip, ClipFrame, Excerpt, open_clip
+from layered_nst.video.flow import FlowOf, Motion, flow_of, motion, moved
+from layered_nst.video.frames import REACHES, FramePainter, Link, Past
+from layered_nst.video.keeping import FrameStore, frames_folder
+from layered_nst.video.result import VideoResult
+from layered_nst.video.writing import check_film, even
+
+log = logging.getLogger(__name__)
+
+CUT = 0.25
+"""A frame of which less than this share was seen in the one before begins a shot."""
+AGAIN = 0.5
+"""Unless so much of it was seen in one of the few before that, as after a flash."""
+WHOLE = Excerpt()
+HARDLY_NEW = 0.02
+"""Share of a frame that nothing nearer tells of, below which older ones are not asked."""
+
+
+@dataclass(frozen=True)
+class FrameProgress:
+    """What is told after each frame.
+
+    Attributes:
+        frame: its number, from 1.
+        frames: how many there will be, about; None if the clip does not say.
+        shot: its number, from 1.
+        seen: share of it that was seen in the frame before, 0 to 1.
+        seconds: that it took.
+        seconds_left: estimate for the rest; None if it is not known how many come.
+        picture: shape (3, H, W) in [0, 1].
+    """
+
+    frame: int
+    frames: int | None
+    shot: int
+    seen: float
+    seconds: float
+    seconds_left: float | None
+    picture: Tensor = field(repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All but the picture, as data that JSON can hold."""
+        left = self.seconds_left
+        return {
+            "frame": self.frame,
+            "frames": self.frames,
+            "shot": self.shot,
+            "seen": round(self.seen, 4),
+            "seconds": round(self.seconds, 3),
+            "seconds_left": None if left is None else round(left, 1),
+        }
+
+
+OnFrame = Callable[[FrameProgress], None]
+
+
+@torch.inference_mode(False)
+@torch.enable_grad()
+def apply_video(
+    recipe: str | Path | Mapping[str, Any] | Recipe,
+    clip: str | os.PathLike[str] | None = None,
+    *,
+    output: str | Path | None = None,
+    part: Excerpt = WHOLE,
+    size: int | None = None,
+    quality: str | None = None,
+    steps: int | Sequence[int] | None = None,
+    seed: int | None = None,
+    overrides: Overrides = (),
+    device: str | torch.device | None = None,
+    strict: bool = False,
+    weights_dir: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+    cache: bool | str | Path | Cache = True,
+    resume: bool = False,
+    memory: float | str | None = None,
+    stop: Event | Callable[[], bool] | None = None,
+    on_scene: Callable[[Scene, Clip], None] = lambda *_: None,
+    on_frame: OnFrame = lambda _: None,
+    on_progress: OnProgress = lambda _: None,
+) -> VideoResult:
+    """Restyle a clip region by region, steady from frame to frame.
+
+    Args:
+        recipe: as ``apply`` takes it.
+        clip: a film, an animation or a folder of frames, in place of the recipe's content.
+        output: what the clip will be saved as: frames are kept beside it until then, and its
+            format is checked before the work. Without it they are kept in a temporary folder.
+        part: which of its frames are taken: ``Excerpt(start, end, every)``, in seconds since the
+            first one.
+        size, quality, steps, seed, overrides, device, strict, weights_dir, max_pixels, cache,
+            memory, stop: as ``apply`` takes them; a size above the clip's own is the clip's own.
+        resume: go on from the frames that are there: the clip has the same bytes as that of a run
+            without a break.
+        on_scene: called once, when the regions of the first frame are known.
+        on_frame: called after each frame.
+        on_progress: called after each step of each frame.
+
+    Returns:
+        The clip; ``save`` writes it.
+
+    Raises:
+        LayeredNstError: one of its kinds, in one sentence. ``ClipError`` for a clip that cannot be
+            read; ``Interrupted`` carries the frames so far as ``partial``.
+    """
+    loaded = load(
+        recipe, clip, size=size, quality=quality, steps=steps, seed=seed, overrides=overrides
+    )
+    if loaded.content is None:
+        raise ClipError("content: the recipe names no clip; add content: or give `content`")
+    found = open_clip(loaded.content, max_pixels=max_pixels)
+    run = _Run(
+        recipe=loaded,
+        clip=found,
+        excerpt=part,
+        output=None if output is None else Path(output),
+        device=choose_device(device),
+        strict=strict,
+        weights_dir=weights_dir,
+        max_pixels=max_pixels,
+        cache=open_cache(cache),
+        memory=None if memory is None else parse_memory(memory),
+        asked_to_stop=_asked(stop),
+        on_scene=on_scene,
+        on_frame=on_frame,
+        on_progress=on_progress,
+    )
+    return run.painted(resume=resume)
+
+
+def _asked(stop: Event | Callable[[], bool] | None) -> Callable[[], bool]:
+    if stop is None:
+        return lambda: False
+    return stop if callable(stop) else stop.is_set
+
+
+def clip_size(recipe: Recipe, clip: Clip) -> tuple[int, int]:
+    """Height and width of the result: the recipe's size, but never above the clip's own."""
+    longest = min(recipe.size, max(clip.size))
+    return even(fit_within(clip.size, longest), clip.size)
+
+
+class _StoppedBetween(Exception):  # noqa: N818 - stopping is what was asked for
+    """Ends a run between two steps."""
+
+
+@dataclass
+class _Run:
+    """What a run over a clip has in hand."""
+
+    recipe: Recipe
+    clip: Clip
+    excerpt: Excerpt
+    output: Path | None
+    device: torch.device
+    strict: bool
+    weights_dir: Path | None
+    max_pixels: int
+    cache: Cache | None
+    memory: float | None
+    asked_to_stop: Callable[[], bool]
+    on_scene: Callable[[Scene, Clip], None]
+    on_frame: OnFrame
+    on_progress: OnProgress
+
+    def __post_init__(self) -> None:
+        self.size = clip_size(self.recipe, self.clip)
+        self.flow: FlowOf = flow_of(self.recipe.video.flow)
+        self.temporary: Any = None
+        if self.output is None:
+            self.temporary = tempfile.TemporaryDirectory(prefix="layered-nst-")
+            self.folder = Path(self.temporary.name) / "frames"
+        else:
+            check_film(self.output, self.clip, self.size, self.recipe.output)
+            self.folder = frames_folder(self.output)
+            FrameStore.check(self.folder)
+        self.scenery = Scenery(
+            self.recipe,
+            weights_dir=self.weights_dir,
+            device=self.device,
+            max_pixels=self.max_pixels,
+            cache=self.cache,
+        )
+        self.regions = RegionsInTime(
+            self.scenery,
+            self.recipe.regions_on(self.recipe.content),
+            every=self.recipe.video.segment_every,
+            strict=self.strict,
+        )
+        self.pasts: dict[int, Past] = {}
+        self.key = 0
+        self.shot = 0
+        self.notes: list[str] = []
+        self.spent: list[float] = []
+
+    def painted(self, *, resume: bool) -> VideoResult:
+        """Paint all frames."""
+        frames = enumerate(self.excerpt.of(self.clip.read()))
+        first = next(frames, None)
+        if first is None:
+            raise ClipError(f"{self.clip.path}: no frame lies between what was asked for")
+        self._prepare(first[1])
+        self.store.begin(resume=resume)
+        self.count = self.excerpt.count(self.clip)
+        done = len(self.store.lines)
+        try:
+            self._frame(0, first[1], done)
+            for number, frame in frames:
+                self._frame(number, frame, done)
+        except (KeyboardInterrupt, _StoppedBetween) as stopped:
+            partial = self._result(complete=False) if self.store.lines else None
+            raise Interrupted("interrupted", partial=partial, checkpoint=self._kept()) from stopped
+        return self._result(complete=True)
+
+    def _kept(self) -> Path | None:
+        return self.folder if self.store.lines and self.output is not None else None
+
+    def _prepare(self, frame: ClipFrame) -> None:
+        """Settle plan, memory and what the frames belong to, by the first of them."""
+        picture, eyes = self.scenery.look(frame.picture, size=self.size)
+        masks = self.regions.at(0, frame.picture, picture, eyes, None)
+        self.first_masks = masks
+        styles = self.scenery.styles(picture, masks)
+        scene = self.scenery.scene(frame.picture, picture, masks, styles, eyes)
+        plan = planned(scene)
+        encoders = load_encoders(plan.encoders, weights_dir=self.weights_dir, device=self.device)
+        costs = level_costs(scene, plan, encoders)
+        room = make_room(
+            costs, asked=self.memory, resumed=None, obtainable=obtainable_bytes(self.device)
+        )
+        looks = check_looks(scene, encoders, plan) + thin_notes(scene, encoders, plan)
+        scene = replace(scene, notes=scene.notes + looks + room.notes)
+        self.notes += scene.notes
+        self.scene, self.plan = scene, plan
+        self.inputs: Inputs = read_inputs(
+            scene, plan.encoders, plan.precision, weights_dir=self.weights_dir
+        )
+        belongs = {**belonging(scene, plan, self.inputs), "part of the clip": str(self.excerpt)}
+        belongs["clip"] = belongs.pop("photo")
+        name = "" if self.output is None else self.output.name
+        self.store = FrameStore(self.folder, belongs, output=name)
+        self.painter = FramePainter(
+            plan, encoders, self.recipe.video, self.recipe.optimize.quality, room.readings
+        )
+        self.on_scene(scene, self.clip)
+
+    def _frame(self, number: int, frame: ClipFrame, done: int) -> None:
+        """Paint a frame, or pass over one that is there already."""
+        if number < done:
+            self._pass_over(number, frame, done)
+            return
+        self._look()
+        started = time.monotonic()
+        picture, eyes = self.scenery.look(frame.picture, size=self.size, remembered=False)
+        links, seen = self._links(number, picture.rgb.cpu())
+        if not links:
+            self.key, self.shot = number, self.shot + 1
+        if number == 0:
+            masks, scene = self.first_masks, self.scene
+        else:
+            masks = self.regions.at(number, frame.picture, picture, eyes, seen)
+            if not links:
+                self.styles = self.scenery.styles(picture, masks)
+            scene = self.scenery.scene(frame.picture, picture, masks, self.styles)
+        if number == 0:
+            self.styles = scene.styles
+        if links:
+            canvas, ripe = self.painter.next(scene, links, self._told)
+        else:
+            canvas, ripe = self.painter.first(scene, self._told), torch.ones(self.size)
+        past = Past(number, picture.rgb.cpu(), canvas.cpu(), ripe)
+        self._keep(past, finished(canvas, scene).cpu(), masks, frame, seen, started)
+
+    def _told(self, progress: Progress) -> None:
+        self.on_progress(progress)
+        self._look()
+
+    def _look(self) -> None:
+        if self.asked_to_stop():
+            raise _StoppedBetween
+
+    def _links(self, number: int, photo: Tensor) -> tuple[list[Link], Motion | None]:
+        """The earlier frames that a frame has come of, the nearest first; none at a cut.
+
+        Returns:
+            They, and the motion from the frame before, None where that tells nothing.
+        """
+        links: list[Link] = []
+        told = torch.zeros(self.size)
+        near: Motion | None = None
+        for reach in dict.fromkeys((*REACHES, number - self.key)):
+            past = self.pasts.get(number - reach)
+            if past is None or (links and float((1 - told).mean()) < HARDLY_NEW):
+                continue
+            found = motion(photo, past.photo, self.flow)
+            if reach == 1 and found.seen >= CUT:
+                near = found
+            if found.seen >= (CUT if reach == 1 or links else AGAIN):
+                links.append(Link(past, found))
+                told = torch.maximum(told, found.reliability.cpu())
+        return links, near
+
+    def _keep(
+        self,
+        past: Past,
+        rgb: Tensor,
+        masks: RegionMasks,
+        frame: ClipFrame,
+        seen: Motion | None,
+        started: float,
+    ) -> None:
+        line, state = self._line(past, masks, frame, seen), self._state(past, masks)
+        seconds = time.monotonic() - started
+        told = {**line, "seconds": round(seconds, 3)}
+        self.store.put(rgb, self._alpha(frame), state, told, depth=line["depth"])
+        self.spent.append(seconds)
+        self._remember(past)
+        self.store.forget_states(self.pasts)
+        left = None if self.count is None else self._left(past.number)
+        number = past.number + 1
+        self.on_frame(
+            FrameProgress(number, self.count, self.shot, line["seen"], seconds, left, rgb)
+        )
+
+    def _state(self, past: Past, masks: RegionMasks) -> dict[str, Tensor]:
+        """All that later frames depend on."""
+        state = {
+            "canvas": past.canvas,
+            "ripe": past.ripe,
+            **{f"regions.{name}": value for name, value in self.regions.state().items()},
+            **{f"painter.{name}": value for name, value in self.painter.state().items()},
+        }
+        return {**state, "masks": masks.masks.cpu()} if past.number == self.key else state
+
+    def _line(
+        self, past: Past, masks: RegionMasks, frame: ClipFrame, seen: Motion | None
+    ) -> dict[str, Any]:
+        """What is known of a frame beside its pixels."""
+        return {
+            "time": str(frame.time),
+            "length": str(frame.length),
+            "shot": self.shot,
+            "key": self.key,
+            "masks": list(masks.names),
+            "seen": 0.0 if seen is None else round(seen.seen, 4),
+            "coverage": {name: round(share, 4) for name, share in masks.coverage.items()},
+            "depth": 16 if self.clip.depth > 8 else 8,
+            **self._warped(past, seen),
+            **({"damaged": True} if frame.is_damaged else {}),
+        }
+
+    def _left(self, number: int) -> float:
+        """Seconds for the rest, by the frames that are no first ones of their shot."""
+        usual = sorted(self.spent[1:] or self.spent)
+        return max(0, (self.count or 0) - number - 1) * usual[len(usual) // 2]
+
+    def _warped(self, past: Past, seen: Motion | None) -> dict[str, float]:
+        """How far the frame, and its photo, are from the frame before where that was seen."""
+        before = self.pasts.get(past.number - 1)
+        if before is None or seen is None:
+            return {}
+        sure = seen.reliability.cpu()
+        found = {}
+        for name, now, then in (
+            ("error", past.canvas, before.canvas),
+            ("own", past.photo, before.photo),
+        ):
+            gap = (now - moved(then, seen.back)).square().mean(0)
+            found[name] = float(f"{float((gap * sure).sum() / sure.sum().clamp(min=1)):.4g}")
+        return found
+
+    def _alpha(self, frame: ClipFrame) -> Tensor | None:
+        if not self.clip.alpha:
+            return None
+        picture, _ = self.scenery.look(frame.picture, size=self.size, remembered=False)
+        alpha = picture.alpha
+        return torch.ones(self.size) if alpha is None else alpha.cpu()
+
+    def _remember(self, past: Past) -> None:
+        """Keep a frame for those after it, and forget those that none of them asks for."""
+        self.pasts[past.number] = past
+        oldest = past.number + 1 - max(REACHES)
+        self.pasts = {n: p for n, p in self.pasts.items() if n >= oldest or n == self.key}
+
+    def _pass_over(self, number: int, frame: ClipFrame, done: int) -> None:
+        """Take up what later frames depend on of one that is done."""
+        line, last = self.store.lines[number], self.store.lines[done - 1]
+        self.key, self.shot = line["key"], line["shot"]
+        if number < done - max(REACHES) and number != last["key"]:
+            return
+        picture, _ = self.scenery.look(frame.picture, size=self.size, remembered=False)
+        state = self.store.state(number)
+        self._remember(Past(number, picture.rgb.cpu(), state["canvas"], state["ripe"]))
+        if number == last["key"]:
+            masks = RegionMasks(tuple(line["masks"]), state["masks"].to(self.device))
+            self.styles = self.scenery.styles(picture, masks)
+        if number == done - 1:
+            self.regions.restore(_part(state, "regions."))
+            self.painter.restore(_part(state, "painter."), self.device)
+
+    def _result(self, *, complete: bool) -> VideoResult:
+        return VideoResult(
+            store=self.store,
+            clip=self.clip,
+            excerpt=self.excerpt,
+            scene=self.scene,
+            plan=self.plan,
+            inputs=self.inputs,
+            size=self.size,
+            notes=tuple(dict.fromkeys([*self.notes, *self.clip.notes])),
+            complete=complete,
+            temporary=self.temporary,
+        )
+
+
+def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}

@@ -1,0 +1,436 @@
+"""Clips to files: films by PyAV with the sound of the clip, animations, folders of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from layered_nst.errors import OutputError
+from layered_nst.files.atomic import replacing
+from layered_nst.recipe import Output
+from layered_nst.video.clips import Clip, Excerpt
+from layered_nst.video.films import MATRICES, pyav, why
+
+WRITTEN = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".webp", ".apng", "")
+"""How the names of clips end that can be written; "" is a folder of frames."""
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A way to write films.
+
+    Attributes:
+        library: what FFmpeg calls it.
+        formats: of pixels, the first that fits is taken: plain, with more bits, with alpha.
+        files: endings of the names of files that hold it.
+        options: of the library, from a quality of 1 to 100.
+        is_halved: whether it wants even sides, as its color is at half the size.
+    """
+
+    library: str
+    plain: str
+    files: tuple[str, ...]
+    deep: str | None = None
+    alpha: str | None = None
+    is_even: bool = False
+
+
+MATROSKA = (".mkv",)
+CODECS = {
+    "vp9": Codec("libvpx-vp9", "yuv420p", (".mp4", ".m4v", ".webm", ".mkv"), alpha="yuva420p"),
+    "av1": Codec("libsvtav1", "yuv420p", (".mp4", ".m4v", ".webm", ".mkv"), deep="yuv420p10le"),
+    "prores": Codec(
+        "prores_ks", "yuv422p10le", (".mov", ".mkv"), deep="yuv422p10le", alpha="yuva444p10le"
+    ),
+    "ffv1": Codec(
+        "ffv1", "bgr0", (".mkv", ".avi", ".mov"), deep="yuv444p16le", alpha="bgra"
+    ),
+    "mjpeg": Codec("mjpeg", "yuvj444p", (".avi", ".mov", ".mkv")),
+    "h264": Codec(
+        "libx264", "yuv420p", (".mp4", ".m4v", ".mov", ".mkv", ".avi"), deep="yuv420p10le",
+        is_even=True,
+    ),
+    "h265": Codec(
+        "libx265", "yuv420p", (".mp4", ".m4v", ".mov", ".mkv"), deep="yuv420p10le", is_even=True
+    ),
+}  # fmt: skip
+
+
+def codec_for(suffix: str, clip: Clip, asked: str | None) -> Codec:
+    """What a film is written by.
+
+    Args:
+        suffix: of its file.
+        asked: name of a codec, None for what suits.
+
+    Raises:
+        OutputError: the file does not hold what was asked for, or this build of FFmpeg lacks it.
+    """
+    name = asked or _usual(suffix, clip)
+    found = CODECS[name]
+    if suffix not in found.files:
+        holding = " or ".join(found.files)
+        raise OutputError(f"codec: {name} goes into {holding}, not into {suffix}")
+    if found.library not in pyav().codecs_available:
+        raise OutputError(f"codec: this build of PyAV has no {found.library} to write {name}")
+    return found
+
+
+def _usual(suffix: str, clip: Clip) -> str:
+    if suffix in (".mov", ".avi"):
+        return {".mov": "prores", ".avi": "mjpeg"}[suffix]
+    return "av1" if clip.depth > 8 and not clip.alpha else "vp9"
+
+
+def even(size: tuple[int, int], own: tuple[int, int]) -> tuple[int, int]:
+    """A size (height, width) that every codec takes, unless it is the clip's own."""
+    if size == own:
+        return size
+    height, width = (max(2, side - side % 2) for side in size)
+    return height, width
+
+
+def check_film(path: Path, clip: Clip, size: tuple[int, int], output: Output) -> None:
+    """Refuse, before the work, a film that could not be written after it.
+
+    Raises:
+        OutputError: no such format, a codec that the file does not hold or that is not there,
+            sound that it does not hold, or a size that the codec does not take.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in WRITTEN:
+        kinds = ", ".join(WRITTEN[:-1])
+        raise OutputError(f"{path}: no known format of clips; use {kinds}, or a folder")
+    if not is_film(path):
+        return
+    codec = codec_for(suffix, clip, output.codec)
+    if codec.is_even and any(side % 2 for side in size):
+        height, width = size
+        raise OutputError(
+            f"{path}: {codec.library} takes even sides, not {width}×{height} px; name another "
+            f"size or codec"
+        )
+    _check_sound(path, clip)
+
+
+def is_film(path: Path) -> bool:
+    """Whether a clip of this name is written by PyAV."""
+    return path.suffix.lower() in (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
+
+
+CONTAINERS = {
+    ".mkv": "matroska",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".mp4": "mp4",
+    ".webm": "webm",
+    ".avi": "avi",
+}
+
+
+def _check_sound(path: Path, clip: Clip) -> None:
+    import io
+
+    av = pyav()
+    kind = CONTAINERS[path.suffix.lower()]
+    with av.open(io.BytesIO(), "w", format=kind) as file:
+        held = file.supported_codecs
+    unheld = [name for name in clip.sounds if name not in held and name != "mp3float"]
+    if unheld:
+        raise OutputError(
+            f"{path}: {path.suffix} does not hold the clip's sound, which is {unheld[0]}; "
+            f"name the film .mkv, which does"
+        )
+    for name in clip.captions:
+        if name not in held:
+            clip.notes.append(f"{path.suffix} does not hold the clip's {name} subtitles: left out")
+
+
+@dataclass(frozen=True)
+class FilmFrame:
+    """A frame as it is written.
+
+    Attributes:
+        pixels: shape (H, W, 3 or 4), uint8 or uint16.
+        time, length: seconds.
+        file: the picture that holds it already.
+    """
+
+    pixels: NDArray[Any]
+    time: Fraction
+    length: Fraction
+    file: Path
+
+
+def write_clip(
+    path: Path, frames: Iterator[FilmFrame], clip: Clip, *, output: Output, excerpt: Excerpt
+) -> None:
+    """Write a clip, whole or not at all.
+
+    Args:
+        path: its ending names its format; a folder if it has none.
+        frames: in order.
+        clip: what it was made from: its colors, pixels and sound go along.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if not suffix:
+        _write_folder(path, frames)
+    elif is_film(path):
+        _write_film(path, frames, clip, output, excerpt)
+    else:
+        _write_animation(path, frames, clip, output)
+
+
+def _write_folder(folder: Path, frames: Iterator[FilmFrame]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, frame in enumerate(frames):
+            with replacing(folder / f"{number:06d}.png") as file:
+                file.write(frame.file.read_bytes())
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written: {error.strerror}") from error
+
+
+def _write_animation(path: Path, frames: Iterator[FilmFrame], clip: Clip, output: Output) -> None:
+    kind = {".gif": "GIF", ".webp": "WEBP", ".apng": "PNG"}[path.suffix.lower()]
+    shown = list(frames)
+    lengths = _milliseconds(shown)
+    pictures = [Image.fromarray(_eight_bits(frame.pixels)) for frame in shown]
+    first, *more = _one_palette(pictures) if kind == "GIF" else pictures
+    how: dict[str, Any] = {"duration": lengths, "loop": 0 if clip.loops is None else clip.loops}
+    if kind == "WEBP":
+        how |= {"quality": output.quality, "lossless": output.quality == 100, "method": 4}
+    with replacing(path) as file:
+        first.save(file, kind, save_all=True, append_images=more, **how)
+
+
+def _one_palette(pictures: Sequence[Image.Image]) -> list[Image.Image]:
+    """Frames in the same 256 colors: with palettes of their own, plain areas would flicker."""
+    rgb = [picture.convert("RGB") for picture in pictures]
+    side = max(1, 512 // max(1, round(len(rgb) ** 0.5)))
+    chosen = rgb[:: max(1, len(rgb) // 16)]
+    sheet = Image.new("RGB", (side * len(chosen), side))
+    for number, picture in enumerate(chosen):
+        sheet.paste(picture.resize((side, side)), (number * side, 0))
+    palette = sheet.quantize(256)
+    return [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in rgb]
+
+
+def _milliseconds(frames: Sequence[FilmFrame]) -> list[int]:
+    ends = [frame.time for frame in frames[1:]] + [frames[-1].time + frames[-1].length]
+    start = frames[0].time
+    marks = [round(1000 * (time - start)) for time in [start, *ends]]
+    return [max(1, later - sooner) for sooner, later in pairwise(marks)]
+
+
+def _eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    return (pixels // 257).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
+
+
+def _write_film(
+    path: Path, frames: Iterator[FilmFrame], clip: Clip, output: Output, excerpt: Excerpt
+) -> None:
+    av = pyav()
+    with replacing(path) as file:
+        try:
+            _encode(file, frames, clip, (path, output, excerpt))
+        except av.error.FFmpegError as error:
+            raise OutputError(f"{path}: cannot be written: {why(error)}") from error
+
+
+def _encode(
+    target: BinaryIO,
+    frames: Iterator[FilmFrame],
+    clip: Clip,
+    told: tuple[Path, Output, Excerpt],
+) -> None:
+    av = pyav()
+    path, output, excerpt = told
+    kind = CONTAINERS[path.suffix.lower()]
+    codec = codec_for(path.suffix.lower(), clip, output.codec)
+    first = next(frames)
+    with av.open(target, "w", format=kind) as file:
+        stream = _stream(file, first, clip, codec, output.quality)
+        with Sound(clip, file, excerpt) as sound:
+            shift = first.time if excerpt.start is not None else Fraction(0)
+            lengths: dict[Fraction, Fraction] = {}
+
+            def mux(coded: Any) -> None:
+                for packet in stream.encode(coded):
+                    # Not every encoder hands on how long a frame is seen.
+                    length = lengths.pop(packet.pts * packet.time_base, None)
+                    if length:
+                        packet.duration = max(1, round(length / packet.time_base))
+                    file.mux(packet)
+
+            for frame in _chained(first, frames):
+                coded = _coded(frame, stream, clip, shift)
+                lengths[coded.pts * clip.base] = frame.length
+                mux(coded)
+                sound.up_to(frame.time)
+            mux(None)
+            sound.up_to(None)
+
+
+def _chained(first: FilmFrame, rest: Iterator[FilmFrame]) -> Iterator[FilmFrame]:
+    yield first
+    yield from rest
+
+
+def _stream(file: Any, first: FilmFrame, clip: Clip, codec: Codec, quality: int) -> Any:
+    height, width, channels = first.pixels.shape
+    rate = clip.rate or Fraction(25)
+    stream = file.add_stream(codec.library, rate=rate.limit_denominator(100_000))
+    context = stream.codec_context
+    stream.width, stream.height = width, height
+    stream.pix_fmt = _format(codec, first.pixels, has_alpha=channels == 4)
+    context.time_base = stream.time_base = clip.base
+    context.options = _options(codec.library, quality, has_alpha=channels == 4)
+    context.sample_aspect_ratio = clip.aspect
+    tags = clip.tags
+    context.color_primaries, context.color_trc = tags.primaries, tags.transfer
+    matrix, full = _matrix(stream.pix_fmt, height, clip)
+    context.colorspace, context.color_range = matrix, 2 if full else 1
+    if channels == 4 and codec.library == "libvpx-vp9":
+        stream.metadata["alpha_mode"] = "1"
+    return stream
+
+
+def _format(codec: Codec, pixels: NDArray[Any], *, has_alpha: bool) -> str:
+    if has_alpha and codec.alpha:
+        return codec.alpha
+    return codec.deep if pixels.dtype == np.uint16 and codec.deep else codec.plain
+
+
+def _matrix(pix_fmt: str, height: int, clip: Clip) -> tuple[int, bool]:
+    """The matrix that is written, as containers name it, and whether all numbers are used."""
+    if "rgb" in pix_fmt or "bgr" in pix_fmt:
+        return 0, True
+    if pix_fmt.startswith("yuvj"):
+        return 5, True
+    told = clip.tags.matrix
+    return (told if told in MATRICES else 1 if height >= 720 else 6), clip.tags.full_range
+
+
+def _options(library: str, quality: int, *, has_alpha: bool) -> dict[str, str]:
+    """How well a library is to write, from a quality of 1 to 100."""
+    left = (100 - quality) / 100
+    if library == "libvpx-vp9":
+        return {"crf": str(round(8 + 55 * left)), "b:v": "0", "row-mt": "1", "cpu-used": "3"}
+    if library == "libsvtav1":
+        return {"crf": str(round(14 + 49 * left)), "preset": "7", "svtav1-params": "lp=2"}
+    if library in ("libx264", "libx265"):
+        return {"crf": str(round(12 + 39 * left))} | (
+            {"x265-params": "log-level=error"} if library == "libx265" else {}
+        )
+    if library == "mjpeg":
+        return {"qmin": "1", "qmax": str(max(1, round(1 + 30 * left)))}
+    if library == "prores_ks":
+        return {"profile": "4444" if has_alpha else "hq"}
+    return {}
+
+
+def _coded(frame: FilmFrame, stream: Any, clip: Clip, shift: Fraction) -> Any:
+    av = pyav()
+    channels, deep = frame.pixels.shape[2], frame.pixels.dtype == np.uint16
+    kind = ("rgba64le" if deep else "rgba") if channels == 4 else ("rgb48le" if deep else "rgb24")
+    matrix, full = _matrix(stream.pix_fmt, frame.pixels.shape[0], clip)
+    raw = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame.pixels), format=kind)
+    sws = MATRICES.get(matrix, 5)
+    coded = raw.reformat(
+        format=stream.pix_fmt,
+        src_colorspace=sws,
+        dst_colorspace=sws,
+        dst_color_range=2 if full else 1,
+    )
+    coded.pts = round((frame.time - shift) / clip.base)
+    coded.time_base = clip.base
+    return coded
+
+
+class Sound:
+    """Copies the packets of a clip's audio and subtitles into a film, as they come.
+
+    Args:
+        clip: that they are of.
+        file: that is written, before its first packet.
+        excerpt: which part of the clip is taken.
+    """
+
+    def __init__(self, clip: Clip, file: Any, excerpt: Excerpt) -> None:
+        self.file, self.clip, self.excerpt = file, clip, excerpt
+        self.source: Any = None
+        self.streams: dict[int, Any] = {}
+        self.waiting: Any = None
+        self.start = Fraction(0)
+
+    def __enter__(self) -> Sound:
+        if self.clip.sounds or self.clip.captions:
+            self._open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.source is not None:
+            self.source.close()
+
+    def _open(self) -> None:
+        av = pyav()
+        self.source = av.open(str(self.clip.path), metadata_errors="replace")
+        held = self.file.supported_codecs
+        for stream in (*self.source.streams.audio, *self.source.streams.subtitles):
+            context = stream.codec_context
+            if context is None or (stream.type == "subtitle" and context.name not in held):
+                continue
+            copy = self.file.add_stream_from_template(stream)
+            copy.metadata.update(stream.metadata)
+            self.streams[stream.index] = copy
+        film = self.source.streams.video[0]
+        if self.excerpt.start is not None or self.excerpt.end is not None:
+            self.start = Fraction((film.start_time or 0) * film.time_base)
+        if self.streams:
+            taken = [self.source.streams[index] for index in self.streams]
+            self.packets = self.source.demux(taken)
+            self.waiting = next(self.packets, None)
+
+    def up_to(self, time: Fraction | None) -> None:
+        """Copy all packets that are heard up to a time, seconds; None for all there are."""
+        av = pyav()
+        while self.waiting is not None:
+            packet = self.waiting
+            if packet.dts is not None:
+                at = Fraction(packet.dts * packet.time_base)
+                if time is not None and at > time:
+                    return
+                self._copy(packet, at)
+            try:
+                self.waiting = next(self.packets, None)
+            except av.error.FFmpegError as error:
+                self.clip.notes.append(f"{self.clip.path.name}: its sound breaks off: {why(error)}")
+                self.waiting = None
+
+    def _copy(self, packet: Any, at: Fraction) -> None:
+        since = at - self.start
+        start, end = self.excerpt.start, self.excerpt.end
+        if start is not None and since < start:
+            return
+        if end is not None and since >= end:
+            return
+        if start is not None:
+            ticks = round(
+                (self.start + Fraction(start).limit_denominator(10**6)) / packet.time_base
+            )
+            packet.dts -= ticks
+            packet.pts = None if packet.pts is None else packet.pts - ticks
+        packet.stream = self.streams[packet.stream.index]
+        self.file.mux(packet)

@@ -1,0 +1,488 @@
+"""Clips are painted steadily: flow, regions in time, losses, shots, what is kept and resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from workbench import lay_out, run
+
+import layered_nst
+from layered_nst import apply_video
+from layered_nst.errors import ClipError, Interrupted, OutputError
+from layered_nst.painting.losses.temporal import Anchor, Steadiness, colors_under
+from layered_nst.painting.problem import Colors, Earlier
+
+cv2 = pytest.importorskip("cv2")
+av = pytest.importorskip("av")
+
+from moving_pictures import MovingPicture, warping_error  # noqa: E402
+
+from layered_nst.video.carrying import carried, settled  # noqa: E402
+from layered_nst.video.clips import Excerpt  # noqa: E402
+from layered_nst.video.flow import dis, evened, hidden_by, motion, moved  # noqa: E402
+from layered_nst.video.frames import with_strokes  # noqa: E402
+
+SMALL = MovingPicture(6, (54, 96), pan=(-0.8, 0.3), step=(1.5, 0.4))
+STEPS = ("optimize.levels=[48, 96]", "optimize.steps=[6, 2]", "video.steps=2")
+
+
+def picture(clip: MovingPicture, number: int) -> Tensor:
+    return torch.from_numpy(clip.frame(number)).movedim(-1, 0).contiguous()
+
+
+# Losses
+
+
+def test_steadiness_is_the_weighted_mean_of_squared_gaps() -> None:
+    draw = torch.Generator().manual_seed(0)
+    now = torch.rand(1, 3, 5, 7, generator=draw)
+    earlier = [
+        Earlier(torch.rand(3, 5, 7, generator=draw), torch.rand(5, 7, generator=draw))
+        for _ in range(2)
+    ]
+    told = 0.0
+    for one in earlier:
+        for row in range(5):
+            for column in range(7):
+                gap = (now[0, :, row, column] - one.picture[:, row, column]).double()
+                told += float(one.reliability[row, column]) * float((gap**2).sum()) / (3 * 35)
+    found = Steadiness.of(earlier, (5, 7), 2.0).terms(now)["temporal"]
+    assert float(found) == pytest.approx(2.0 * told, rel=1e-5)
+
+
+def test_the_anchor_holds_means_and_spreads_of_colors() -> None:
+    draw = np.random.default_rng(0)
+    now, mask = draw.random((3, 6, 8)), draw.random((6, 8))
+    flat, weight = now.reshape(3, -1), (mask / mask.sum()).ravel()
+    mean, spread = np.average(flat, 1, weight), np.cov(flat, aweights=weight, ddof=0)
+    wanted = Colors(torch.rand(3), torch.eye(3) * 0.1)
+    gap = ((mean - wanted.mean.numpy()) ** 2).sum()
+    gap += ((spread - wanted.spread.numpy()) ** 2).sum() / 0.3
+    anchor = Anchor(5.0, torch.from_numpy(mask)[None].float(), [wanted])
+    found = anchor.terms(torch.from_numpy(now)[None].float())["anchor"]
+    assert float(found) == pytest.approx(5.0 * mask.mean() * gap, rel=1e-4)
+    own = Colors(*colors_under(torch.from_numpy(now).float(), torch.from_numpy(mask).float()))
+    assert (
+        float(replace(anchor, wanted=[own]).terms(torch.from_numpy(now)[None].float())["anchor"])
+        < 1e-9
+    )
+
+
+# Flow
+
+
+def test_the_flow_is_near_to_the_exact_one_where_it_is_relied_on() -> None:
+    clip = MovingPicture(3, (90, 160))
+    found = motion(picture(clip, 2), picture(clip, 0), dis)
+    exact, seen = clip.flow(2, 0)
+    sure = (found.reliability > 0.5) & seen
+    assert float(sure.float().mean()) > 0.6
+    assert float((found.back - exact).norm(dim=0)[sure].median()) < 0.3
+
+
+def test_what_was_hidden_is_not_relied_on() -> None:
+    """A square moves right by four px over noise: what it uncovers was not in sight."""
+    noise = torch.rand(3, 60, 80, generator=torch.Generator().manual_seed(1))
+    noise = torch.nn.functional.avg_pool2d(noise[None], 3, 1, 1)[0]
+    then, now = noise.clone(), noise.clone()
+    square = noise.flip(2)[:, :24, :24]
+    then[:, 20:44, 20:44], now[:, 20:44, 24:48] = square, square
+    found = motion(now, then, dis)
+    assert float(found.reliability[24:40, 21:23].mean()) < 0.3
+    assert float(found.reliability[5:15, 60:75].mean()) > 0.6
+    assert float(found.reliability[26:38, 30:42].mean()) > 0.6
+
+
+def test_a_flow_that_comes_back_hides_nothing_and_one_that_does_not_does() -> None:
+    back = torch.zeros(2, 20, 30)
+    back[0] = -3
+    hidden = hidden_by(back, -back)
+    assert not hidden[:, 4:].any()
+    assert hidden[:, :2].all()  # from outside
+    assert hidden_by(back, torch.zeros(2, 20, 30))[:, 4:].all()
+
+
+@pytest.mark.parametrize("light", [lambda x: x * 0.3, lambda x: 0.5 + x * 0.5])
+def test_a_fade_and_a_flash_are_no_cuts(light: Any) -> None:
+    clip = MovingPicture(2, (90, 160))
+    assert motion(light(picture(clip, 1)), picture(clip, 0), dis).seen > 0.6
+
+
+def test_another_scene_is_a_cut() -> None:
+    one, other = MovingPicture(1, (90, 160)), MovingPicture(1, (90, 160), "fig.jpg", "dogs.jpg")
+    assert motion(picture(one, 0), picture(other, 0), dis).seen < 0.1
+
+
+def test_evening_out_takes_light_and_contrast_away() -> None:
+    photo = picture(MovingPicture(1, (90, 160)), 0)
+    gap = evened(photo).astype(int) - evened(photo * 0.5 + 0.2)
+    assert np.abs(gap).mean() < 8
+
+
+def test_moving_by_whole_pixels_moves_them() -> None:
+    photo = picture(SMALL, 0)
+    back = torch.zeros(2, *SMALL.size)
+    back[0] = 5
+    assert torch.allclose(moved(photo, back)[:, :, 10:-10], photo[:, :, 15:-5], atol=1e-5)
+
+
+# Regions in time
+
+
+def test_a_mask_goes_with_the_thing_and_leaves_what_comes_into_sight() -> None:
+    clip = MovingPicture(10, (90, 160), step=(2.0, 0.4))
+    mask = torch.from_numpy((clip.mask(0) > 0.5).astype(np.float32))
+    for number in range(1, 10):
+        mask = carried(mask, motion(picture(clip, number), picture(clip, number - 1), dis))
+    found, exact = settled(mask) > 0.5, torch.from_numpy(clip.mask(9) > 0.5)
+    assert float((found & exact).sum() / (found | exact).sum()) > 0.93
+
+
+def test_strokes_are_copied_from_the_same_region_always_as_far_off() -> None:
+    plain = torch.full((3, 120, 160), 0.5)
+    strokes = 0.1 * torch.sign(torch.sin(torch.arange(160) * 0.7)).expand(3, 120, 160)
+    share = torch.ones(120, 160)
+    share[:, 130:] = 0
+    whose = torch.zeros(120, 160, dtype=torch.long)
+    filled = with_strokes(plain, (plain + strokes) * share, share, whose)
+    assert torch.allclose(filled[:, :, 131:160], (plain + strokes)[:, :, 83:112], atol=1e-5)
+
+
+# Whole runs
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with styles, a clip as frames, and one as a film."""
+    folder = lay_out(tmp_path_factory.mktemp("video") / "work")
+    SMALL.write(folder / "clip")
+    _film(folder / "clip.mp4", [SMALL.frame(n) for n in range(SMALL.frames)])
+    return folder
+
+
+def _film(path: Path, frames: list[Any]) -> None:
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libvpx-vp9", rate=25, options={"crf": "10", "b:v": "0"})
+        stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], "yuv420p"
+        for number, pixels in enumerate(frames):
+            eight = (pixels * 255 + 0.5).astype(np.uint8)
+            shown = av.VideoFrame.from_ndarray(eight, format="rgb24").reformat(format="yuv420p")
+            shown.pts, shown.time_base = number, Fraction(1, 25)
+            file.mux(stream.encode(shown))
+        file.mux(stream.encode(None))
+
+
+def recipe(folder: Path, **more: Any) -> dict[str, Any]:
+    return {
+        "recipe": 1,
+        "content": str(folder / "clip"),
+        "size": 96,
+        "regions": [
+            {"name": "ground", "select": "rest", "style": str(folder / "stripes.png")},
+            {
+                "name": "thing",
+                "select": {"ellipse": SMALL.ellipse()},
+                "style": str(folder / "dots.png"),
+            },
+        ],
+        "optimize": {"quality": "draft"},
+        **more,
+    }
+
+
+def painted(folder: Path, **options: Any) -> layered_nst.VideoResult:
+    stated = options.pop("recipe", None) or recipe(folder)
+    return apply_video(stated, overrides=STEPS, cache=False, **options)
+
+
+def planes(result: layered_nst.VideoResult) -> list[Tensor]:
+    return [torch.from_numpy(np.asarray(f) / np.float32(255)).movedim(-1, 0) for f in result]
+
+
+def test_a_clip_is_steadier_than_its_frames_painted_each_alone(work: Path) -> None:
+    frames = planes(painted(work))
+    assert len(frames) == SMALL.frames
+    alone = [
+        layered_nst.apply(
+            recipe(work),
+            work / "clip" / f"{n:04d}.png",
+            overrides=[*STEPS, "regions.thing.fixed=true"],
+        ).rgb
+        for n in (2, 3)
+    ]
+    flow = SMALL.flow(3, 2)
+    ours = warping_error(frames[3], frames[2], *flow)
+    assert ours < 0.5 * warping_error(alone[1], alone[0], *flow)
+
+
+def test_the_first_frame_is_what_the_photo_would_be(work: Path) -> None:
+    first = planes(painted(work, part=Excerpt(end=0.01)))[0]
+    alone = layered_nst.apply(
+        recipe(work), work / "clip" / "0000.png", overrides=[*STEPS, "regions.thing.fixed=true"]
+    )
+    assert float((first - alone.rgb).abs().max()) < 1 / 255
+
+
+def test_a_still_clip_stays_the_same_and_is_painted_once(work: Path, tmp_path: Path) -> None:
+    still = MovingPicture(4, (54, 96), pan=(0, 0), step=(0, 0))
+    stated = recipe(work, content=str(still.write(tmp_path / "still")))
+    steps = []
+    result = painted(work, recipe=stated, on_progress=steps.append)
+    frames = planes(result)
+    assert all(torch.equal(frame, frames[0]) for frame in frames)
+    assert len(steps) == 8  # those of the first frame
+
+
+def test_a_cut_begins_a_shot_and_nothing_leaks_over_it(work: Path, tmp_path: Path) -> None:
+    other = MovingPicture(3, (54, 96), "fig.jpg", "dogs.jpg")
+    folder = tmp_path / "cut"
+    SMALL.write(folder)
+    for number in range(3):
+        pixels = (other.frame(number) * 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number + 3:04d}.png")
+    result = painted(work, recipe=recipe(work, content=str(folder)))
+    assert [line["shot"] for line in result.store.lines] == [1, 1, 1, 2, 2, 2]
+    alone = apply_video(
+        recipe(work, content=str(folder)), overrides=STEPS, cache=False, part=Excerpt(start=0.12)
+    )
+    assert float((planes(result)[3] - planes(alone)[0]).abs().max()) < 2 / 255
+
+
+def test_a_flash_is_not_a_shot(work: Path, tmp_path: Path) -> None:
+    folder = SMALL.write(tmp_path / "flash")
+    bright = (0.6 + 0.4 * SMALL.frame(3)) * 255
+    Image.fromarray(bright.astype(np.uint8)).save(folder / "0003.png")
+    assert painted(work, recipe=recipe(work, content=str(folder))).shots == 1
+
+
+def test_a_cut_at_every_frame_is_painted_frame_by_frame(work: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cuts"
+    folder.mkdir()
+    for number, name in enumerate(("fig", "coffee", "castle")):
+        photo = Image.open(Path(__file__).parents[1] / "assets" / "photos" / f"{name}.jpg")
+        photo.convert("RGB").resize((96, 54)).save(folder / f"{number}.png")
+    result = painted(work, recipe=recipe(work, content=str(folder)))
+    assert result.shots == 3
+
+
+def test_a_region_that_goes_and_comes_back_is_painted_when_it_is_there(
+    work: Path, tmp_path: Path
+) -> None:
+    """An orange square leaves the picture for two frames; the region is found by its color."""
+    folder = tmp_path / "back"
+    folder.mkdir()
+    for number, left in enumerate((20, 70, 200, 200, 60, 30)):
+        pixels = (SMALL.frame(0) * 120).astype(np.uint8)
+        pixels[10:40, left : left + 25] = (255, 140, 0)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    stated = recipe(work, content=str(folder))
+    stated["regions"][1]["select"] = {"color": [255, 140, 0]}
+    result = apply_video(stated, overrides=(*STEPS, "video.segment_every=1"), cache=False)
+    shares = [line["coverage"]["thing"] for line in result.store.lines]
+    assert shares[0] > 0.1
+    assert shares[3] == 0
+    assert shares[5] > 0.1
+
+
+def test_key_frames_draw_a_region_anew(work: Path) -> None:
+    stated = recipe(work)
+    boxes = {0: {"box": [0, 0, 0.25, 1]}, 3: {"box": [0.5, 0, 1, 1]}}
+    stated["regions"][1]["select"] = {"frames": boxes}
+    shares = [line["coverage"]["thing"] for line in painted(work, recipe=stated).store.lines]
+    assert shares[0] == pytest.approx(0.25, abs=0.02)
+    assert shares[2] == pytest.approx(0.25, abs=0.06)
+    assert shares[3] == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_fixed_shape_stays_where_it_is(work: Path) -> None:
+    stated = recipe(work)
+    stated["regions"][1] |= {"select": {"box": [0, 0, 0.25, 1]}, "fixed": True}
+    shares = {line["coverage"]["thing"] for line in painted(work, recipe=stated).store.lines}
+    assert len(shares) == 1
+
+
+def test_protected_pixels_are_those_of_each_frame(work: Path) -> None:
+    stated = recipe(work)
+    stated["regions"][1] |= {"select": {"box": [0, 0, 0.25, 1]}, "fixed": True, "protect": True}
+    del stated["regions"][1]["style"]
+    for number, frame in enumerate(planes(painted(work, recipe=stated))):
+        gap = (frame - picture(SMALL, number))[:, :, :20].abs().max()
+        assert float(gap) < 1.01 / 255, number
+
+
+# Kept and gone on from
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+CODE = """
+import os, sys
+from layered_nst import apply_video
+recipe, output, steps, last, resume = {recipe!r}, {output!r}, {steps!r}, {last}, {resume}
+def frame(told):
+    if told.frame == last:
+        os.kill(os.getpid(), 9)
+apply_video(recipe, output=output, overrides=steps, cache=False, resume=resume, on_frame=frame,
+            device="cpu").save(output)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX")
+def test_after_kill_9_the_film_has_the_same_bytes(work: Path, tmp_path: Path) -> None:
+    """Killed behind the second frame, and again behind the fourth."""
+    whole, broken = tmp_path / "whole.mp4", tmp_path / "broken.mp4"
+    stated = recipe(work, content=str(work / "clip.mp4"))
+    apply_video(stated, output=whole, overrides=STEPS, cache=False).save(whole)
+    for last, resume in ((2, False), (4, True), (0, True)):
+        code = CODE.format(recipe=stated, output=str(broken), steps=STEPS, last=last, resume=resume)
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert ran.returncode == (0 if last == 0 else -signal.SIGKILL), ran.stderr
+    assert digest(broken) == digest(whole)
+
+
+def test_frames_of_another_recipe_are_not_gone_on_from(work: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
+    painted(work, output=output, part=Excerpt(end=0.1))
+    with pytest.raises(layered_nst.LayeredNstError, match="belong to another part of the clip"):
+        painted(work, output=output, resume=True)
+
+
+def test_a_stopped_run_keeps_its_frames(work: Path, tmp_path: Path) -> None:
+    enough, output = threading.Event(), tmp_path / "out.mp4"
+    with pytest.raises(Interrupted) as stopped:
+        painted(
+            work,
+            output=output,
+            stop=enough,
+            on_frame=lambda told: enough.set() if told.frame == 2 else None,
+        )
+    assert len(stopped.value.partial) == 2
+    assert stopped.value.checkpoint == tmp_path / "out.frames"
+    done = []
+    painted(work, output=output, resume=True, on_frame=lambda told: done.append(told.frame))
+    assert done == [3, 4, 5, 6]
+
+
+def test_a_full_disk_keeps_the_frames_so_far(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from layered_nst.video import keeping
+
+    usual, output = keeping.write_picture, tmp_path / "out.mp4"
+
+    def full(path: Path, *rest: Any, **more: Any) -> None:
+        if path.name == "000003.png":
+            raise OutputError(f"{path}: cannot be written: no space left on device")
+        usual(path, *rest, **more)
+
+    monkeypatch.setattr(keeping, "write_picture", full)
+    with pytest.raises(OutputError, match=r"no space left .*3 frames are kept.*`resume`"):
+        painted(work, output=output)
+    monkeypatch.undo()
+    done = []
+    painted(work, output=output, resume=True, on_frame=lambda told: done.append(told.frame))
+    assert done == [4, 5, 6]
+
+
+def test_a_folder_of_somebody_else_is_left_alone(work: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "out.frames" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(OutputError, match=r"out.frames: is there and holds no frames"):
+        painted(work, output=tmp_path / "out.mp4")
+    assert mine.read_text() == "mine"
+
+
+def test_nothing_lies_between_times_behind_the_end(work: Path) -> None:
+    with pytest.raises(ClipError, match="no frame lies between"):
+        painted(work, part=Excerpt(start=100.0))
+
+
+# The command line
+
+
+def test_apply_writes_film_manifest_and_poster(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(work)
+    words = [word for step in STEPS for word in ("--set", step)]
+    ran = run(
+        "apply", "look.yaml", "-c", "clip.mp4", "-o", "out.mp4", "--size", "96", "--json", *words
+    )
+    assert ran.code == 0, ran.err
+    assert ran.json["frames"] == SMALL.frames
+    assert Path("out.mp4").is_file()
+    assert Path("out.poster.png").is_file()
+    assert not Path("out.frames").exists()
+    told = json.loads(Path("out.json").read_text())
+    assert told["clip"]["frames"] == SMALL.frames
+    assert told["clip"]["shots"] == [0]
+    again = run("apply", "out.json", "-o", "again.mp4", "--json", "--to", "0.05")
+    assert again.code == 0, again.err
+    assert again.json["frames"] == 2
+
+
+def test_a_preview_is_small_and_of_every_nth_frame(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(work)
+    ran = run("apply", "look.yaml", "-c", "clip.mp4", "-o", "film.webm", "--preview", "3", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["output"] == "film.preview.webm"
+    assert ran.json["frames"] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["--from", "1"], 2, "--from is for clips, and this is a photo"),
+        (["-c", "clip.mp4", "-o", "clip.mp4"], 3, "clip.mp4: would replace a file that is read"),
+        (["-c", "clip.mp4", "-o", "clip"], 3, "clip: is not empty; name another folder"),
+        (["-c", "clip.mp4", "-o", "out.xyz"], 3, "out.xyz: no known format"),
+        (["-c", "clip.mp4", "-o", "o.mp4", "--layers", "o.psd"], 3, "has no layered file"),
+        (["-c", "clip.mp4", "--from", "2", "--to", "1"], 2, "--to 1 is not behind --from 2"),
+        (["-c", "clip.mp4", "-o", "o.mp4", "--from", "9"], 1, "no frame lies between"),
+        (
+            ["-c", "clip.mp4", "-o", "o.mp4", "--set", "video.flow=raft"],
+            1,
+            "no flow is called 'raft'",
+        ),
+        (["-c", "gone.mp4", "-o", "o.mp4"], 1, "no such file: gone.mp4"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(
+    work: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], code: int, sentence: str
+) -> None:
+    monkeypatch.chdir(work)
+    ran = run("apply", "look.yaml", *words)
+    assert ran.code == code, ran.err
+    assert sentence in " ".join(ran.err.split())
+    assert "Traceback" not in ran.err
+
+
+def test_the_report_shows_films_flow_and_steadiness(work: Path, tmp_path: Path) -> None:
+    from layered_nst.video.report import write_clip_report
+
+    page = write_clip_report(painted(work), tmp_path / "report", notes=["a <note>"])
+    text = page.read_text()
+    assert "6 frames of 96×54 px, 1 shots" in text
+    assert "a &lt;note&gt;" in text
+    for name in ("film.webm", "steadiness.png", "frames.csv", "recipe.yaml"):
+        assert (page.parent / "files" / name).stat().st_size > 0, name
+        assert name in text
+    assert len((page.parent / "files" / "frames.csv").read_text().splitlines()) == 7
