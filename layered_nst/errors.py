@@ -129,5 +129,18 @@ class PluginError(LayeredNstError, ValueError):
     code = "plugin"
 
 
+class CampaignError(LayeredNstError, ValueError):
+    """A campaign's file or its ledger is missing, broken or of another version."""
+
+    code = "campaign"
+
+
+class ExecutorError(LayeredNstError, RuntimeError):
+    """What shall run a campaign's jobs is not here, of another version, or does not answer."""
+
+    exit_code = 2
+    code = "executor"
+
+
 class LayeredNstWarning(UserWarning):
     """Something the user should know that does not stop the run."""

@@ -90,6 +90,7 @@ class Case:
 
 
 APPLY = "apply look.yaml --quality draft --steps 2"
+CAMPAIGN = "campaign run look.yaml photo.png --quality draft --workers 1 --threads 1"
 PAINT = "paint photo.png dots.png --size 48 --quality draft --steps 2"
 CASES = [
     Case(APPLY, ("look.png", "look.preview.png", "look.2.preview.png", "look.preview.2.png")),
@@ -119,6 +120,18 @@ CASES = [
         (),
         3,
     ),
+    Case(f"{CAMPAIGN} -o out", ("out/look.txt", "out/report/mine.txt", "out/report/contact.jpg")),
+    Case(f"{CAMPAIGN} -o out", ("out/photo-look.png",), 1),
+    Case(f"{CAMPAIGN} -o out", ("out/report/index.html",), 3),
+    Case(f"{CAMPAIGN} -o out", ("out/campaign.csv",), 3),
+    Case(f"{CAMPAIGN} -o out", ("out/campaign.db",), 1),
+    Case(f"{CAMPAIGN} -o .", ("photo-look.png",), 1),
+    Case(f"{CAMPAIGN} -o dots.png", (), 1),
+    Case("campaign plan look.yaml photo.png -o out", ("out/photo-look.png", "out/campaign.csv")),
+    Case("campaign resume out", ("out/campaign.db",), 1),
+    Case("campaign retry out", ("out/campaign.db",), 1),
+    Case("campaign status out", ("out/campaign.db",), 1),
+    Case("campaign report out", ("out/campaign.db",), 1),
     Case("segment photo.png --size 64", ("photo.segments.png",), 3),
     Case("contours photo.png --size 64 -o .", ("fused.png",), 3),
     Case("contours photo.png --size 64", ("photo.contours/scale-5.png",), 3),

@@ -44,10 +44,15 @@ WRITES = {
     "styles build",
     "styles show",
     "styles merge",
+    "campaign run",
+    "campaign plan",
 }
 LOOKS = {"check", "masks", "segment", "contours", "new", "features", "texture", "score"}
 """Commands that run a network on a picture, beside those that paint and those that learn."""
 PAINTS = {"apply", "paint", "gallery"}
+MANY = {"campaign run", "campaign plan"}
+CAMPAIGNS = {*MANY, "campaign resume", "campaign retry"}
+"""Commands that paint by workers of their own, or say what that would take."""
 LEARNS = {
     "segmenter train",
     "segmenter teach",
@@ -58,7 +63,8 @@ LEARNS = {
     "painter score",
     "styles build",
 }
-COMPUTES = LOOKS | PAINTS | LEARNS
+ALONE = LOOKS | PAINTS | LEARNS
+COMPUTES = ALONE | CAMPAIGNS
 HANDLES_FILES = {
     "pack",
     "models",
@@ -69,6 +75,8 @@ HANDLES_FILES = {
     "styles merge",
     "cache info",
     "cache clear",
+    "campaign status",
+    "campaign report",
 }
 STAYS = {"live"}
 """Goes on until Ctrl-C, and writes nothing."""
@@ -78,18 +86,18 @@ RULES = {
     "--device": COMPUTES | STAYS,
     "--json": COMPUTES | HANDLES_FILES,
     "--output": WRITES,
-    "--weights": {name for name in COMPUTES if not name.startswith("segmenter")}
+    "--weights": {name for name in ALONE if not name.startswith("segmenter")}
     | {"models", "models fetch"}
     | STAYS,
-    "--max-pixels": {n for n in COMPUTES if not n.startswith("segmenter")} | STAYS,
-    "--no-cache": {"apply", "paint", "check", "masks", "gallery"},
+    "--max-pixels": {n for n in ALONE if not n.startswith("segmenter")} | STAYS,
+    "--no-cache": {"apply", "paint", "check", "masks", "gallery", "campaign run"},
     "--size": (WRITES - {"pack"} | {"check"} | STAYS)
     - {"new", "segmenter train", "segmenter average", "encoder distill", "styles build"}
     - {"styles merge", "painter train"},
     "--content": {"apply", "check", "masks", "score", "gallery"},
-    "--set": {"apply", "paint", "pack", "check", "masks", "score", "live"},
+    "--set": {"apply", "paint", "pack", "check", "masks", "score", "live", *MANY},
     "--within": {"apply", "paint"},
-    "--quality": {"apply", "paint", "check", "texture", "gallery", "live"},
+    "--quality": {"apply", "paint", "check", "texture", "gallery", "live", *MANY},
     "--steps": PAINTS | {"check", "texture", "encoder distill", "painter train"},
     "--seed": {"apply", "texture", "segmenter train", "encoder distill", "painter train"},
 }

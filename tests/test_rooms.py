@@ -33,6 +33,7 @@ ROOMS = (
     "training",
     "live",
     "video",
+    "campaign",
     "cli",
 )
 """From top to bottom; a room knows nothing of those below it."""

@@ -16,6 +16,8 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+|(?<![\w-])-[a-z](?![\w-])")
 ALLOWED = {
     # A recipe's comment tells what to type.
     "recipe/starter.py": {"-o", "--quality"},
+    # How Python is told to run a module as a worker.
+    "campaign/executors/local.py": {"-m"},
 }
 """Options that a module outside of the command line may name, each with its reason."""
 

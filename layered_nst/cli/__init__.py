@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from layered_nst.cli import (
     cache,
+    campaign,
     encoder,
     finding,
     gallery,
@@ -91,6 +92,7 @@ app.command()(looking.texture)
 app.command()(scoring.score)
 app.command()(gallery.gallery)
 app.command()(live.live)
+app.add_typer(campaign.app, name="campaign")
 app.add_typer(segmenter.app, name="segmenter")
 app.add_typer(encoder.app, name="encoder")
 app.add_typer(painter.app, name="painter")

@@ -27,6 +27,8 @@ err = Console(stderr=True, soft_wrap=True, emoji=False)
 _OPTIONS = {
     name: f"--{name.replace('_', '-')}"
     for name in (
+        "address",
+        "carry",
         "content",
         "device",
         "encoder",
@@ -36,6 +38,7 @@ _OPTIONS = {
         "output",
         "pooling",
         "quality",
+        "rebuild",
         "recipe",
         "resume",
         "seed",
@@ -43,6 +46,8 @@ _OPTIONS = {
         "steps",
         "strict",
         "within",
+        "threads",
+        "workers",
     )
 } | {"layers": "--layer", "overrides": "--set", "sides": "--scale", "weights_dir": "--weights"}
 _ARGUMENT = re.compile(r"`(\w+)(?:=([^`]+))?`")

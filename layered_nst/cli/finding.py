@@ -221,12 +221,16 @@ def schema(
             help="Instead, write the tables of keys of a Markdown page anew, between its marks.",
         ),
     ] = None,
+    campaign: Annotated[
+        bool, typer.Option("--campaign", help="That of campaign files, in place of recipes.")
+    ] = False,
 ) -> None:
     """Print the JSON Schema of recipes, for editors that complete and check them."""
+    from layered_nst.campaign.schema import campaign_schema
     from layered_nst.recipe import json_schema
     from layered_nst.recipe.handbook import fill_page
 
     if handbook is None:
-        print(json.dumps(json_schema(), indent=2))
+        print(json.dumps(campaign_schema() if campaign else json_schema(), indent=2))
     else:
         fill_page(handbook)

@@ -22,7 +22,7 @@ loss       ``(asked, **said) -> FeatureLoss, PixelLoss or None``, see ``painting
 command    a function that typer makes a command of
 flow       ``(one, other) -> Tensor``, see ``video.flow``: where each pixel of one picture (3, H, W)
            is in another, px, shape (2, H, W), across and down
-executor   for those who add them; nothing is built in yet
+executor   ``(workers) -> Executor``, see ``campaign.executors.interface``
 ========== =================================================================================
 """
 
@@ -54,6 +54,7 @@ __all__ = [
     "blamed",
     "check_device",
     "command_parts",
+    "files",
     "find",
     "get",
     "identities",
@@ -101,6 +102,11 @@ def add(entries: Mapping[str, Mapping[str, Any]]) -> None:
 def add_file(path: str | Path) -> None:
     """See ``Registry.add_file``."""
     registry().add_file(Path(path))
+
+
+def files() -> tuple[Path, ...]:
+    """The plug-ins of one file that were added, for processes that are to have them too."""
+    return registry().files
 
 
 def installed() -> Installed:

@@ -27,7 +27,7 @@ class Registry:
 
     def __init__(self, entries: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         self._entries: Mapping[_Key, Part] = {}
-        self._files: tuple[Path, ...] = ()
+        self.files: tuple[Path, ...] = ()
         self._installed: tuple[Any, Installed] | None = None
         self._lock = Lock()
         self.add(entries or {})
@@ -68,14 +68,14 @@ class Registry:
         if found.broken:
             raise PluginError(f"{path}: {found.broken[0].problem}")
         with self._lock:
-            self._files = (*(other for other in self._files if other != path), path)
+            self.files = (*(other for other in self.files if other != path), path)
         clash = next((b for b in self.installed().broken if b.name == path.name), None)
         if clash is not None:
             raise PluginError(f"{path}: {clash.problem}")
 
     def installed(self) -> Installed:
         """What is installed, and what single files bring; looked for once."""
-        key = (self._files, os.environ.get(VARIABLE))
+        key = (self.files, os.environ.get(VARIABLE))
         if self._installed is None or self._installed[0] != key:
             self._installed = (key, find_installed(*key[:1], allowed=key[1]))
         return self._installed[1]

@@ -89,7 +89,7 @@ def _read(source: str | Path | Mapping[str, Any] | Recipe, called: str) -> Node:
         return _streamed(_standard_input(), "standard input", place.folder)
     path = absolute(os.fspath(source), place.folder)
     if is_stream(path):
-        return _streamed(_read_text(path), str(path), place.folder)
+        return _streamed(read_text(path), str(path), place.folder)
     reason = why_unusable(path)
     if reason:
         raise RecipeError(reason)
@@ -104,7 +104,7 @@ def _with_content(root: Node, content: os.PathLike[str] | str | None) -> Node:
 
 
 def _read_file(path: Path, *, chain: tuple[Path, ...]) -> Node:
-    root = _parsed(_read_text(path), shown(path), path.parent)
+    root = _parsed(read_text(path), shown(path), path.parent)
     return _on_its_photo(_with_bases(root, chain=(*chain, path)))
 
 
@@ -130,7 +130,12 @@ def _on_its_photo(root: Node) -> Node:
     return of_photo(root, str(absolute(content.value, content.place.folder)))
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a recipe, or of another file of its size.
+
+    Raises:
+        RecipeError: It cannot be read, is too large, or is not UTF-8.
+    """
     try:
         with path.open("rb") as file:
             return _text_of(file, shown(path))

@@ -40,6 +40,15 @@ def override(root: Node, overrides: Sequence[str] | Mapping[str, Any]) -> Node:
     return root
 
 
+def as_mapping(texts: Sequence[str]) -> dict[str, Any]:
+    """Overrides that are texts, as key paths with their values.
+
+    Raises:
+        RecipeError: One has no ``=``, or no valid YAML.
+    """
+    return {key_path: node.plain() for key_path, node in map(_split, texts)}
+
+
 def _split(text: str) -> tuple[str, Node]:
     key_path, equals, value = text.partition("=")
     key_path = key_path.strip()

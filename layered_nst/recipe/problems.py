@@ -54,6 +54,27 @@ _HOMES: dict[str, type[Section]] = {
     "output": Output,
     "the recipe": Recipe,
 }
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The kinds of mappings that a file may have, by which an unknown key is told.
+
+    Attributes:
+        root: that of the whole file.
+        sections: the others, by the keys or tags that lead to them.
+        homes: by a name in words, where a key may belong that stands in a wrong place.
+        more: keys of the root that its model doesn't have.
+    """
+
+    root: type[Section]
+    sections: Mapping[str, type[Section]]
+    homes: Mapping[str, type[Section]]
+    more: tuple[str, ...] = ()
+
+
+OF_RECIPES = Vocabulary(Recipe, _MODELS, _HOMES, ("extends",))
+
 _KIND_WORDS = {
     "tuple_type": "a list",
     "dict_type": "a mapping",
@@ -99,10 +120,12 @@ def problem_at(root: Node, steps: Steps, sentence: str) -> Mistake:
     return Mistake(root.place_of(steps), spell_path(root, steps), sentence)
 
 
-def problems_of(error: ValidationError, root: Node) -> list[Mistake]:
-    """Translate pydantic's errors about the recipe ``root``."""
+def problems_of(
+    error: ValidationError, root: Node, *, words: Vocabulary = OF_RECIPES
+) -> list[Mistake]:
+    """Translate pydantic's errors about the recipe ``root``, or about another kind of file."""
     found = [detail for detail in error.errors(include_url=False) if not _is_echo(detail)]
-    return [_problem(detail, root) for detail in found]
+    return [_problem(detail, root, words) for detail in found]
 
 
 def spell_path(root: Node, steps: Steps) -> str:
@@ -160,13 +183,13 @@ def _is_echo(detail: ErrorDetails) -> bool:
     return detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]
 
 
-def _problem(detail: ErrorDetails, root: Node) -> Mistake:
+def _problem(detail: ErrorDetails, root: Node, words: Vocabulary) -> Mistake:
     steps = tuple(step for step in detail["loc"] if step not in _TAGS and step != "[key]")
     steps += tuple(detail.get("ctx", {}).get("at", ()))
-    return problem_at(root, steps, _sentence(detail))
+    return problem_at(root, steps, _sentence(detail, words))
 
 
-def _sentence(detail: ErrorDetails) -> str:
+def _sentence(detail: ErrorDetails, words: Vocabulary) -> str:
     kind, found = detail["type"], detail["input"]
     if kind == "problem":
         return str(detail["ctx"]["sentence"])
@@ -177,7 +200,7 @@ def _sentence(detail: ErrorDetails) -> str:
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
-        return _unknown_key(detail)
+        return _unknown_key(detail, words)
     if kind == "literal_error":
         return _not_one_of(detail)
     if kind == "union_tag_not_found":
@@ -204,20 +227,19 @@ def _hint(found: Any, detail: ErrorDetails) -> str:
     return did_you_mean(found, ImageColor.colormap) if detail["msg"].startswith("a color") else ""
 
 
-def _unknown_key(detail: ErrorDetails) -> str:
-    key, model = _last(detail), _model_around(detail["loc"])
-    keys = (*keys_of(model), *(["extends"] if model is Recipe else []))
-    hint = did_you_mean(key, keys)
-    if not hint:
-        hint = next((f" (it belongs in {h})" for h, m in _HOMES.items() if key in keys_of(m)), "")
+def _unknown_key(detail: ErrorDetails, words: Vocabulary) -> str:
+    key, model = _last(detail), _model_around(detail["loc"], words)
+    keys = (*keys_of(model), *(words.more if model is words.root else ()))
+    homes = (home for home, kind in words.homes.items() if key in keys_of(kind))
+    hint = did_you_mean(key, keys) or next((f" (it belongs in {home})" for home in homes), "")
     return f"unknown key{hint or '; allowed: ' + ', '.join(keys)}"
 
 
-def _model_around(loc: Steps) -> type[Section]:
+def _model_around(loc: Steps, words: Vocabulary) -> type[Section]:
     for step in reversed(loc[:-1]):
-        if isinstance(step, str) and step in _MODELS:
-            return _MODELS[step]
-    return Recipe
+        if isinstance(step, str) and step in words.sections:
+            return words.sections[step]
+    return words.root
 
 
 def _not_one_of(detail: ErrorDetails) -> str:

@@ -1,0 +1,378 @@
+"""Campaigns as programs and the command line drive them: load, plan, run, look, run again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from layered_nst import plugins
+from layered_nst.campaign.engine import Engine, Happening, OnEvent, Rules, Summary
+from layered_nst.campaign.executors.interface import PAINT, Executor, Workers
+from layered_nst.campaign.expanding import Expansion, expand
+from layered_nst.campaign.identity import Hashes, photo_key
+from layered_nst.campaign.jobs import AGAIN, OPEN, WORK, Ending, Job, JobState, Outcome
+from layered_nst.campaign.ledger import NAME, Counts, Ledger, Standing
+from layered_nst.campaign.loading import Stated, load_campaign, of_mapping, simple
+from layered_nst.campaign.reporting import check_report
+from layered_nst.campaign.standing import Status, alone, status_of
+from layered_nst.errors import CampaignError, OutputError
+from layered_nst.files.hashes import file_hash
+from layered_nst.files.targets import make_folder, probe
+
+GONE = "no longer in the campaign"
+
+
+OnStart = Callable[[Counts, Sequence[Job]], None]
+"""Is told how the ledger stands before the first job, and which jobs are to be done."""
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """Many photos in many looks and formats.
+
+    Attributes:
+        stated: what its file says, and where.
+        cache: whether what was computed before is used and kept.
+        device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the fastest there is.
+    """
+
+    stated: Stated
+    device: str = "auto"
+    cache: bool = True
+    task: str = field(default=PAINT, repr=False)
+
+    @classmethod
+    def load(
+        cls, path: str | Path, *, output: str | Path | None = None, device: str = "auto"
+    ) -> Campaign:
+        """Load a campaign from its file, or from the folder of one that was begun.
+
+        Raises:
+            CampaignError: every problem found, one per line, each with file, line and key.
+        """
+        path, target = Path(path), None if output is None else Path(output).absolute()
+        if path.is_dir():
+            return cls(begun_in(path), device)
+        return cls(load_campaign(path, output=target), device)
+
+    @classmethod
+    def of(
+        cls,
+        recipe: str | Path,
+        photos: Sequence[str | Path],
+        output: str | Path,
+        *,
+        more: Mapping[str, Any] | None = None,
+        device: str = "auto",
+    ) -> Campaign:
+        """A campaign of one recipe on some photos, without a file.
+
+        Args:
+            photos: files, folders or CSV files.
+            output: folder.
+            more: further keys of a campaign file, such as ``{"quality": "draft"}``.
+        """
+        paths = [Path(photo) for photo in photos]
+        return cls(
+            simple(Path(recipe), paths, output=Path(output).absolute(), more=more or {}), device
+        )
+
+    @property
+    def output(self) -> Path:
+        """The folder of pictures, ledger and report."""
+        return self.stated.output
+
+    def jobs(self) -> Expansion:
+        """All jobs, as plain data, with what is wrong about some of them.
+
+        Raises:
+            CampaignError: photos or recipes that match nothing.
+        """
+        return self._expanded(Hashes())
+
+    def _expanded(self, hashes: Hashes) -> Expansion:
+        return expand(self.stated, hashes=hashes, device=self.device, cache=self.cache)
+
+    def run(
+        self,
+        executor: str | Executor = "local",
+        *,
+        workers: int | None = None,
+        threads: int | None = None,
+        address: str = "",
+        carry: bool = False,
+        again: bool = False,
+        rebuild: bool = False,
+        on_event: OnEvent = lambda _: None,
+        on_start: OnStart = lambda *_: None,
+    ) -> Summary:
+        """Paint all pictures that are not there yet, or no longer as the campaign says.
+
+        Args:
+            executor: ``local``, ``ray``, another that is registered, or an ``Executor``.
+            workers: how many; as many as fit if not given.
+            threads: of each worker, on which the last digits of pictures depend; those that the
+                campaign was begun with, or what processors are left, if not given.
+            address: of a Ray cluster; one of our own if not given.
+            carry: files travel with the jobs, for workers that share no disk with this machine.
+            again: begin jobs again that have failed.
+            rebuild: make a damaged ledger anew from the pictures.
+            on_event: is told what happens; what it raises ends the run.
+            on_start: is told how the ledger stands and what is to be done.
+
+        Returns:
+            How the campaign stands; its ``exit_code`` is not 0 if any picture is missing.
+
+        Raises:
+            CampaignError: two pictures of one name, a damaged ledger, another run in the folder.
+            OutputError: the folder cannot be written to.
+            ExecutorError: the executor is not here, or does not answer.
+        """
+        make_folder(self.output)
+        _check_writable(self.output)
+        check_report(self.output)
+        with alone(self.output):
+            if rebuild:
+                _set_aside(self.output)
+            ledger = Ledger(self.output, create=True)
+            try:
+                self._refuse_second(ledger)
+                threads = threads or int(ledger.told("threads") or 0) or None
+                asked = self._workers(workers, threads, address, carry)
+                # Its workers load their libraries while we see to the jobs.
+                with _opened(executor, asked) as runs:
+                    jobs = self._prepared(ledger, again=again, rebuild=rebuild)
+                    # Other threads would change the last digits of pictures half done.
+                    ledger.tell("threads", str(runs.threads))
+                    return self._run(ledger, runs, jobs, on_event, on_start)
+            finally:
+                with contextlib.suppress(OutputError), ledger.batch():
+                    ledger.beat_ended()
+                ledger.close()
+
+    def _workers(
+        self, count: int | None, threads: int | None, address: str, carry: bool
+    ) -> Workers:
+        limits = self.stated.asked.limits
+        return Workers(
+            count=count,
+            threads=threads,
+            device=self.device,
+            task=self.task,
+            logs=self.output / WORK / "logs",
+            address=address,
+            carry=carry,
+            memory=limits.memory or 1.5e9,
+        )
+
+    def _run(
+        self,
+        ledger: Ledger,
+        executor: Executor,
+        jobs: Sequence[Job],
+        on_event: OnEvent,
+        on_start: OnStart,
+    ) -> Summary:
+        limits = self.stated.asked.limits
+        rules = Rules(tries=limits.tries, time=limits.time, disk=limits.disk)
+        work = self.output / WORK
+
+        def told(event: Happening) -> None:
+            if event.kind == "done":
+                _forget_mark(work, event.job)
+            on_event(event)
+
+        jobs = [self._with_memory(job, len(executor.places)) for job in jobs]
+        engine = Engine(ledger, executor, jobs, rules=rules, on_event=told)
+        on_start(ledger.counts(), jobs)
+        return engine.run()
+
+    def _with_memory(self, job: Job, places: int) -> Job:
+        """A job that knows how many share this machine with it."""
+        return job if job.memory is not None else replace(job, sharing=places)
+
+    def _refuse_second(self, ledger: Ledger) -> None:
+        other = ledger.running_elsewhere()
+        if other:
+            raise CampaignError(f"{self.output}: {other} is running a campaign there")
+
+    def _prepared(self, ledger: Ledger, *, again: bool, rebuild: bool) -> list[Job]:
+        """Bring the ledger up to what the campaign says now; the jobs that are to be done."""
+        hashes = Hashes()
+        found = self._expanded(hashes)
+        if found.clashes:
+            shown = [*found.clashes[:20], *_more(len(found.clashes) - 20)]
+            raise CampaignError("\n".join(shown))
+        adopted = _marks(self.output / WORK)
+        if rebuild:
+            from layered_nst.campaign.rebuilding import adopted_from
+
+            adopted |= adopted_from(found.jobs)
+        with ledger.batch():
+            ledger.tell("campaign", json.dumps(self.stated.as_data()))
+            ledger.tell("title", self.stated.title)
+            _settle(ledger, found, adopted, again=again)
+        for mark in adopted:
+            with contextlib.suppress(OSError):
+                (self.output / WORK / "done" / f"{mark}.json").unlink()
+        open_names = {e.name for e in ledger.entries((JobState.QUEUED,))}
+        return _measured([job for job in found.jobs if job.name in open_names], ledger)
+
+    def status(self) -> Status:
+        """How the campaign stands, whether a run is going on or not.
+
+        Raises:
+            CampaignError: it has not been run, or its ledger is damaged.
+        """
+        return status_of(self.output)
+
+
+@contextlib.contextmanager
+def _opened(executor: str | Executor, asked: Workers) -> Iterator[Executor]:
+    """An executor by its name, closed in the end; one that was handed over stays open."""
+    if not isinstance(executor, str):
+        yield executor
+        return
+    opened: Executor = plugins.get("executor", executor)(asked)
+    try:
+        yield opened
+    except CampaignError:
+        # Nothing has begun that could want a moment to stop.
+        opened.close(kill=True)
+        raise
+    finally:
+        opened.close()
+
+
+def begun_in(folder: Path) -> Stated:
+    """The campaign that was begun in a folder, as its ledger tells it.
+
+    Raises:
+        CampaignError: none was.
+    """
+    ledger = Ledger(folder, readonly=True)
+    try:
+        told = json.loads(ledger.told("campaign") or "null")
+    finally:
+        ledger.close()
+    if told is None:
+        raise CampaignError(f"{folder / NAME}: does not tell its campaign; name its file")
+    file = None if told["file"] is None else Path(told["file"])
+    if file is not None and file.is_file():
+        return load_campaign(file, output=folder.absolute())
+    return of_mapping(
+        told["stated"], folder=Path(told["folder"]), file=file, output=folder.absolute()
+    )
+
+
+def _more(count: int) -> list[str]:
+    return [f"and {count} more"] if count > 0 else []
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        probe(folder)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"{folder}: cannot be written: {reason}") from error
+
+
+def _set_aside(folder: Path) -> None:
+    """Put a ledger out of the way, with what belongs to it."""
+    aside = time.strftime("%Y%m%d-%H%M%S")
+    for name in (NAME, f"{NAME}-wal", f"{NAME}-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.move(folder / name, folder / f"{name}.damaged-{aside}")
+
+
+def _marks(work: Path) -> dict[str, Mapping[str, Any]]:
+    """What workers have left of jobs that were done when nobody could hear it any more."""
+    found = {}
+    for path in (work / "done").glob("*.json"):
+        with contextlib.suppress(OSError, ValueError):
+            found[path.stem] = json.loads(path.read_text("utf-8"))
+    return found
+
+
+def _forget_mark(work: Path, job: Job) -> None:
+    with contextlib.suppress(OSError):
+        (work / "done" / f"{job.mark}.json").unlink()
+
+
+def _settle(
+    ledger: Ledger, found: Expansion, adopted: Mapping[str, Mapping[str, Any]], *, again: bool
+) -> None:
+    """Say of every job in the ledger where it stands now."""
+    standing = ledger.standing()
+    anew = (JobState.SKIPPED, *(AGAIN if again else ()))
+    new, kept, bad = list[Job](), list[Job](), list[Job]()
+    for job in found.jobs:
+        known, mark = standing.get(job.name), adopted.get(job.mark)
+        if mark is not None and _is_there(job, mark):
+            ledger.add([job])
+            ledger.end(job.name, JobState.DONE, _adopted(mark))
+        elif job.problem:
+            bad.append(job)
+        elif known is None or known.state in anew or not _is_same(job, known):
+            new.append(job)
+        else:
+            kept.append(job)
+            if known.state is JobState.RUNNING:
+                ledger.release(job.name, counted=False)
+    ledger.add(new)
+    ledger.renumber(kept)
+    ledger.add(bad, state=JobState.FAILED)
+    ledger.add(found.skipped, state=JobState.SKIPPED)
+    names = {job.name for job in (*found.jobs, *found.skipped)}
+    ledger.set_state(sorted(standing.keys() - names), JobState.SKIPPED, GONE)
+
+
+def _is_same(job: Job, known: Standing) -> bool:
+    """Whether what the ledger says of a job still speaks of the same picture."""
+    if known.spec != job.spec:
+        return False
+    if known.state is JobState.DONE and not os.path.isfile(job.output):
+        return False
+    if known.photo_state == job.photo_state or known.state in OPEN:
+        return True
+    # Touched, copied anew or changed: its bytes tell.
+    return known.state is JobState.DONE and _key_of(job) == known.photo_key
+
+
+def _key_of(job: Job) -> str:
+    return photo_key(file_hash(Path(job.photo)), job.drawn)
+
+
+def _is_there(job: Job, mark: Mapping[str, Any]) -> bool:
+    """Whether the picture that a mark speaks of is the one that lies there."""
+    if mark.get("spec") != job.spec or not os.path.isfile(job.output):
+        return False
+    if job.problem or mark.get("photo_key") != _key_of(job):
+        return False
+    return file_hash(Path(job.output)) == mark.get("sha256")
+
+
+def _adopted(mark: Mapping[str, Any]) -> Outcome:
+    width, height = mark.get("pixels", (0, 0))
+    return Outcome(
+        Ending.DONE,
+        str(mark.get("sentence", "")),
+        sha256=str(mark["sha256"]),
+        size=int(mark.get("size", 0)),
+        photo_key=str(mark.get("photo_key", "")),
+        exit_code=0,
+        pixels=(int(width), int(height)),
+    )
+
+
+def _measured(jobs: Sequence[Job], ledger: Ledger) -> list[Job]:
+    """Jobs with what they cost by what others of their group have taken."""
+    taken = {g: s / c for g, (c, s) in ledger.measured().items() if c and s}
+    return [replace(job, cost=job.cost * taken.get(job.group, 1.0)) for job in jobs]

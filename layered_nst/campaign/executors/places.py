@@ -1,0 +1,87 @@
+"""How many workers fit on a machine, and with how many threads.
+
+Two workers of one thread paint more than one of two: convolutions of small pictures leave a second
+thread idle for part of its time (``tests/benchmarks/campaign.py`` measures it). So there is a
+worker for each processor, as long as memory lasts, and threads are what is left over.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from layered_nst.campaign.executors.interface import Workers
+from layered_nst.errors import ExecutorError
+
+USABLE = 0.9
+"""Share of the free memory that workers are thought to fill."""
+
+
+@dataclass(frozen=True)
+class SettledWorkers(Workers):
+    """``Workers`` with nothing left open."""
+
+    count: int = 1
+    threads: int = 1
+
+
+def settled(asked: Workers) -> SettledWorkers:
+    """Fill in how many workers there are, and how many threads each has.
+
+    Raises:
+        ExecutorError: fewer than one is asked for.
+    """
+    for name in ("count", "threads"):
+        value = getattr(asked, name)
+        if value is not None and value < 1:
+            word = "workers" if name == "count" else name
+            raise ExecutorError(f"`{word}={value}`: allowed: at least 1")
+    cores = processors()
+    cards = gpus() if asked.device in ("auto", "cuda") else []
+    count = asked.count or len(cards) or _fitting(cores // (asked.threads or 1), asked)
+    threads = asked.threads or max(1, cores // count)
+    values = {name: getattr(asked, name) for name in asked.__dataclass_fields__}
+    return SettledWorkers(**{**values, "count": count, "threads": threads})
+
+
+def _fitting(most: int, asked: Workers) -> int:
+    if asked.device == "mps" or (asked.device == "auto" and sys.platform == "darwin"):
+        return 1
+    room = USABLE * psutil.virtual_memory().available
+    return max(1, min(most, int(room / asked.memory)))
+
+
+def processors() -> int:
+    """Processors that this process may use; of two threads on one core, one counts."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(usable or 1, psutil.cpu_count(logical=False) or usable or 1))
+
+
+def gpus() -> list[str]:
+    """The graphics cards of NVIDIA's that this process may use, as CUDA names them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [part.strip() for part in named.split(",") if part.strip() not in ("", "-1")]
+    found = [p.name for p in Path("/dev").glob("nvidia*") if re.fullmatch(r"nvidia\d+", p.name)]
+    return [name.removeprefix("nvidia") for name in sorted(found, key=lambda n: int(n[6:]))]
+
+
+def check_pool(actors: int, processors: int) -> None:
+    """Refuse a pool of Ray Data that would wait for itself.
+
+    Its actors and its own tasks share the processors: where the actors take all, nothing ever
+    moves, and nothing is said (ray-project/ray#44687).
+
+    Raises:
+        ExecutorError: no processor is left.
+    """
+    if actors >= processors:
+        raise ExecutorError(
+            f"{actors} actors on {processors} processors leave none to feed them, and Ray Data "
+            f"would wait for ever; at most {max(0, processors - 1)}"
+        )

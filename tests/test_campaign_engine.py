@@ -1,0 +1,290 @@
+"""The engine and its workers: whatever a job does to its worker, all others are done."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from layered_nst.campaign.engine import Engine, Happening, Rules, Summary
+from layered_nst.campaign.executors.interface import Workers
+from layered_nst.campaign.executors.local import LocalExecutor, ended_how
+from layered_nst.campaign.executors.places import check_pool, settled
+from layered_nst.campaign.jobs import Job, JobState
+from layered_nst.campaign.ledger import Ledger
+from layered_nst.campaign.scheduling import Schedule
+from layered_nst.errors import ExecutorError
+
+TASK = "jobs_to_try:say"
+
+
+def jobs_of(folder: Path, *names: str, cost: float = 1.0, **more: object) -> list[Job]:
+    return [
+        Job(
+            name=f"{name}.txt",
+            output=str(folder / f"{name}.txt"),
+            recipe="look.yaml",
+            photo=f"/photos/{name}.jpg",
+            number=number,
+            spec=name,
+            group=name.split("-")[-1],
+            cost=cost,
+            **more,  # type: ignore[arg-type]
+        )
+        for number, name in enumerate(names, 1)
+    ]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    found = Ledger(tmp_path / "out", create=True)
+    yield found
+    found.close()
+
+
+def ran(
+    ledger: Ledger,
+    jobs: list[Job],
+    *,
+    workers: int = 2,
+    rules: Rules | None = None,
+    on_event: Callable[[Happening], None] = lambda _: None,
+) -> Summary:
+    with ledger.batch():
+        ledger.add(jobs)
+    asked = Workers(workers, 1, "cpu", TASK, ledger.folder / ".campaign" / "logs")
+    executor = LocalExecutor(asked)
+    try:
+        return Engine(ledger, executor, jobs, rules=rules or Rules(), on_event=on_event).run()
+    finally:
+        executor.close()
+
+
+def states(ledger: Ledger) -> dict[str, JobState]:
+    return {entry.name.removesuffix(".txt"): entry.state for entry in ledger.entries()}
+
+
+def sentence(ledger: Ledger, name: str) -> str:
+    return next(e.sentence for e in ledger.entries() if e.name == f"{name}.txt")
+
+
+def test_five_bad_jobs_of_a_hundred_leave_ninety_five_done(ledger: Ledger) -> None:
+    good = [f"good-{n}" for n in range(95)]
+    bad = ["segfault", "broken", "bug", "endless"]
+    jobs = jobs_of(ledger.folder, *good[:40], *bad, *good[40:])
+    jobs += jobs_of(ledger.folder, "memory", memory=3e8)
+    summary = ran(ledger, jobs, rules=Rules(tries=2, time=4.0))
+    assert (summary.counts[JobState.DONE], summary.counts.bad) == (95, 5)
+    assert summary.exit_code == 1
+    found = states(ledger)
+    assert found["segfault"] is JobState.POISONED
+    assert "ended its worker 2 times: its process was ended by SIGSEGV" in sentence(
+        ledger, "segfault"
+    )
+    assert re.fullmatch(r"took 0\.\d GB of memory, allowed: 0\.3 GB", sentence(ledger, "memory"))
+    assert sentence(ledger, "broken") == "/photos/broken.jpg: is broken"
+    assert sentence(ledger, "bug") == "unexpected KeyError: 'nothing'"
+    assert sentence(ledger, "endless") == "took longer than 4 s (limits.time)"
+    for name in good:
+        assert len((ledger.folder / f"{name}.txt").read_text().splitlines()) == 1, "done once"
+
+
+def test_a_worker_that_hangs_with_all_its_threads_is_ended(ledger: Ledger) -> None:
+    jobs = jobs_of(ledger.folder, "hang", "good-1", "good-2")
+    summary = ran(ledger, jobs, rules=Rules(tries=1, lease=3.0))
+    assert summary.counts[JobState.DONE] == 2
+    assert sentence(ledger, "hang") == (
+        "ended its worker once: its worker has shown no sign of life for 3 s"
+    )
+
+
+def test_a_job_whose_worker_is_killed_is_begun_again_and_no_other(ledger: Ledger) -> None:
+    jobs = jobs_of(ledger.folder, "twice", "good-1", "good-2", "good-3")
+    again: list[str] = []
+
+    def heard(event: Happening) -> None:
+        if event.kind == "again":
+            again.append(event.job.name)
+
+    summary = ran(ledger, jobs, on_event=heard)
+    assert (summary.exit_code, again) == (0, ["twice.txt"])
+    tries = {entry.name: entry.tries for entry in ledger.entries()}
+    assert tries == {"twice.txt": 2, "good-1.txt": 1, "good-2.txt": 1, "good-3.txt": 1}
+
+
+def test_a_full_disk_stops_the_campaign_and_fails_no_job(ledger: Ledger) -> None:
+    jobs = jobs_of(ledger.folder, "good-1", "full", *(f"slow-{n}" for n in range(2, 22)))
+    summary = ran(ledger, jobs, workers=1)
+    assert summary.exit_code == 3
+    assert "no space left" in summary.halted
+    assert (summary.counts.bad, summary.counts[JobState.DONE]) == (0, 1)
+    assert summary.counts[JobState.QUEUED] == 21
+
+
+def test_pictures_stop_at_the_limit_of_the_disk(ledger: Ledger) -> None:
+    jobs = jobs_of(ledger.folder, *(f"good-{n}" for n in range(10)))
+    summary = ran(ledger, jobs, workers=1, rules=Rules(disk=60))
+    assert summary.exit_code == 3
+    assert "limits.disk allows 0.0 MB" in summary.halted
+    assert 1 < summary.counts[JobState.DONE] < 10
+
+
+def test_workers_that_cannot_start_end_the_campaign_by_a_sentence(ledger: Ledger) -> None:
+    jobs = jobs_of(ledger.folder, "good-1")
+    with ledger.batch():
+        ledger.add(jobs)
+    logs = ledger.folder / ".campaign" / "logs"
+    executor = LocalExecutor(Workers(1, 1, "cpu", "no_such_module:say", logs))
+    try:
+        summary = Engine(ledger, executor, jobs, rules=Rules(tries=100)).run()
+    finally:
+        executor.close()
+    assert summary.exit_code == 3
+    assert summary.halted.startswith("no worker could be started: its process ended with code 1")
+    assert "No module named 'no_such_module'" in (logs / "worker-1.log").read_text()
+
+
+def test_one_interrupt_stops_jobs_kindly_and_gives_them_back(ledger: Ledger) -> None:
+    def interrupt(event: Happening) -> None:
+        if event.kind == "progress":
+            raise KeyboardInterrupt
+
+    summary = ran(ledger, jobs_of(ledger.folder, "patient", "good-1"), on_event=interrupt)
+    assert (summary.interrupted, summary.exit_code) == (True, 130)
+    assert states(ledger)["patient"] is JobState.QUEUED
+    assert [e.tries for e in ledger.entries() if e.name == "patient.txt"] == [0]
+
+
+def test_a_second_interrupt_ends_jobs_at_once(ledger: Ledger) -> None:
+    began = time.monotonic()
+
+    def interrupt(event: Happening) -> None:
+        if event.kind == "started":
+            threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+            threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    summary = ran(ledger, jobs_of(ledger.folder, "endless"), workers=1, on_event=interrupt)
+    assert summary.interrupted
+    assert time.monotonic() - began < 6
+    assert states(ledger)["endless"] is JobState.QUEUED
+
+
+def test_workers_end_when_their_driver_is_killed(tmp_path: Path) -> None:
+    code = textwrap.dedent(
+        f"""
+        import sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from pathlib import Path
+        from test_campaign_engine import jobs_of, ran
+        from layered_nst.campaign.ledger import Ledger
+        ledger = Ledger(Path({str(tmp_path / "out")!r}), create=True)
+        jobs = jobs_of(ledger.folder, "patient", "good-1")
+        def heard(event):
+            if event.kind == "progress":
+                print(*(p.process.pid for p in engine._at.values()), flush=True)
+        import test_campaign_engine as here
+        usual = here.LocalExecutor
+        def started(asked):
+            global engine
+            engine = usual(asked)
+            return engine
+        here.LocalExecutor = started
+        ran(ledger, jobs, on_event=heard)
+        """
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
+    ) as driver:
+        assert driver.stdout is not None
+        pids = [int(pid) for pid in driver.stdout.readline().split()]
+        driver.kill()
+    assert pids
+    end = time.monotonic() + 15
+    while any(_lives(pid) for pid in pids) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not [pid for pid in pids if _lives(pid)]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return "zombie" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+# which job comes next
+
+
+def test_the_longest_job_comes_first_and_warm_workers_stay_with_their_group(
+    tmp_path: Path,
+) -> None:
+    def job(name: str, group: str, cost: float) -> Job:
+        return Job(name, name, "r", "p", group=group, cost=cost)
+
+    waiting = Schedule([job("a9", "a", 9), job("a5", "a", 5), job("b8", "b", 8), job("b1", "b", 1)])
+    assert len(waiting) == 4
+    taken = [waiting.take("b"), waiting.take("a"), waiting.take("b"), waiting.take("b")]
+    # b8 is warm and nearly as long as a9; b1 is warm, but far shorter than a5.
+    assert [one.name for one in taken if one] == ["b8", "a9", "a5", "b1"]
+    assert waiting.take() is None
+    assert len(waiting) == waiting.cost == 0
+
+
+def test_every_job_is_taken_once_whatever_comes_in_between() -> None:
+    jobs = [Job(f"{n}", "", "", "", n, group=f"{n % 7}", cost=(n * 37) % 11) for n in range(200)]
+    waiting, taken = Schedule(jobs), []
+    for turn in range(260):
+        one = waiting.take(f"{turn % 9}")
+        if one is None:
+            break
+        if turn % 5 == 0 and len(taken) < 250:
+            waiting.add(one)
+        else:
+            taken.append(one.name)
+    while (one := waiting.take()) is not None:
+        taken.append(one.name)
+    assert sorted(taken, key=int) == [job.name for job in jobs]
+
+
+# places
+
+
+def test_workers_and_threads_share_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    from layered_nst.campaign.executors import places
+
+    monkeypatch.setattr(places, "processors", lambda: 8)
+    monkeypatch.setattr(places, "gpus", list)
+    few = settled(Workers(device="cpu", memory=1.0))
+    assert (few.count, few.threads) == (8, 1)
+    assert settled(Workers(3, device="cpu")).threads == 2
+    assert settled(Workers(threads=4, device="cpu", memory=1.0)).count == 2
+    large = settled(Workers(device="cpu", memory=1e15))
+    assert (large.count, large.threads) == (1, 8), "what is left over becomes threads"
+    monkeypatch.setattr(places, "gpus", lambda: ["0", "1"])
+    assert settled(Workers(device="cuda")).count == 2, "each takes a card"
+
+
+def test_fewer_than_one_worker_is_refused() -> None:
+    with pytest.raises(ExecutorError, match="`workers=0`: allowed: at least 1"):
+        settled(Workers(0))
+
+
+def test_a_pool_that_would_wait_for_itself_is_refused() -> None:
+    check_pool(3, 4)
+    with pytest.raises(ExecutorError, match="2 actors on 2 processors leave none"):
+        check_pool(2, 2)
+
+
+def test_the_end_of_a_process_is_told_in_words() -> None:
+    assert ended_how(3) == "its process ended with code 3"
+    assert ended_how(-9) == "its process was ended by SIGKILL, as where memory runs out"
+    assert ended_how(-200) == "its process was ended by signal 200"

@@ -1,0 +1,405 @@
+"""Campaigns that run: pictures as single runs make them, none lost, none done twice."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from PIL import Image
+from workbench import lay_out, photo, run
+
+from layered_nst.campaign import Campaign
+from layered_nst.campaign.engine import Happening, Summary
+from layered_nst.campaign.jobs import Ending, JobState, Outcome
+from layered_nst.campaign.ledger import VERSION, Ledger
+from layered_nst.campaign.standing import alone, is_running
+from layered_nst.errors import CampaignError, OutputError
+
+TASK = "jobs_to_try:say"
+CAMPAIGN = """\
+campaign: 1
+title: Spring
+photos: list.csv
+recipes: look.yaml
+quality: draft
+set: {optimize.steps: 1}
+formats: {small: 32, tall: {size: 32, crop: "3:4", keep: center, file: jpeg, dpi: 300}}
+name: "{photo}/{recipe}-{format}"
+"""
+
+
+@pytest.fixture(scope="module")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a campaign that was run: two photos, a broken one and one that is missing."""
+    folder = lay_out(tmp_path_factory.mktemp("campaign"))
+    before = Path.cwd()
+    os.chdir(folder)
+    Image.fromarray(photo()).save("Überblick – 1.png")
+    Image.fromarray(photo(48, 64)).save("cup.png")
+    Path("broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    rows = "Überblick – 1.png,0.5\ncup.png,\nbroken.png,\ngone.png,\n"
+    Path("list.csv").write_text(f"photo,regions.sky.strength\n{rows}", "utf-8")
+    Path("team.yaml").write_text(CAMPAIGN)
+    yield folder
+    os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def first(painted: Path) -> Any:
+    return run("campaign", "run", "team.yaml", "--workers", "1", "--json")
+
+
+def test_what_can_be_painted_is_and_the_rest_is_told(painted: Path, first: Any) -> None:
+    assert first.code == 1, first.err
+    assert (first.json["done"], first.json["failed"], first.json["total"]) == (4, 4, 8)
+    status = run("campaign", "status", "team.yaml", "--json").json
+    assert (status["done"], status["failed"], status["active"]) == (4, 4, False)
+    said = {one["name"]: one["sentence"] for one in status["jobs_failed"]}
+    assert "broken.png is broken" in said["broken/look-small.png"]
+    assert said["gone/look-tall.jpg"] == f"list.csv:5: {painted}/gone.png: no such file"
+
+
+def test_every_picture_has_the_bytes_of_a_single_run(painted: Path, first: Any) -> None:
+    one = ("--quality", "draft", "--steps", "1", "--size", "32")
+    strong = ("--set", "regions.sky.strength=0.5")
+    own = "Überblick – 1"
+    ran = run("apply", "look.yaml", "-c", f"{own}.png", *one, *strong, "-o", "single.png")
+    assert ran.code == 0, ran.err
+    assert Path("single.png").read_bytes() == Path(f"team/{own}/look-small.png").read_bytes()
+    (crop,) = Path("team/.campaign/crops").rglob("cup.png")
+    asked = ("--set", "output.dpi=300", "--set", "output.format=jpeg")
+    ran = run("apply", "look.yaml", "-c", crop.absolute(), *one, *asked, "-o", "single.jpg")
+    assert ran.code == 0, ran.err
+    assert Path("single.jpg").read_bytes() == Path("team/cup/look-tall.jpg").read_bytes()
+    assert Image.open("team/cup/look-tall.jpg").size == (24, 32)
+    assert Image.open("team/cup/look-tall.jpg").info["dpi"] == (300, 300)
+
+
+def test_what_a_campaign_leaves_can_be_looked_at(painted: Path, first: Any) -> None:
+    page = Path("team/report/index.html").read_text("utf-8")
+    data = json.loads(page.split('id="data">')[1].split("</script>")[0])
+    assert [one["state"] for one in data].count("done") == 4
+    assert all(Path("team/report", one["thumb"].replace("%20", " ")).is_file()
+               for one in data if one["state"] == "done")  # fmt: skip
+    assert "<title>Spring</title>" in page
+    with open("team/campaign.csv", encoding="utf-8-sig", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["state"] for row in table].count("failed") == 4
+    assert {row["width"] for row in table if row["state"] == "done"} == {"32", "24"}
+    sheet = Image.open("team/report/contact.jpg")
+    assert sheet.width > 600
+    assert not list(Path("team/.campaign/done").iterdir()), "the ledger has all of them"
+    assert not list(Path("team/.campaign/checkpoints").iterdir())
+
+
+def test_nothing_is_done_twice_and_what_was_mended_is_done(painted: Path, first: Any) -> None:
+    stamps = {p: p.stat().st_mtime_ns for p in Path("team").rglob("look-*")}
+    Image.fromarray(photo()).save("gone.png")
+    os.utime("cup.png")
+    ran = run("campaign", "resume", "team", "--workers", "1", "--json")
+    assert ran.code == 1
+    assert (ran.json["painted"], ran.json["done"]) == (2, 6)
+    assert {p: p.stat().st_mtime_ns for p in stamps} == stamps
+    Path("broken.png").write_bytes(Path("cup.png").read_bytes())
+    os.remove("team/cup/look-small.png")
+    ran = run("campaign", "retry", "team.yaml", "--workers", "1")
+    assert ran.code == 0, ran.err
+    assert "8 done" in ran.err
+    assert Path("team/cup/look-small.png").is_file()
+
+
+def test_a_ledger_is_made_anew_from_the_pictures(painted: Path, first: Any) -> None:
+    shutil.copytree("team", "copy")
+    shutil.rmtree("copy/.campaign/done")
+    shutil.move("team", "away")
+    shutil.move("copy", "team")
+    path = Path("team/campaign.db")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    for name in ("run", "status", "report"):
+        ran = run("campaign", name, "team.yaml")
+        assert ran.code == 1, name
+        assert "campaign.db: is damaged" in ran.error
+        assert "--rebuild makes it again from the pictures" in ran.error
+    stamps = {p: p.stat().st_mtime_ns for p in Path("team").rglob("look-*")}
+    ran = run("campaign", "run", "team.yaml", "--rebuild", "--workers", "1", "--json")
+    assert (ran.json["painted"], ran.json["done"]) == (0, ran.json["total"] - ran.json["failed"])
+    assert {p: p.stat().st_mtime_ns for p in stamps} == stamps
+    assert list(Path("team").glob("campaign.db.damaged-*"))
+
+
+# with jobs that write a line
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(lay_out(tmp_path / "work"))
+    Path("shots").mkdir()
+    return Path()
+
+
+def campaign(*names: str, more: str = "") -> Campaign:
+    for name in names:
+        Image.fromarray(photo()).save(f"shots/{name}.png")
+    Path("team.yaml").write_text(f"campaign: 1\nphotos: shots\nrecipes: look.yaml\n{more}")
+    return replace(Campaign.load("team.yaml"), task=TASK)
+
+
+def quick(asked: Campaign, **more: Any) -> Summary:
+    return asked.run(workers=1, **more)
+
+
+def test_a_photo_or_a_style_that_changes_is_done_again_and_a_touched_one_is_not(
+    folder: Path,
+) -> None:
+    asked = campaign("a", "b")
+    assert quick(asked).done == 2
+    os.utime("shots/a.png", (1, 1))
+    assert quick(asked).done == 1, "these jobs take no hash, so the time is all there is"
+    with Ledger(asked.output) as ledger:
+        ledger.end(
+            "a-look.png", JobState.DONE, Outcome(Ending.DONE, photo_key=_sha256("shots/a.png"))
+        )
+    os.utime("shots/a.png", (5, 5))
+    assert quick(asked).done == 0
+    Image.fromarray(255 - photo()).save("shots/a.png")
+    assert quick(asked).done == 1
+    Image.open("dots.png").rotate(90).save("stripes.png")
+    assert quick(asked).done == 2
+
+
+def _sha256(name: str) -> str:
+    from layered_nst.files.hashes import file_hash
+
+    return file_hash(Path(name))
+
+
+def test_jobs_that_left_the_campaign_are_skipped_and_come_back(folder: Path) -> None:
+    asked = campaign("a", "b")
+    quick(asked)
+    os.rename("shots/b.png", "b.png")
+    summary = quick(asked)
+    assert (summary.counts[JobState.SKIPPED], summary.counts[JobState.DONE]) == (1, 1)
+    assert summary.exit_code == 0
+    os.rename("b.png", "shots/b.png")
+    assert quick(asked).counts[JobState.SKIPPED] == 0
+
+
+def test_a_second_run_in_one_folder_is_refused(folder: Path) -> None:
+    asked = campaign("a")
+    asked.output.mkdir()
+    with alone(asked.output):
+        assert is_running(asked.output)
+        code = f"from layered_nst.campaign import Campaign\nCampaign.load({'team.yaml'!r}).run()"
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert ran.returncode == 1
+        assert f"a campaign is running there already (process {os.getpid()} on" in ran.stderr
+        assert "CampaignError" in ran.stderr
+    assert not is_running(asked.output)
+
+
+def test_a_run_on_another_machine_is_seen_by_its_counter_not_by_its_clock(folder: Path) -> None:
+    asked = campaign("a")
+    with Ledger(asked.output, create=True) as ledger:
+        beat = {"host": "elsewhere", "pid": 7, "count": 1, "at": time.time() + 1e6}
+        ledger.tell("beat", json.dumps(beat))
+        assert ledger.running_elsewhere(patience=0.6) == "", "a clock that is ahead is no life"
+
+        def beats() -> None:
+            other = Ledger(asked.output)
+            other.tell("beat", json.dumps({**beat, "count": 2, "at": 0}))
+
+        import threading
+
+        timer = threading.Timer(0.3, beats)
+        timer.start()
+        assert ledger.running_elsewhere(patience=3) == "process 7 on elsewhere"
+        timer.join()
+
+
+def test_a_clock_that_was_set_back_repeats_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = campaign("a", "b")
+    assert quick(asked).done == 2
+    monkeypatch.setattr(time, "time", lambda: 1.0)
+    assert quick(asked).done == 0
+
+
+def test_a_ledger_of_a_newer_version_is_left_as_it_is(folder: Path) -> None:
+    asked = campaign("a")
+    quick(asked)
+    path = asked.output / "campaign.db"
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version={VERSION + 1}")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(CampaignError, match=rf"a ledger of version {VERSION + 1}; this program"):
+        quick(asked)
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_ledger_is_left_as_it_is(folder: Path) -> None:
+    asked = campaign("a")
+    asked.output.mkdir()
+    path = asked.output / "campaign.db"
+    for content in (b"mine", b""):
+        path.write_bytes(content)
+        if content:
+            with pytest.raises(CampaignError, match=r"campaign\.db: is damaged"):
+                quick(asked)
+            assert path.read_bytes() == content
+    path.unlink()
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE mine (x)")
+    db.commit()
+    db.close()
+    with pytest.raises(CampaignError, match="is no ledger of a campaign; name another output"):
+        quick(asked)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
+def test_an_output_that_is_closed_is_told_before_anything_starts(folder: Path) -> None:
+    asked = campaign("a")
+    asked.output.mkdir()
+    asked.output.chmod(0o500)
+    with pytest.raises(OutputError, match="cannot be written: permission denied"):
+        quick(asked)
+
+
+def test_an_output_that_cannot_be_made_is_told_before_anything_starts(folder: Path) -> None:
+    asked = campaign("a", more="output: photo.png/out\n")
+    with pytest.raises(OutputError, match="cannot be made a folder"):
+        quick(asked)
+    ran = run("campaign", "run", "team.yaml", "-o", "/proc/nothing")
+    assert ran.code == 3
+    assert "/proc/nothing: cannot be made a folder" in ran.error
+
+
+def test_a_command_and_an_address_are_told_of_the_end(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from layered_nst.campaign.hooks import tell_of_end
+    from layered_nst.campaign.schema import Finish
+
+    finish = Finish(command="cat > told.json", url="http://127.0.0.1:9/none")
+    (sentence,) = tell_of_end(finish, {"done": 3})
+    assert json.loads(Path("told.json").read_text()) == {"done": 3}
+    assert sentence.startswith("finish.url: http://127.0.0.1:9/none: cannot be told: ")
+    (sentence,) = tell_of_end(Finish(command="exit 4"), {})
+    assert sentence == "finish.command: exit 4: ended with code 4"
+
+
+# killed
+
+
+DRIVER = """
+import sys
+sys.path.insert(0, {tests!r})
+from dataclasses import replace
+from layered_nst.cli.signals import Stop
+from layered_nst.campaign import Campaign
+Stop()
+asked = replace(Campaign.load("team.yaml"), task={task!r})
+def heard(event):
+    print(event.kind, event.job.name, flush=True)
+sys.exit(asked.run(workers=2, on_event=heard).exit_code)
+"""
+
+
+@contextmanager
+def driver() -> Iterator[subprocess.Popen[str]]:
+    code = DRIVER.format(tests=str(Path(__file__).parent), task=TASK)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as found:
+        try:
+            yield found
+        finally:
+            found.kill()
+
+
+def read_until(process: subprocess.Popen[str], kind: str, times: int) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        times -= line.startswith(kind)
+        if times <= 0:
+            return
+    pytest.fail(f"it ended before {kind}")
+
+
+def test_a_driver_that_is_killed_repeats_no_finished_job(folder: Path) -> None:
+    asked = campaign(*(f"slow-{n}" for n in range(16)))
+    with driver() as process:
+        read_until(process, "done", 5)
+        process.kill()
+        process.wait()
+    assert status_counts(asked)["done"] >= 5
+    with Ledger(asked.output, readonly=True) as ledger:
+        done = {entry.name for entry in ledger.entries((JobState.DONE,))}
+    summary = asked.run(workers=2)
+    assert summary.exit_code == 0
+    assert summary.counts[JobState.DONE] == 16
+    assert summary.done == 16 - len(done)
+    for name in done:
+        assert len((asked.output / name).read_text().splitlines()) == 1
+
+
+def status_counts(asked: Campaign) -> dict[str, int]:
+    return {state.value: asked.status().counts[state] for state in JobState}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_campaign_in_order(folder: Path, number: signal.Signals) -> None:
+    asked = campaign("patient", *(f"slow-{n}" for n in range(8)))
+    with driver() as process:
+        read_until(process, "done", 2)
+        process.send_signal(number)
+        assert process.wait(20) == 130
+    counts = status_counts(asked)
+    assert counts["running"] == counts["failed"] == 0
+    assert counts["done"] + counts["queued"] == 9
+    assert not is_running(asked.output)
+
+
+def test_a_picture_whose_worker_is_killed_goes_on_from_its_checkpoint(
+    painted: Path, first: Any
+) -> None:
+    """The real thing: the worker of a picture gets SIGKILL in the middle of it."""
+    steps = "optimize: {steps: 40, levels: [48], checkpoint: 0.01, tolerance: 0}"
+    text = Path("look.yaml").read_text().replace("optimize: {steps: 1}", steps)
+    Path("long.yaml").write_text(text)
+    asked = Campaign.of("long.yaml", ["cup.png"], "long", more={"quality": "draft"})
+    shares: list[float] = []
+
+    def heard(event: Happening) -> None:
+        shares.append(event.told.get("done", 0.0))
+        checkpoints = Path("long/.campaign/checkpoints")
+        if shares[-1] > 0.4 and len(kills) == 0 and any(checkpoints.glob("*.checkpoint")):
+            (worker,) = [
+                p for p in psutil.Process().children() if "executors.worker" in str(p.cmdline())
+            ]
+            worker.kill()
+            kills.append(len(shares))
+
+    kills: list[int] = []
+    summary = asked.run(workers=1, threads=1, on_event=heard)
+    assert summary.exit_code == 0
+    assert kills
+    # A slow disk has rarer checkpoints; whatever there is, it did not begin with its first step.
+    assert min(share for share in shares[kills[0] :] if share) > 1.5 / 40
+    surroundings = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    words = ["apply", "long.yaml", "-c", "cup.png", "--quality", "draft", "-o", "unbroken.png"]
+    subprocess.run([sys.executable, "-m", "layered_nst.cli", *words], check=True, env=surroundings)
+    assert Path("unbroken.png").read_bytes() == Path("long/cup-long.png").read_bytes()
