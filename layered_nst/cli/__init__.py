@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -24,11 +25,13 @@ from layered_nst.cli import (
     packing,
     painter,
     painting,
+    plugins,
     quick,
     scoring,
     segmenter,
     styles,
 )
+from layered_nst.cli.added import Commands
 from layered_nst.cli.console import (
     err,
     never_fail_on_characters,
@@ -40,11 +43,13 @@ from layered_nst.cli.signals import Stop
 from layered_nst.cli.starving import is_shortage_while_importing, room_in_words
 from layered_nst.errors import Interrupted, LayeredNstError
 from layered_nst.machine.allocator import reuse_memory
+from layered_nst.plugins import add_file
 
 # torch takes seconds to import, so each command imports what it needs and --help stays quick.
 
 app = typer.Typer(
     name="layered-nst",
+    cls=Commands,
     help="Restyle a photo region by region, as a recipe says.",
     no_args_is_help=True,
     add_completion=False,
@@ -70,6 +75,12 @@ def _main(
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Say what is done: device, tiles, cache, times.")
     ] = False,
+    plugin: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--plugin", metavar="FILE.py", help="Use the parts of a plug-in of one file, too."
+        ),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version."),
@@ -99,6 +110,7 @@ app.add_typer(painter.app, name="painter")
 app.add_typer(models.app, name="models")
 app.add_typer(styles.app, name="styles")
 app.add_typer(cache.app, name="cache")
+app.add_typer(plugins.app, name="plugins")
 
 
 def main() -> NoReturn:
@@ -110,9 +122,12 @@ def main() -> NoReturn:
     # again while they are imported, for half a second of every command that needs it.
     gc.set_threshold(100_000, 50, 50)
     debug, verbose = _flag("--debug"), _flag("--verbose")
+    files = _values("--plugin")
     if debug or verbose:
         show_log(logging.DEBUG if debug else logging.INFO)
     try:
+        for file in files:
+            add_file(file)
         code = app(standalone_mode=False, prog_name="layered-nst") or 0
         if code == 130 and stop.asked:
             # Typer makes an exit code of what nobody has caught, and says nothing.
@@ -140,6 +155,21 @@ def _flag(name: str) -> bool:
     given = name in sys.argv
     sys.argv[:] = [word for word in sys.argv if word != name]
     return given
+
+
+def _values(name: str) -> list[str]:
+    """What an option is given that stands for all commands, and taken out."""
+    found, rest = [], iter(sys.argv[1:])
+    kept = sys.argv[:1]
+    for word in rest:
+        if word == name and (value := next(rest, None)) is not None:
+            found.append(value)
+        elif word.startswith(f"{name}="):
+            found.append(word.removeprefix(f"{name}="))
+        else:
+            kept.append(word)
+    sys.argv[:] = kept
+    return found
 
 
 def _unread() -> int:
