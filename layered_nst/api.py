@@ -36,7 +36,7 @@ from layered_nst.scene.provenance import pixel_hash, read_inputs
 from layered_nst.scene.resolving import resolve
 from layered_nst.scene.scene import Scene
 from layered_nst.strategies.budget import Room, advice, make_room
-from layered_nst.strategies.checking import Check, checked
+from layered_nst.strategies.checking import Check, checked, plugin_notes
 from layered_nst.strategies.costs import LevelCost, footprint, level_costs
 from layered_nst.strategies.hurry import Deadline, check_alone, deadline_of, fitted
 from layered_nst.strategies.keeper import Keeper, belonging
@@ -276,6 +276,7 @@ def _ready(
     if plan.painter is not None:
         painter_for(plan, encoders[plan.levels[-1].encoder])  # whether it is there, and fits
     notes = check_looks(scene, encoders, plan) + thin_notes(scene, encoders, plan)
+    notes += plugin_notes(loaded)
     return replace(scene, notes=scene.notes + notes), plan, encoders
 
 

@@ -206,6 +206,12 @@ CASES = [
     Case("styles show team -o team.safetensors", (), 3),
     Case("styles merge team team -o own.safetensors", ("own.safetensors",), 1),
     Case("styles merge team -o other.safetensors", (), 1),
+    Case("plugins list", ("plugins",)),
+    Case("plugins info layered-nst", ("layered-nst",)),
+    Case("plugins check mine.py", ("mine.py",), 1),
+    Case("plugins new mine", ("mine/README.md",), 3),
+    Case("plugins new mine -o photo.png", (), 3),
+    Case("plugins trace look.yaml --steps 1", ("look.png", "look.json", "look.checkpoint")),
     Case("cache info", ()),
     Case("cache clear", ()),
 ]

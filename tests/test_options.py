@@ -46,10 +46,11 @@ WRITES = {
     "styles merge",
     "campaign run",
     "campaign plan",
+    "plugins new",
 }
 LOOKS = {"check", "masks", "segment", "contours", "new", "features", "texture", "score"}
 """Commands that run a network on a picture, beside those that paint and those that learn."""
-PAINTS = {"apply", "paint", "gallery"}
+PAINTS = {"apply", "paint", "gallery", "plugins trace"}
 MANY = {"campaign run", "campaign plan"}
 CAMPAIGNS = {*MANY, "campaign resume", "campaign retry"}
 """Commands that paint by workers of their own, or say what that would take."""
@@ -77,6 +78,10 @@ HANDLES_FILES = {
     "cache clear",
     "campaign status",
     "campaign report",
+    "plugins list",
+    "plugins info",
+    "plugins check",
+    "plugins new",
 }
 STAYS = {"live"}
 """Goes on until Ctrl-C, and writes nothing."""
@@ -90,14 +95,14 @@ RULES = {
     | {"models", "models fetch"}
     | STAYS,
     "--max-pixels": {n for n in ALONE if not n.startswith("segmenter")} | STAYS,
-    "--no-cache": {"apply", "paint", "check", "masks", "gallery", "campaign run"},
-    "--size": (WRITES - {"pack"} | {"check"} | STAYS)
+    "--no-cache": {"apply", "paint", "check", "masks", "gallery", "campaign run", "plugins trace"},
+    "--size": (WRITES - {"pack", "plugins new"} | {"check", "plugins trace"} | STAYS)
     - {"new", "segmenter train", "segmenter average", "encoder distill", "styles build"}
     - {"styles merge", "painter train"},
-    "--content": {"apply", "check", "masks", "score", "gallery"},
-    "--set": {"apply", "paint", "pack", "check", "masks", "score", "live", *MANY},
+    "--content": {"apply", "check", "masks", "score", "gallery", "plugins trace"},
+    "--set": {"apply", "paint", "pack", "check", "masks", "score", "live", "plugins trace", *MANY},
     "--within": {"apply", "paint"},
-    "--quality": {"apply", "paint", "check", "texture", "gallery", "live", *MANY},
+    "--quality": {"apply", "paint", "check", "texture", "gallery", "live", "plugins trace", *MANY},
     "--steps": PAINTS | {"check", "texture", "encoder distill", "painter train"},
     "--seed": {"apply", "texture", "segmenter train", "encoder distill", "painter train"},
 }
@@ -117,8 +122,8 @@ NOTHING_THEN = {
     "--within",
 }
 """Options without which something is left as it is."""
-PASS_ON = ("to", "json_text")
-"""Functions that hand all their arguments to torch's and json's own."""
+PASS_ON = ("to", "json_text", "trace", "call")
+"""Functions that hand all their arguments on, as they are."""
 
 
 def walked(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:

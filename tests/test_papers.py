@@ -156,13 +156,15 @@ def command_lines(text: str) -> Iterator[str]:
             if words := part.partition(" > ")[0].split():
                 while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
                     words = words[1:]
-                yield " ".join(words)
+                # A variable alone is none.
+                yield from [" ".join(words)] if words else []
 
 
 def split(line: str) -> tuple[tuple[str, ...], list[str]]:
     """The words that name a command, and those that go with it."""
     _, *words = shlex.split(line)
     words = words[1:] if words[:1] == ["--debug"] else words
+    words = words[2:] if words[:1] == ["--plugin"] else words
     count = 0
     while tuple(words[: count + 1]) in commands() and count < len(words):
         count += 1

@@ -261,7 +261,7 @@ def test_errors_that_are_no_plugins_fault_pass_as_they_are(site: Site) -> None:
 
 def test_looking_at_what_is_installed_imports_no_importlib_metadata() -> None:
     program = (
-        "import sys; from layered_nst import plugins; plugins.command_parts(); "
+        "import sys; from layered_nst import plugins; plugins.commands(); "
         "print([m for m in ('torch', 'yaml', 'jsonschema', 'importlib.metadata') "
         "if m in sys.modules])"
     )

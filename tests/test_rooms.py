@@ -34,6 +34,7 @@ ROOMS = (
     "live",
     "video",
     "campaign",
+    "testing",
     "cli",
 )
 """From top to bottom; a room knows nothing of those below it."""

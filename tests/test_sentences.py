@@ -16,6 +16,14 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+|(?<![\w-])-[a-z](?![\w-])")
 ALLOWED = {
     # A recipe's comment tells what to type.
     "recipe/starter.py": {"-o", "--quality"},
+    # What they start is another program.
+    "plugins/examining.py": {"-c"},
+    "testing/checking.py": {
+        *("-m", "-w", "--json", "--no-deps", "--quiet", "--disable-pip-version-check"),
+        "--no-build-isolation",
+    },
+    # Its README tells what to type.
+    "testing/template.py": {"-e"},
     # How Python is told to run a module as a worker.
     "campaign/executors/local.py": {"-m"},
 }

@@ -22,7 +22,7 @@ class Commands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """The names of all."""
         own = super().list_commands(ctx)
-        return [*own, *(_called(part, own) for part in plugins.command_parts())]
+        return [*own, *(_called(part, own) for part in plugins.commands())]
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is to be run."""
@@ -34,7 +34,7 @@ class Commands(TyperGroup):
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
-        for part in plugins.command_parts():
+        for part in plugins.commands():
             if cmd_name in (part.name, part.full_name):
                 function = _guarded(part) if self._running else _nothing
                 return _command(part, function)

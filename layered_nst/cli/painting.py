@@ -338,5 +338,8 @@ def _print_check(found: Check, recipe: Path) -> None:
     out.print(f"levels    {levels}", highlight=False)
     out.print(f"time      about {duration(found.seconds)}", highlight=False)
     out.print(f"memory    about {gigabytes(found.megabytes * 1e6)}", highlight=False)
+    if used := found.as_dict()["plugins"]:
+        named = ", ".join(f"{name} {version}" for name, version in used.items())
+        out.print(f"plug-ins  {escape(named)}", highlight=False)
     for sentence in found.notes:
         note(sentence)

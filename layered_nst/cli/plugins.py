@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,10 +12,28 @@ from rich.markup import escape
 from rich.table import Table
 
 from layered_nst import plugins as registered
-from layered_nst.cli.console import out, print_json
-from layered_nst.cli.options import JsonOption
+from layered_nst.cli.console import out, print_json, printed_notes
+from layered_nst.cli.options import (
+    ContentOption,
+    DeviceOption,
+    JsonOption,
+    MaxPixelsOption,
+    NoCacheOption,
+    QualityOption,
+    RecipeArgument,
+    SetOption,
+    SizeOption,
+    StepsOption,
+    WeightsOption,
+    joined_overrides,
+    limits,
+)
 from layered_nst.plugins import Part, Plugin
 from layered_nst.words import fine_duration, storage
+
+if TYPE_CHECKING:
+    from layered_nst.testing.checking import Verdict
+    from layered_nst.testing.tracing import Used
 
 app = typer.Typer(
     help="Show, check and write plug-ins: what other packages bring.", no_args_is_help=True
@@ -45,6 +64,128 @@ def list_(as_json: JsonOption = False) -> None:
     if found.left_out:
         names = ", ".join(found.left_out)
         out.print(f"left out by {registered.VARIABLE}: {escape(names)}", highlight=False)
+
+
+@app.command("check")
+def check(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A plug-in, a FILE.py that is one, or the folder of a package."
+        ),
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Test whether a plug-in keeps what every part of its kind must keep.
+
+    Of a package its wheel is built and tested, as others will get it.
+    """
+    from layered_nst.testing.checking import check_plugin
+
+    found = []
+    for verdict in check_plugin(target):
+        found.append(verdict)
+        if not as_json:
+            _print_verdict(verdict)
+    broken = sum(verdict.state == "broken" for verdict in found)
+    if as_json:
+        print_json({"broken": broken, "contracts": [verdict.as_dict() for verdict in found]})
+    else:
+        kept = sum(verdict.state == "kept" for verdict in found)
+        out.print(f"{kept} kept, {broken} broken", highlight=False)
+    if broken:
+        raise typer.Exit(1)
+
+
+def _print_verdict(verdict: Verdict) -> None:
+    color = {"kept": "green", "broken": "red"}.get(verdict.state, "yellow")
+    said = f": {verdict.said}" if verdict.said else ""
+    line = f"{escape(verdict.part)}: {escape(verdict.contract + said)}"
+    out.print(f"[{color}]{verdict.state:<9}[/]{line}", highlight=False)
+
+
+@app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the plug-in is called.")],
+    kind: Annotated[
+        str,
+        typer.Option("--kind", help="Of its part: selector, loss, strategy, segmenter or output."),
+    ] = "selector",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of the package. [NAME]")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a package with a plug-in to start from, that passes its own tests."""
+    from layered_nst.testing.template import write_package
+
+    folder = output or Path(name)
+    written = write_package(name, folder, kind=kind)
+    if as_json:
+        print_json({"folder": str(folder), "files": [str(path) for path in written]})
+        return
+    for path in written:
+        print(path)
+
+
+@app.command("trace")
+def trace(
+    recipe: RecipeArgument,
+    content: ContentOption = None,
+    size: SizeOption = None,
+    set_: SetOption = None,
+    device: DeviceOption = "auto",
+    steps: StepsOption = None,
+    quality: QualityOption = None,
+    weights: WeightsOption = None,
+    max_pixels: MaxPixelsOption = None,
+    no_cache: NoCacheOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Paint a recipe with few steps, and show which parts it uses and what each takes.
+
+    Nothing is written. Times are those of the parts' own code: the way back through the encoder,
+    and the optimizer, are in the whole alone.
+    """
+    from layered_nst.testing.tracing import trace as traced
+
+    with printed_notes() as notes:
+        used, seconds = traced(
+            recipe,
+            content,
+            size=size,
+            overrides=joined_overrides(set_, steps=2 if steps is None else steps, quality=quality),
+            device=device,
+            weights_dir=weights,
+            **limits(max_pixels),
+            cache=not no_cache,
+        )
+    rows = [_used_as_data(one) for one in used]
+    if as_json:
+        print_json({"parts": rows, "seconds": round(seconds, 2), "notes": notes})
+    else:
+        _print_used(rows, seconds)
+
+
+def _used_as_data(used: Used) -> dict[str, Any]:
+    plugin = None if used.part.is_own else used.part.plugin
+    return {
+        "kind": used.part.kind,
+        "part": used.part.full_name,
+        "version": "" if plugin is None else plugin.version,
+        "calls": used.calls,
+        "seconds": round(used.seconds, 4),
+    }
+
+
+def _print_used(rows: list[dict[str, Any]], seconds: float) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("kind", "part", "version", "calls", "seconds"):
+        table.add_column(heading, justify="right" if heading in ("calls", "seconds") else "left")
+    for row in rows:
+        table.add_row(*(escape(str(value)) for value in row.values()))
+    table.add_row("", "the whole", "", "", f"{seconds:.2f}")
+    out.print(table)
 
 
 def _told(plugin: Plugin, examined: Any) -> dict[str, Any]:

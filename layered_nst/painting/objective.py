@@ -35,6 +35,12 @@ ANCHOR_WEIGHT = 30.0
 Reader = tuple[FeatureLoss, Read]
 """A loss and what reads a tile for it."""
 
+Asked = tuple[Encoder, Problem, Plan, tuple[int, int]]
+"""What a loss is made for: encoder, problem, plan, and the level's height and width."""
+
+Makes = Callable[[Asked], list[FeatureLoss | PixelLoss]]
+"""Makes the losses of a level."""
+
 
 class Objective:
     """The whole loss of one level.
@@ -44,13 +50,20 @@ class Objective:
         problem: at the result's size; masks and pictures are brought to the level's here.
         plan: the weights.
         size: height and width of the level.
+        losses: what it is made of; all that the plan and the regions ask for, if not given.
     """
 
     def __init__(
-        self, encoder: Encoder, problem: Problem, plan: Plan, size: tuple[int, int]
+        self,
+        encoder: Encoder,
+        problem: Problem,
+        plan: Plan,
+        size: tuple[int, int],
+        *,
+        losses: Makes | None = None,
     ) -> None:
         self.encoder, self.plan, self.size = encoder.multiplying_in(plan.precision), plan, size
-        found = losses_of((encoder, problem, plan, size))
+        found = (losses or losses_of)((encoder, problem, plan, size))
         self.losses = [loss for loss in found if isinstance(loss, FeatureLoss)]
         self.layers = {layer for loss in self.losses for layer in loss.layers}
         self.tiles = self._tiles()
@@ -117,10 +130,6 @@ class Objective:
         for loss, sums in zip(self.losses, seen, strict=True):
             terms |= loss.terms(sums)
         return terms
-
-
-Asked = tuple[Encoder, Problem, Plan, tuple[int, int]]
-"""What a loss is made for: encoder, problem, plan, and the level's height and width."""
 
 
 def losses_of(asked: Asked) -> list[FeatureLoss | PixelLoss]:

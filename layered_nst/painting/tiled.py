@@ -21,7 +21,7 @@ from layered_nst.networks.encoders import Encoder
 from layered_nst.networks.encoders.tiles import Tile, cut
 from layered_nst.painting.losses.loss import FeatureLoss, Sums
 from layered_nst.painting.losses.pixels import PixelLoss
-from layered_nst.painting.objective import Objective, Objectives, Reader
+from layered_nst.painting.objective import Makes, Objective, Objectives, Reader
 from layered_nst.painting.plan import Plan
 from layered_nst.painting.problem import Problem
 
@@ -90,9 +90,10 @@ class TiledObjective(Objective):
         size: tuple[int, int],
         *,
         side: int,
+        losses: Makes | None = None,
     ) -> None:
         self.side = side
-        super().__init__(encoder, problem, plan, size)
+        super().__init__(encoder, problem, plan, size, losses=losses)
 
     def _tiles(self) -> tuple[Tile, ...]:
         return cut(self.size, self.side, self.encoder, self.layers)

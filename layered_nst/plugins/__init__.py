@@ -33,8 +33,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from layered_nst.errors import PluginError
 from layered_nst.plugins.code import blamed, check_device, identity, object_of
-from layered_nst.plugins.installed import VARIABLE, Broken, Installed, command_parts
+from layered_nst.plugins.installed import VARIABLE, Broken, Installed, brings_commands
 from layered_nst.plugins.manifests import API, KINDS, OWN, Part, Plugin, read_manifest
 from layered_nst.plugins.registry import Registry
 
@@ -53,7 +54,7 @@ __all__ = [
     "add_file",
     "blamed",
     "check_device",
-    "command_parts",
+    "commands",
     "files",
     "find",
     "get",
@@ -68,6 +69,7 @@ __all__ = [
     "parts",
     "registry",
     "suffixes",
+    "unknown_plugin",
 ]
 
 
@@ -155,6 +157,11 @@ def parts(kind: str | None = None) -> tuple[Part, ...]:
     return registry().parts(kind)
 
 
+def commands() -> list[Part]:
+    """See ``Registry.commands``; without any, not even our own manifest is read."""
+    return registry().commands() if _registry is not None or brings_commands() else []
+
+
 def outputs(suffix: str, holds: str) -> Iterator[Part]:
     """See ``Registry.outputs``."""
     return registry().outputs(suffix, holds)
@@ -163,6 +170,11 @@ def outputs(suffix: str, holds: str) -> Iterator[Part]:
 def suffixes(holds: str) -> tuple[str, ...]:
     """See ``Registry.suffixes``."""
     return registry().suffixes(holds)
+
+
+def unknown_plugin(name: str) -> PluginError:
+    """See ``Registry.unknown_plugin``."""
+    return registry().unknown_plugin(name)
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,8 @@ import contextlib
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +21,7 @@ from layered_nst.plugins.manifests import Part, Plugin
 _lock = RLock()
 _singles: dict[Path, ModuleType] = {}
 _used: dict[str, Plugin] = {}
+_watcher: ContextVar[Callable[[Part, Any], Any] | None] = ContextVar("watcher", default=None)
 
 
 def object_of(part: Part) -> Any:
@@ -28,6 +30,26 @@ def object_of(part: Part) -> Any:
     Raises:
         PluginError: it cannot be imported, or is not where the part says.
     """
+    found = _object_of(part)
+    watch = _watcher.get()
+    return found if watch is None else watch(part, found)
+
+
+@contextlib.contextmanager
+def watched(watch: Callable[[Part, Any], Any]) -> Iterator[None]:
+    """Have something else used in place of parts, such as the same with a clock.
+
+    Args:
+        watch: makes it of a part and what it is.
+    """
+    token = _watcher.set(watch)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
+
+def _object_of(part: Part) -> Any:
     if not isinstance(part.object, str):
         return part.object
     module, _, rest = part.object.partition(":")

@@ -11,7 +11,7 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,10 +72,14 @@ class Installed:
     left_out: tuple[str, ...] = ()
 
 
-def entry_points() -> list[EntryPoint]:
-    """All entry points of the group, by the distributions on Python's path."""
+def entry_points(folders: Sequence[str] | None = None) -> list[EntryPoint]:
+    """All entry points of the group, by the distributions in folders.
+
+    Args:
+        folders: Python's path, if not given.
+    """
     found: dict[str, list[EntryPoint]] = {}
-    for folder in dict.fromkeys(sys.path):
+    for folder in dict.fromkeys(sys.path if folders is None else folders):
         for info in _infos(folder or "."):
             name, _, version = info.name.rpartition(".")[0].partition("-")
             key = re.sub(r"[-_.]+", "-", name).lower()
@@ -126,19 +130,18 @@ def find_installed(files: Iterable[Path] = (), *, allowed: str | None = None) ->
     return _without_clashes(found, wanted)
 
 
-def command_parts() -> list[Part]:
-    """Parts of the kind ``command`` of what is installed; other manifests are not even parsed."""
-    allowed = os.environ.get(VARIABLE)
-    if allowed == "off":
-        return []
-    for entry in entry_points():
-        try:
-            text = manifest_of(entry)[1]
-        except PluginError:
-            continue
-        if _COMMAND.search(text):
-            return [p for p in find_installed(allowed=allowed).parts if p.kind == "command"]
-    return []
+def brings_commands() -> bool:
+    """Whether some installed plug-in may have a command; manifests are not even parsed for it."""
+    if os.environ.get(VARIABLE) == "off":
+        return False
+    return any(_COMMAND.search(_manifest_text(entry)) for entry in entry_points())
+
+
+def _manifest_text(entry: EntryPoint) -> str:
+    try:
+        return manifest_of(entry)[1]
+    except PluginError:
+        return ""
 
 
 def manifest_of(entry: EntryPoint) -> tuple[Path, str, Path]:

@@ -130,6 +130,10 @@ class Registry:
         every = (*self._entries.values(), *self.installed().parts)
         return tuple(part for part in every if kind in (None, part.kind))
 
+    def commands(self) -> list[Part]:
+        """The commands of plug-ins."""
+        return [*self._others("command")]
+
     def outputs(self, suffix: str, holds: str) -> Iterator[Part]:
         """The outputs whose files have a suffix and hold pictures, or layers; ours first.
 
@@ -148,6 +152,13 @@ class Registry:
 
     def _others(self, kind: str) -> Iterator[Part]:
         return (part for part in self.installed().parts if part.kind == kind)
+
+    def unknown_plugin(self, name: str) -> PluginError:
+        """The error that says that no plug-in has a name, and why."""
+        known = [plugin.name for plugin in self.installed().plugins]
+        hint = did_you_mean(name, [*known, OWN])
+        why = self._why_missing(name).replace("; no plug-in", "; none called")
+        return PluginError(f"no plug-in is called {name!r}{hint}{why}")
 
     def _unknown(self, kind: str, name: str) -> str:
         known = self.known(kind)

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from layered_nst import plugins
 from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.plan import Plan
+from layered_nst.plugins import Plugin
+from layered_nst.recipe import Recipe
 from layered_nst.scene.scene import Scene
 from layered_nst.strategies.budget import Room, make_room
 from layered_nst.strategies.costs import LevelCost, estimate, level_costs
@@ -44,6 +47,7 @@ class Check:
             "levels": [[level.longest, level.steps] for level in self.plan.levels],
             "seconds": round(self.seconds, 1),
             "megabytes": round(self.megabytes),
+            "plugins": {p.name: p.version for p in used_plugins(self.scene.recipe)},
             "notes": list(self.notes),
         }
 
@@ -53,6 +57,23 @@ class Check:
             f"<Check of {self.scene.recipe.name or 'a recipe'}: {width}×{height} px, "
             f"about {self.seconds:.0f} s and {self.megabytes:.0f} MB>"
         )
+
+
+def used_plugins(recipe: Recipe) -> list[Plugin]:
+    """The plug-ins that have parts in a recipe, by name."""
+    found = (plugins.part(kind, name).plugin for kind, name in recipe.plugin_parts())
+    used = {plugin.name: plugin for plugin in found if plugin is not None}
+    return [used[name] for name in sorted(used)]
+
+
+def plugin_notes(recipe: Recipe) -> tuple[str, ...]:
+    """Sentences about parts of plug-ins by which the same run gives other bytes."""
+    parts = (plugins.part(kind, name) for kind, name in recipe.plugin_parts())
+    return tuple(
+        f"{part.kind} {part.full_name} does not give the same picture every time"
+        for part in parts
+        if part.determinism != "same-bytes"
+    )
 
 
 def checked(

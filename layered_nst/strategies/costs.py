@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
+from layered_nst import plugins
 from layered_nst.instant.painting import AT_ONCE
 from layered_nst.networks.encoders import Encoder
 from layered_nst.networks.encoders.contours import contour_layers
@@ -179,9 +180,13 @@ def footprint(plan: Plan, scene: Scene | None = None, encoder: Encoder | None = 
     apart = BYTES_PER_PIXEL_OF_PRODUCT if product_first else 0
     twice = scene is not None and scene.picture.alpha is not None
     contours = BYTES_PER_PIXEL_OF_CONTOURS if _holds_contours(scene) else 0
+    others = [] if scene is None else [plugins.part(*p) for p in scene.recipe.plugin_parts()]
+    per_pixel = apart + sum(part.bytes_per_pixel for part in others)
     found = Footprint(
-        at_rest=rest,
-        result=BYTES_PER_PIXEL_OF_RESULT + apart + BYTES_PER_PIXEL_AND_MASK * masks * (1 + twice),
+        at_rest=rest + sum(part.memory for part in others),
+        result=BYTES_PER_PIXEL_OF_RESULT
+        + per_pixel
+        + BYTES_PER_PIXEL_AND_MASK * masks * (1 + twice),
         seen=BYTES_PER_PIXEL_SEEN + BYTES_PER_BYTE_KEPT * eye.kept + contours,
         style=BYTES_PER_CHANNEL_OF_STYLE * eye.channels,
         kept=eye.content,

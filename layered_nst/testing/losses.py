@@ -1,0 +1,161 @@
+"""What losses keep, each alone on one level of a small problem."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache, partial
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from layered_nst import plugins
+from layered_nst.networks.encoders import Encoder, load_encoder
+from layered_nst.painting.losses.loss import FeatureLoss
+from layered_nst.painting.losses.pixels import PixelLoss
+from layered_nst.painting.losses.plugged import plugged
+from layered_nst.painting.objective import Asked, Objective, content_loss
+from layered_nst.painting.plan import Level, Plan, make_plan
+from layered_nst.painting.tiled import TiledObjective
+from layered_nst.plugins import Part
+from layered_nst.plugins.parameters import taken
+from layered_nst.recipe import Optimize
+from layered_nst.testing.samples import problem, random, sample, speed
+
+SIZE = (72, 56)
+
+
+@cache
+def _encoder(dtype: torch.dtype = torch.float32) -> Encoder:
+    return load_encoder("light", dtype=dtype)
+
+
+def _plan(part: Part, precision: str = "float32") -> Plan:
+    plan = replace(make_plan(Optimize(), SIZE), levels=(Level(max(SIZE), 1),), precision=precision)
+    if part.is_own:
+        return plan
+    said, _ = taken(part, sample(part.parameters))
+    return replace(plan, losses={part.full_name: said})
+
+
+def _made(part: Part, asked: Asked) -> list[FeatureLoss | PixelLoss]:
+    own = part.is_own
+    made = plugins.object_of(part)(asked) if own else plugged(part.full_name, asked)
+    return [] if made is None else [made]
+
+
+def _objective(part: Part, *, double: bool = False, precision: str = "float32") -> Objective:
+    encoder = _encoder(torch.float64 if double else torch.float32)
+    asked = (encoder, problem(double=double), _plan(part, precision), SIZE)
+    return Objective(*asked, losses=partial(_made, part))
+
+
+def _picture(*, double: bool = False) -> Tensor:
+    """A picture on its way, some of its values out of range."""
+    start = problem(double=double).start
+    return (start + 0.3 * random(*start.shape, seed=9).to(start) - 0.1)[None]
+
+
+def _found(objective: Objective, picture: Tensor) -> tuple[dict[str, float], Tensor]:
+    terms, gradient = objective.backward(picture)
+    return {name: value.item() for name, value in terms.items()}, gradient
+
+
+def _off(found: Tensor, wanted: Tensor) -> float:
+    return float((found - wanted).norm() / wanted.norm().clamp(min=1e-12))
+
+
+def finite(part: Part) -> None:
+    terms, gradient = _found(_objective(part), _picture())
+    assert len(terms) > 1, "it has no term"
+    for name, value in terms.items():
+        assert isfinite(value), f"its term {name} is {value}"
+    assert gradient.shape == _picture().shape, f"its gradient has shape {tuple(gradient.shape)}"
+    assert bool(gradient.isfinite().all()), "its gradient has what is no number"
+
+
+def pulls(part: Part) -> None:
+    _, gradient = _found(_objective(part), _picture())
+    assert gradient.abs().max() > 0, "it pulls nowhere"
+
+
+def differences(part: Part) -> None:
+    objective, x = _objective(part, double=True), _picture(double=True)
+    _, gradient = _found(objective, x)
+    for seed in range(3):
+        along = random(*x.shape, seed=20 + seed).double() - 0.5
+        with torch.no_grad():
+            ahead, behind = (
+                torch.stack(list(objective(x + step * along).values())).sum()
+                for step in (1e-6, -1e-6)
+            )
+        wanted, found = (ahead - behind) / 2e-6, (gradient * along).sum()
+        off = ((found - wanted).abs() / wanted.abs().clamp(min=1e-9)).item()
+        assert off < 1e-3, f"its gradient misses finite differences by {off:.2g} of them"
+
+
+def tiles(part: Part) -> None:
+    whole, wanted = _found(_objective(part), _picture())
+    tiled, gradient = _in_tiles(part)
+    for name in [name for name in whole if name != "total"]:
+        gap, value = abs(tiled[name] - whole[name]), whole[name]
+        assert gap <= 1e-3 * abs(value) + 1e-6, f"{name} is {tiled[name]:g} in tiles, not {value:g}"
+    off = _off(gradient, wanted)
+    assert off < 2e-3, f"its gradient in tiles misses that of the whole by {off:.2g} of it"
+
+
+def _in_tiles(part: Part) -> tuple[dict[str, float], Tensor]:
+    asked = (_encoder(), problem(), _plan(part), SIZE)
+    own, other = _made(part, asked), content_loss(asked)
+    if any(isinstance(loss, FeatureLoss) for loss in own) or other is None:
+        return _found(TiledObjective(*asked, side=32, losses=lambda _: own), _picture())
+    # A loss of pixels has no tiles of its own: it is looked at beside one of features.
+    beside = TiledObjective(*asked, side=32, losses=lambda _: [*own, other])
+    alone = TiledObjective(*asked, side=32, losses=lambda _: [other])
+    terms, gradient = _found(beside, _picture())
+    return terms, gradient - _found(alone, _picture())[1]
+
+
+def the_same(part: Part) -> None:
+    one, two = (_found(_objective(part), _picture()) for _ in range(2))
+    if part.determinism == "same-bytes":
+        assert one[0] == two[0], "its terms differ from one time to the next"
+        assert torch.equal(one[1], two[1]), "its gradient differs from one time to the next"
+
+
+def precision(part: Part) -> None:
+    _, wanted = _found(_objective(part), _picture())
+    terms, found = _found(_objective(part, precision="bfloat16"), _picture())
+    assert all(value == value for value in terms.values()), "a term is no number in bfloat16"
+    assert found.dtype == torch.float32, f"its gradient comes in {found.dtype}"
+    along = torch.cosine_similarity(found.flatten(), wanted.flatten(), dim=0).item()
+    assert along > 0.9, f"its gradient in bfloat16 has a cosine of {along:.2g} with float32's"
+
+
+def nothing_is_written(part: Part) -> None:
+    asked, picture = problem(), _picture()
+    held: dict[str, Any] = {"photo": asked.photo, "start": asked.start, "picture": picture}
+    held |= {f"mask of {r.name}": r.mask for r in asked.regions}
+    before = {name: value.clone() for name, value in held.items()}
+    _found(_objective(part), picture)
+    changed = [name for name, value in held.items() if not torch.equal(value, before[name])]
+    assert not changed, f"it writes into the {changed[0]}"
+
+
+def how_fast(part: Part) -> str:
+    objective, picture = _objective(part), _picture()
+    height, width = SIZE
+    return speed(height * width, lambda: objective.backward(picture))
+
+
+CONTRACTS = {
+    "its terms and their gradient are finite": finite,
+    "it pulls": pulls,
+    "its gradient is that of finite differences": differences,
+    "its tiles give the gradient of the whole": tiles,
+    "the same picture gives the same gradient, to the byte": the_same,
+    "bfloat16 is near float32": precision,
+    "what it is given stays as it is": nothing_is_written,
+    "how fast it is, with the encoder": how_fast,
+}
