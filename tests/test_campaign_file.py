@@ -92,6 +92,16 @@ def test_names_tell_apart_what_there_is_several_of_and_no_more() -> None:
     ]
 
 
+def test_what_varies_may_be_anything_and_every_value_has_a_name_of_its_own() -> None:
+    text = CAMPAIGN + (
+        "vary:\n  'regions.sky.style[0].image': [a/dots.png, b/dots.png]\n"
+        "  regions.sky.flow: [null, {along: photo}]\n"
+    )
+    found = names(text)
+    assert len({*found}) == 2 * 2 * 2
+    assert found[0].startswith("cup-1-")
+
+
 def test_photos_are_folders_patterns_files_and_each_counts_once() -> None:
     Path("shots/notes.txt").write_text("no photo")
     Path("shots/.hidden.png").write_bytes(b"")

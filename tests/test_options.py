@@ -47,12 +47,14 @@ WRITES = {
     "campaign run",
     "campaign plan",
     "plugins new",
+    "vary",
 }
 LOOKS = {"check", "masks", "segment", "contours", "new", "features", "texture", "score"}
 """Commands that run a network on a picture, beside those that paint and those that learn."""
 PAINTS = {"apply", "paint", "gallery", "plugins trace"}
+TRACE = {"plugins trace"}
 MANY = {"campaign run", "campaign plan"}
-CAMPAIGNS = {*MANY, "campaign resume", "campaign retry"}
+CAMPAIGNS = {*MANY, "campaign resume", "campaign retry", "vary"}
 """Commands that paint by workers of their own, or say what that would take."""
 LEARNS = {
     "segmenter train",
@@ -95,14 +97,14 @@ RULES = {
     | {"models", "models fetch"}
     | STAYS,
     "--max-pixels": {n for n in ALONE if not n.startswith("segmenter")} | STAYS,
-    "--no-cache": {"apply", "paint", "check", "masks", "gallery", "campaign run", "plugins trace"},
+    "--no-cache": {"apply", "paint", "check", "masks", "gallery", "campaign run", "vary", *TRACE},
     "--size": (WRITES - {"pack", "plugins new"} | {"check", "plugins trace"} | STAYS)
     - {"new", "segmenter train", "segmenter average", "encoder distill", "styles build"}
     - {"styles merge", "painter train"},
-    "--content": {"apply", "check", "masks", "score", "gallery", "plugins trace"},
-    "--set": {"apply", "paint", "pack", "check", "masks", "score", "live", "plugins trace", *MANY},
+    "--content": {"apply", "check", "masks", "score", "gallery", "vary", *TRACE},
+    "--set": {"apply", "paint", "pack", "check", "masks", "score", "live", "vary", *TRACE, *MANY},
     "--within": {"apply", "paint"},
-    "--quality": {"apply", "paint", "check", "texture", "gallery", "live", "plugins trace", *MANY},
+    "--quality": {"apply", "paint", "check", "texture", "gallery", "live", "vary", *TRACE, *MANY},
     "--steps": PAINTS | {"check", "texture", "encoder distill", "painter train"},
     "--seed": {"apply", "texture", "segmenter train", "encoder distill", "painter train"},
 }

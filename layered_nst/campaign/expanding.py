@@ -185,14 +185,15 @@ def _choices(stated: Stated) -> Iterator[Choice]:
 
 def _varied(node: Node) -> list[tuple[Node, str]]:
     """The values of a key that varies, each with a short text of its own."""
-    found = []
-    for number, value in enumerate(node.value, 1):
-        plain = value.plain()
-        found.append((value, f"{number}" if isinstance(plain, dict | list) else _in_words(plain)))
-    return found
+    texts = [_in_words(value.plain()) for value in node.value]
+    if len({*texts}) < len(texts):
+        texts = [str(number) for number in range(1, len(texts) + 1)]
+    return [*zip(node.value, texts, strict=True)]
 
 
 def _in_words(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return text_hash(json.dumps(value, sort_keys=True))[:6]
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):

@@ -39,7 +39,7 @@ def fields_of(template: str) -> list[str]:
         if field is None:
             continue
         if (
-            not re.fullmatch(r"[\w.\- ]+", field)
+            not re.fullmatch(r"[\w.\-\[\] ]+", field)
             or conversion
             or not re.fullmatch(r"0?\d*", form or "")
         ):

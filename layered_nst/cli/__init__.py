@@ -30,6 +30,7 @@ from layered_nst.cli import (
     scoring,
     segmenter,
     styles,
+    varying,
 )
 from layered_nst.cli.added import Commands
 from layered_nst.cli.console import (
@@ -103,6 +104,7 @@ app.command()(looking.texture)
 app.command()(scoring.score)
 app.command()(gallery.gallery)
 app.command()(live.live)
+app.command()(varying.vary)
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(segmenter.app, name="segmenter")
 app.add_typer(encoder.app, name="encoder")
