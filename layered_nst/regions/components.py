@@ -19,7 +19,7 @@ PINHOLE = 0.005
 
 
 # A piece smaller than this share of the largest one is a crumb, not another thing.
-CRUMB = 0.04
+CRUMB = 0.08
 
 # A piece that the photo's frame cuts off is a neighbor that came into the picture, unless it is at
 # least so large beside the largest one.
