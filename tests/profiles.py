@@ -86,3 +86,70 @@ def _text(words: str) -> bytes:
         + struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(encoded), 28)
         + encoded
     )
+
+
+_PALE = 0.79 * np.eye(3) + 0.07
+
+
+def press() -> bytes:
+    """A version 2 CMYK profile of a press whose inks are paler than the colors of sRGB.
+
+    Both ways are tables of 16 bits: from ink by grid points of each ink, to ink by those of Lab.
+    Cyan takes red from the light and a little of green and blue, and so on; black is what all
+    three have in common.
+    """
+    ink = np.stack(np.meshgrid(*[np.linspace(0, 1, 7)] * 4, indexing="ij"), -1).reshape(-1, 4)
+    left = (1 - ink[:, :3]) * (1 - ink[:, 3:])
+    there = _lut16(4, 3, 7, _lab_numbers(_lab_of(left @ _PALE)))
+    grid = np.stack(np.meshgrid(*[np.linspace(0, 1, 25)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    numbers = grid * 65535
+    lab = np.stack([numbers[:, 0] / 652.8, *(numbers[:, k] / 256 - 128 for k in (1, 2))], -1)
+    wanted = 1 - (_rgb_of(lab) @ np.linalg.inv(_PALE)).clip(0, 1)
+    black = wanted.min(1, keepdims=True)
+    color = (wanted - black) / np.maximum(1 - black, 1e-6)
+    back = _lut16(3, 4, 25, np.concatenate([color, black], 1) * 65535)
+    tags = {b"desc": _old_text("press"), b"cprt": b"text" + bytes(4) + b"public domain\0"}
+    tags |= {b"wtpt": _point(D50), b"A2B0": there, b"B2A0": back}
+    offset, directory, body = 132 + 12 * len(tags), struct.pack(">I", len(tags)), b""
+    for name, data in tags.items():
+        directory += name + struct.pack(">II", offset + len(body), len(data))
+        body += data + b"\0" * (-len(data) % 4)
+    head = struct.pack(
+        ">I4sI4s4s4s", offset + len(body), b"", 0x02400000, b"prtr", b"CMYK", b"Lab "
+    )
+    head += struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + b"acsp" + b"\0" * 28 + _fixed(D50)
+    return head.ljust(128, b"\0") + directory + body
+
+
+def _lut16(inputs: int, outputs: int, steps: int, numbers: NDArray[np.float64]) -> bytes:
+    """A table between straight lines; the first input varies slowest."""
+    line = np.array([0, 65535], dtype=">u2").tobytes()
+    head = b"mft2" + bytes(4) + struct.pack(">4B", inputs, outputs, steps, 0)
+    head += _fixed(np.eye(3).ravel()) + struct.pack(">2H", 2, 2)
+    table = np.round(numbers).clip(0, 65535).astype(">u2").tobytes()
+    return head + line * inputs + table + line * outputs
+
+
+def _lab_numbers(lab: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.stack([lab[:, 0] * 652.8, (lab[:, 1] + 128) * 256, (lab[:, 2] + 128) * 256], -1)
+
+
+def _lab_of(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Linear RGB, white at D50, to CIE Lab."""
+    ratio = rgb @ colorants("sRGB").T / np.array(D50)
+    root = np.where(ratio > (6 / 29) ** 3, np.cbrt(ratio), ratio * (29 / 6) ** 2 / 3 + 4 / 29)
+    x, y, z = root.T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)
+
+
+def _rgb_of(lab: NDArray[np.float64]) -> NDArray[np.float64]:
+    y = (lab[:, 0] + 16) / 116
+    root = np.stack([y + lab[:, 1] / 500, y, y - lab[:, 2] / 200], -1)
+    ratio = np.where(root > 6 / 29, root**3, 3 * (6 / 29) ** 2 * (root - 4 / 29))
+    found: NDArray[np.float64] = ratio * np.array(D50) @ np.linalg.inv(colorants("sRGB").T)
+    return found
+
+
+def _old_text(words: str) -> bytes:
+    plain = words.encode() + b"\0"
+    return b"desc" + bytes(4) + struct.pack(">I", len(plain)) + plain + bytes(8 + 3 + 67)

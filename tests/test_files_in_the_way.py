@@ -108,6 +108,9 @@ CASES = [
     Case(f"{PAINT} -o out.png", ("out.preview.png", "out.partial.png"), 130, stopped=True),
     Case(f"{PAINT} -o out.png", ("out.json",), 3),
     Case(f"{PAINT} -o dots.png", (), 3),
+    Case("finish made.png --steps 1", ("made-finished.png", "made-finished.2.preview.png")),
+    Case("finish made.png --steps 1 -o made.png", (), 3),
+    Case("finish made.png --steps 1 -o out.png", ("out.json",), 3),
     Case("check look.yaml", ("look.png", "look.json", "look.checkpoint")),
     Case("pack look.yaml", ("look.lnst",), 3),
     Case("pack look.yaml -o photo.png", (), 3),
@@ -231,6 +234,8 @@ def prepared(case: Case) -> None:
         Image.open("seen/images/c.jpg").save("seen/images/c.png")
         Path("seen/images/c.jpg").unlink()
         Path("seen/classes.txt").write_text("\n".join(SCENES_CLASSES))
+    if words[0] == "finish":
+        assert run(*APPLY.split(), "-o", "made.png").code == 0
     if words[0] == "gallery":
         shutil.copy("look.yaml", "other.yaml")
     for name in case.there:

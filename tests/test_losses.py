@@ -24,6 +24,7 @@ from layered_nst.painting.losses.contours import ContourLoss, contour_energy, co
 from layered_nst.painting.losses.loss import FeatureLoss
 from layered_nst.painting.losses.pixels import (
     FLAT,
+    Composition,
     firmness,
     laplacian,
     laplacian_loss,
@@ -568,3 +569,34 @@ def test_an_empty_region_changes_nothing() -> None:
     found = Objective(narrow_encoder(), with_empty, plan_of(), (16, 16))(picture)
     assert found.keys() == wanted.keys()
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_composition_is_the_light_of_the_small_picture_against_what_was_composed() -> None:
+    """By explicit loops; color and what is finer are free."""
+    light, weight = random(1, 3, 4), random(3, 4, seed=1)
+    loss = Composition(light, weight, pull=2.0)
+    picture = random(1, 3, 6, 8, seed=2)
+    error = 0.0
+    for row in range(3):
+        for column in range(4):
+            square = picture[0, :, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+            found = square.sum().item() / 12
+            error += weight[row, column].item() * (found - light[0, row, column].item()) ** 2
+    wanted = 2 * error / 12 / light.var().item()
+    assert loss.terms(picture)["composition"].item() == pytest.approx(wanted)
+    free = light.repeat_interleave(2, 1).repeat_interleave(2, 2).expand(3, 6, 8).clone()
+    free[0] += 0.1
+    free[2] -= 0.1
+    free[:, ::2] += 0.2
+    free[:, 1::2] -= 0.2
+    assert loss.terms(free[None])["composition"].item() == pytest.approx(0, abs=1e-12)
+
+
+def test_finer_levels_are_held_to_what_was_composed_and_the_others_are_not() -> None:
+    problem = problem_of(16, 20)
+    encoder, picture = narrow_encoder(), random(1, 3, 16, 20)
+    assert "composition" not in Objective(encoder, problem, plan_of(), (16, 20))(picture)
+    small = replace(problem, composed=random(3, 8, 10, seed=3))
+    assert "composition" in Objective(encoder, small, plan_of(), (16, 20))(picture)
+    same = replace(problem, composed=random(3, 16, 20, seed=3))
+    assert "composition" not in Objective(encoder, same, plan_of(), (16, 20))(picture)

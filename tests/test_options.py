@@ -28,6 +28,7 @@ from layered_nst.views.library_sheet import SIDE as LIBRARY_SIDE
 WRITES = {
     "apply",
     "paint",
+    "finish",
     "pack",
     "masks",
     "segment",
@@ -51,7 +52,7 @@ WRITES = {
 }
 LOOKS = {"check", "masks", "segment", "contours", "new", "features", "texture", "score"}
 """Commands that run a network on a picture, beside those that paint and those that learn."""
-PAINTS = {"apply", "paint", "gallery", "plugins trace"}
+PAINTS = {"apply", "paint", "finish", "gallery", "plugins trace"}
 TRACE = {"plugins trace"}
 MANY = {"campaign run", "campaign plan"}
 CAMPAIGNS = {*MANY, "campaign resume", "campaign retry", "vary"}
@@ -97,14 +98,47 @@ RULES = {
     | {"models", "models fetch"}
     | STAYS,
     "--max-pixels": {n for n in ALONE if not n.startswith("segmenter")} | STAYS,
-    "--no-cache": {"apply", "paint", "check", "masks", "gallery", "campaign run", "vary", *TRACE},
+    "--no-cache": {
+        "apply",
+        "paint",
+        "finish",
+        "check",
+        "masks",
+        "gallery",
+        "campaign run",
+        "vary",
+        *TRACE,
+    },
     "--size": (WRITES - {"pack", "plugins new"} | {"check", "plugins trace"} | STAYS)
     - {"new", "segmenter train", "segmenter average", "encoder distill", "styles build"}
     - {"styles merge", "painter train"},
     "--content": {"apply", "check", "masks", "score", "gallery", "vary", *TRACE},
-    "--set": {"apply", "paint", "pack", "check", "masks", "score", "live", "vary", *TRACE, *MANY},
+    "--set": {
+        "apply",
+        "paint",
+        "finish",
+        "pack",
+        "check",
+        "masks",
+        "score",
+        "live",
+        "vary",
+        *TRACE,
+        *MANY,
+    },
     "--within": {"apply", "paint"},
-    "--quality": {"apply", "paint", "check", "texture", "gallery", "live", "vary", *TRACE, *MANY},
+    "--quality": {
+        "apply",
+        "paint",
+        "finish",
+        "check",
+        "texture",
+        "gallery",
+        "live",
+        "vary",
+        *TRACE,
+        *MANY,
+    },
     "--steps": PAINTS | {"check", "texture", "encoder distill", "painter train"},
     "--seed": {"apply", "texture", "segmenter train", "encoder distill", "painter train"},
 }

@@ -8,7 +8,18 @@ from itertools import pairwise
 
 import pytest
 
-from layered_nst.painting.plan import PRESETS, Level, Tuning, make_plan
+from layered_nst.painting.plan import (
+    COMPOSING,
+    COMPOSING_STEPS,
+    HEAVY,
+    LIGHT,
+    LIGHT_TUNING,
+    NEAREST,
+    PRESETS,
+    Level,
+    Tuning,
+    make_plan,
+)
 from layered_nst.recipe import Optimize
 from layered_nst.styles.layers import STYLE_LAYERS
 
@@ -23,29 +34,33 @@ def steps(size: tuple[int, int], **keys: object) -> list[int]:
 
 @pytest.mark.parametrize("quality", PRESETS)
 @pytest.mark.parametrize("longest", [1, 60, 128, 129, 400, 512, 1024, 3000])
-def test_levels_rise_evenly_to_the_size_of_the_result(quality: str, longest: int) -> None:
+def test_levels_rise_to_the_size_of_the_result(quality: str, longest: int) -> None:
     found = sides((longest, max(1, longest // 2)), quality=quality)
     assert found[-1] == longest
-    assert found[0] == min(128, longest)
-    ratios = [high / low for low, high in pairwise(found)]
-    assert all(1 < ratio <= PRESETS[quality].ratio * 1.01 for ratio in ratios)
-    # Ratios are even to the rounding of a side of 128 px.
-    assert bool(ratios) == (longest > 128)
-    if ratios:
-        assert max(ratios) / min(ratios) < 1.02
+    widest = max(PRESETS[quality].ratio, COMPOSING[-1] / COMPOSING[-2]) * NEAREST
+    for low, high in pairwise(found):
+        assert NEAREST <= high / low <= widest * 1.01
+
+
+@pytest.mark.parametrize("longest", [400, 768, 1024, 1536, 3508])
+def test_all_qualities_and_sizes_are_composed_at_the_same_levels(longest: int) -> None:
+    wanted = make_plan(Optimize(), (400, 300)).levels[: len(COMPOSING)]
+    assert [level.longest for level in wanted] == [*COMPOSING]
+    assert {level.encoder for level in wanted} == {LIGHT}
+    for quality in PRESETS:
+        plan = make_plan(Optimize(quality=quality), (longest, longest // 2))
+        assert plan.levels[: len(COMPOSING)] == wanted
 
 
 @pytest.mark.parametrize("quality", PRESETS)
 @pytest.mark.parametrize("longest", [129, 320, 512, 1024, 3000])
 @pytest.mark.parametrize("encoder", [None, "light", "hed-vgg16", "vgg19"])
-def test_a_level_has_what_its_encoder_is_tuned_for_where_two_take_turns(
+def test_a_level_has_what_its_encoder_is_tuned_for_where_the_quality_chooses(
     quality: str, longest: int, encoder: str | None
 ) -> None:
     preset, plan = PRESETS[quality], make_plan(Optimize(quality=quality), (longest, 100), encoder)
     plain = make_plan(Optimize(quality=quality), (longest, 100), "vgg19")
-    both = len(plan.encoders) == 2
-    assert both == (encoder is None and 0 < preset.heavy < len(plan.levels))
-    tunings = {"light": preset.light, "hed-vgg16": preset.finish} if both else {}
+    tunings = {LIGHT: LIGHT_TUNING, HEAVY: preset.finish} if encoder is None else {}
     for level, untuned in zip(plan.levels, plain.levels, strict=True):
         tuned = tunings.get(level.encoder, Tuning())
         assert level.steps == round(untuned.steps * tuned.steps)
@@ -53,47 +68,27 @@ def test_a_level_has_what_its_encoder_is_tuned_for_where_two_take_turns(
         assert there.style == pytest.approx(plan.style * tuned.style)
         assert there.contour == pytest.approx(plan.contour * tuned.style)
         assert there.total_variation == plan.total_variation
-        assert there.content == plan.content
+        assert there.content == pytest.approx(plan.content * tuned.content)
 
 
 @pytest.mark.parametrize("quality", PRESETS)
 def test_steps_fall_from_the_coarsest_level_to_the_finest(quality: str) -> None:
     preset = PRESETS[quality]
-    counts = steps((1024, 700), quality=quality)
-    assert counts[0] == preset.first_steps
-    assert counts[-1] == round(preset.last_steps * preset.finish.steps)
-    seen_alike = counts if preset.finish.steps == 1 else counts[: -preset.heavy]
-    assert all(low >= high for low, high in pairwise(seen_alike))
-    named = [level.steps for level in make_plan(Optimize(quality=quality), (700, 1024), "x").levels]
-    assert named[-1] == preset.last_steps
-    assert all(low >= high for low, high in pairwise(named))
+    counts = [
+        level.steps for level in make_plan(Optimize(quality=quality), (700, 1024), "x").levels
+    ]
+    composing, finer = counts[: len(COMPOSING)], counts[len(COMPOSING) :]
+    assert composing[0] == COMPOSING_STEPS[0]
+    assert finer[-1] == preset.last_steps
+    for falling in (composing, finer):
+        assert all(low >= high for low, high in pairwise(falling))
 
 
-def test_levels_of_two_encoders_are_tuned_for_one_another() -> None:
-    plan = make_plan(Optimize(), (320, 240))
-    light, finest = plan.levels[:-1], plan.levels[-1]
-    tuned = PRESETS["standard"]
-    assert {level.style for level in light} == {tuned.light.style}
-    assert finest.style == tuned.finish.style
-    assert min(tuned.light.style, *vars(tuned.finish).values()) > 1
-
-
-@pytest.mark.parametrize(
-    ("size", "quality", "encoder"),
-    [
-        ((320, 240), "draft", None),
-        ((320, 240), "fine", None),
-        ((320, 240), "standard", "hed-vgg16"),
-        ((320, 240), "standard", "light"),
-        ((100, 90), "standard", None),
-    ],
-)
-def test_levels_of_one_encoder_and_fine_ones_have_the_weights_of_the_plan(
-    size: tuple[int, int], quality: str, encoder: str | None
-) -> None:
-    plan = make_plan(Optimize(quality=quality), size, encoder)
-    assert all(level.style == 1 for level in plan.levels)
-    assert plan.levels[0].steps == PRESETS[quality].first_steps
+@pytest.mark.parametrize("encoder", ["hed-vgg16", "light"])
+def test_levels_of_an_encoder_that_is_named_have_the_weights_of_the_plan(encoder: str) -> None:
+    plan = make_plan(Optimize(), (320, 240), encoder)
+    assert all((level.style, level.content) == (1, 1) for level in plan.levels)
+    assert plan.levels[0].steps == COMPOSING_STEPS[0]
 
 
 def test_who_gives_the_steps_gets_just_these() -> None:
@@ -123,7 +118,7 @@ def test_the_finest_levels_see_with_the_heavy_encoder(quality: str, heavy: int) 
     plan = make_plan(Optimize(quality=quality), (700, 1024))
     encoders = [level.encoder for level in plan.levels]
     light = len(encoders) - heavy
-    assert light > 0
+    assert light >= len(COMPOSING)
     assert encoders == ["light"] * light + ["hed-vgg16"] * heavy
     assert plan.encoders == tuple(dict.fromkeys(encoders))
 
@@ -153,7 +148,7 @@ def test_the_longer_side_counts_whichever_it_is() -> None:
 
 def test_a_tiny_picture_is_one_level() -> None:
     assert sides((1, 1)) == [1]
-    assert steps((1, 1)) == [PRESETS["standard"].first_steps]
+    assert steps((1, 1)) == [round(COMPOSING_STEPS[0] * PRESETS["standard"].finish.steps)]
     assert sides((3, 100)) == [100]
 
 

@@ -18,6 +18,7 @@ from layered_nst.cli import (
     campaign,
     encoder,
     finding,
+    finishing,
     gallery,
     live,
     looking,
@@ -93,6 +94,7 @@ def _main(
 app.command()(painting.apply)
 app.command()(quick.paint)
 app.command()(painting.check)
+app.command()(finishing.finish)
 app.command()(packing.pack)
 app.command()(finding.masks)
 app.command()(finding.segment)

@@ -16,6 +16,7 @@ class Quality(StrEnum):
     DRAFT = "draft"
     STANDARD = "standard"
     FINE = "fine"
+    PRINT = "print"
 
 
 RecipeArgument = Annotated[

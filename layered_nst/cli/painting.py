@@ -269,7 +269,7 @@ def _told(result: Result, written: Written, notes: list[str], *, as_json: bool) 
         return
     size, took = pixels(result.scene.size), duration(result.seconds)
     err.print(f"[bold]{escape(str(written.picture))}[/]  {size}  {took}", highlight=False)
-    for path in (written.layers, written.report):
+    for path in (written.layers, written.report, written.proof):
         if path is not None:
             err.print(f"[bold]{escape(str(path))}[/]", highlight=False)
 
@@ -280,6 +280,7 @@ def _as_data(result: Result, written: Written, notes: list[str]) -> dict[str, An
         "output": str(written.picture),
         "layers": None if written.layers is None else str(written.layers),
         "report": None if written.report is None else str(written.report),
+        "proof": None if written.proof is None else str(written.proof),
         "width": width,
         "height": height,
         "seconds": round(result.seconds, 2),

@@ -83,6 +83,7 @@ class Written:
     manifest: Path | None = None
     layers: Path | None = None
     report: Path | None = None
+    proof: Path | None = None
 
 
 def write_all(
@@ -108,6 +109,7 @@ def write_all(
             manifest=_manifest(kept, targets, notes),
             layers=None if targets.layers is None else kept.save_layers(targets.layers),
             report=_report(kept, targets, recording, notes),
+            proof=_proof(kept, targets),
         )
     if result.checkpoint is not None:
         discard(result.checkpoint)
@@ -154,6 +156,14 @@ def _resumable(checkpoint: Path | None) -> Iterator[None]:
 
 def _manifest(result: Result, targets: Targets, notes: Sequence[str]) -> Path | None:
     return write_manifest(result, targets.picture, notes=notes) if targets.manifest else None
+
+
+def _proof(result: Result, targets: Targets) -> Path | None:
+    """A soft proof, where the recipe asks for one: ``OUT.proof.png``, or the next free name."""
+    if result.recipe.output.proof is None:
+        return None
+    usual = targets.picture.with_name(f"{targets.picture.stem}.proof.png")
+    return result.save_proof(free_name(usual, known=is_ours, reads=targets.reads))
 
 
 def _report(

@@ -21,11 +21,15 @@ from layered_nst.painting.plan import Plan
 from layered_nst.picture import (
     Kept,
     Picture,
+    Proof,
+    check_inks,
     check_size,
     fit_within,
     is_ours,
     native_colors,
     picture_format,
+    proof,
+    read_profile,
     resize_picture,
     to_image,
     write_picture,
@@ -125,8 +129,14 @@ class Result:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences for the user: empty, thin or uncovered regions."""
-        return self.scene.notes
+        """Sentences for the user: empty, thin or uncovered regions, colors that no press has."""
+        return self.scene.notes + (() if self.proof is None else _of_gamut(self))
+
+    @cached_property
+    def proof(self) -> Proof | None:
+        """The picture as the device of the recipe's ``output.proof`` or ``profile`` shows it."""
+        path = proofed_by(self.recipe)
+        return None if path is None else proof(self.rgb, read_profile(path)[0])
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -148,13 +158,16 @@ class Result:
         path, output = Path(path), self.recipe.output
         picture = self.scene.picture
         check_format(path, self.recipe)
+        press = press_of(self.recipe)
+        own = picture.profile if output.profile == "keep" else None
         write_picture(
             path,
             self.rgb,
             alpha=self.alpha,
             dpi=output.dpi or picture.dpi,
             depth=output.depth or (picture.depth if picture_format(path).deep else 8),
-            profile=picture.profile if output.profile == "keep" else None,
+            profile=press.get("rgb", own),
+            inks=press.get("cmyk"),
             quality=output.quality,
             background=output.background,
             metadata=picture_metadata(self),
@@ -175,6 +188,18 @@ class Result:
         # What transparency hides must not come to light again.
         share = scene.kept * (scene.visible > 0)
         return Kept(native, scene.picture.rgb.cpu(), share.cpu())
+
+    def save_proof(self, path: str | Path) -> Path:
+        """Write the soft proof, in sRGB.
+
+        Raises:
+            ValueError: the recipe names no profile to proof by.
+            OutputError: as ``save``.
+        """
+        if self.proof is None:
+            raise ValueError("the recipe has no output.proof")
+        write_picture(path, self.proof.rgb, alpha=self.alpha, dpi=self.recipe.output.dpi)
+        return Path(path)
 
     def save_layers(self, path: str | Path) -> Path:
         """Write the layers, in one group named by the recipe, as ``.ora`` or ``.psd``.
@@ -201,12 +226,41 @@ class Result:
         return path
 
 
+def proofed_by(recipe: Recipe) -> Path | None:
+    """The ICC file that a recipe's pictures are proofed by."""
+    output = recipe.output
+    if output.proof is not None:
+        return output.proof
+    return None if output.profile in ("sRGB", "keep") else Path(output.profile)
+
+
+def press_of(recipe: Recipe) -> dict[str, bytes]:
+    """The profile that a recipe's ``output.profile`` names as a file, by what it describes."""
+    if recipe.output.profile in ("sRGB", "keep"):
+        return {}
+    profile, space = read_profile(Path(recipe.output.profile))
+    return {space: profile}
+
+
+def _of_gamut(result: Result) -> tuple[str, ...]:
+    path = proofed_by(result.recipe)
+    assert path is not None
+    assert result.proof is not None
+    lost = f"{result.proof.lost:.1%} of the picture is out of the gamut of {path.name}"
+    return (f"{lost}: it takes the nearest colors that there are",) if result.proof.lost else ()
+
+
 def check_format(path: Path, recipe: Recipe) -> None:
-    """Refuse a file name that says another format than the recipe.
+    """Refuse a file name that says another format than the recipe, or none that holds its colors.
 
     Raises:
         OutputError: they disagree.
+        PictureError: a color profile that cannot be used.
     """
+    if "cmyk" in press_of(recipe):
+        check_inks(path)
+    if recipe.output.proof is not None:
+        read_profile(recipe.output.proof)
     named = recipe.output.format
     suffixes = () if named is None else plugins.part("output", named).suffixes
     if suffixes and path.suffix.lower() not in suffixes:

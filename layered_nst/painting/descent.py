@@ -87,8 +87,8 @@ class Descent:
         self.canvas.variables = self.good
         return self.canvas.picture()
 
-    def state(self, stage: str, level: int, step: int, begun: Tensor | None = None) -> State:
-        """All that the next step depends on, out of its reach; see ``State``."""
+    def state(self, stage: str, level: int, step: int) -> State:
+        """All that the next step of this level depends on, out of its reach."""
         descent: dict[str, Any] = {
             "variables": self.canvas.variables,
             "good": self.good,
@@ -97,7 +97,7 @@ class Descent:
             "learning_rate": self.learning_rate,
             "optimizer": self.optimizer.state(),
         }
-        return State(stage, level, step, self.canvas.picture(), descent, begun)
+        return State(stage, level, step, self.canvas.picture(), descent)
 
     def restore(self, state: State) -> None:
         """Go back to where ``state`` was taken, and take its descent out of it."""

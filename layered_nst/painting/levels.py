@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.canvas import Pixels
 from layered_nst.painting.descent import Descent
 from layered_nst.painting.objective import Objective, Objectives
-from layered_nst.painting.plan import Level, Plan
+from layered_nst.painting.plan import COMPOSING, Level, Plan
 from layered_nst.painting.problem import (
     PaintedRegion,
     Problem,
@@ -83,7 +83,10 @@ def optimize(
     teller = _Teller(stage, plan, size_of(problem.start), on_progress, resume)
     begun = None if resume is None else resume.begun
     painted = _beginning(problem, plan) if begun is None else begun
+    if resume is not None and resume.composed is not None:
+        problem = replace(problem, composed=resume.composed)
     first, lessons = 1 if resume is None else resume.level, lessons or Lessons()
+    composed = sum(level.longest <= COMPOSING[-1] for level in plan.levels)
     for number, level in enumerate(plan.levels[first - 1 :], first):
         size = fit_within(size_of(problem.start), level.longest)
         seeing = encoder if isinstance(encoder, Encoder) else encoder[level.encoder]
@@ -91,14 +94,19 @@ def optimize(
         descent = _begun(objective, problem, painted, lessons.learned)
         for step, terms in _steps(descent, level, resume if number == first else None):
             teller.tell(number, step, terms, descent)
-            keep(descent.state(stage, number, step, painted))
+            state = descent.state(stage, number, step)
+            keep(replace(state, begun=painted, composed=problem.composed))
         painted, lessons.learned = _ended(descent, problem), descent.optimizer.learned()
+        if number == composed:
+            problem = replace(problem, composed=painted)
         del objective, descent
         allocator.give_back()  # what levels of other sizes left behind fits none of this one's
     return painted
 
 
 def _beginning(problem: Problem, plan: Plan) -> Tensor:
+    if problem.begun is not None:
+        return problem.begun
     picture = resize(problem.start, fit_within(size_of(problem.start), plan.levels[0].longest))
     if problem.earlier:  # what was painted before has its strokes
         return picture

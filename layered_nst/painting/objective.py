@@ -17,6 +17,7 @@ from layered_nst.painting.losses.contours import ContourLoss, contour_pull
 from layered_nst.painting.losses.loss import FeatureLoss, Read, Sums
 from layered_nst.painting.losses.pixels import (
     ColorSmoothness,
+    Composition,
     PixelLoss,
     Range,
     Smoothness,
@@ -27,7 +28,7 @@ from layered_nst.painting.losses.plugged import plugged
 from layered_nst.painting.losses.style import StyleLoss
 from layered_nst.painting.losses.temporal import Anchor, Steadiness
 from layered_nst.painting.plan import Plan
-from layered_nst.painting.problem import Problem
+from layered_nst.painting.problem import Problem, area, size_of
 from layered_nst.painting.sight import Sight, painted, whole
 
 ANCHOR_WEIGHT = 30.0
@@ -188,6 +189,17 @@ def anchor_loss(asked: Asked) -> PixelLoss | None:
     """What keeps the colors of a long shot from drifting; None where there is no shot."""
     _, problem, _, size = asked
     return Anchor.of(painted(problem), size, ANCHOR_WEIGHT)
+
+
+def composition_loss(asked: Asked) -> PixelLoss | None:
+    """What coarser levels have laid out; None where there are none, or none that is coarser."""
+    _, problem, plan, size = asked
+    composed = problem.composed
+    if composed is None or max(size_of(composed)) >= max(size):
+        return None
+    masks = torch.stack([region.mask for region in painted(problem)]).sum(0)
+    weight = area(masks[None], size_of(composed))[0]
+    return Composition(composed.mean(0, keepdim=True), weight, plan.composition)
 
 
 def range_loss(_: Asked) -> PixelLoss:

@@ -16,51 +16,64 @@ CONTENT_LAYERS: Mapping[str, float] = {"conv4_2": 1.0}
 
 @dataclass(frozen=True)
 class Tuning:
-    """Factors on a level's steps and on its weight of style."""
+    """Factors on a level's steps and on its weights of style and content."""
 
     steps: float = 1.0
     style: float = 1.0
+    content: float = 1.0
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A speed: coarsest level in px, step between levels, steps at the ends of the pyramid.
+    """A speed: step between levels past the composition's, and steps at 128 px and from 400 px on.
 
     The ``heavy`` finest levels see with hed-vgg16, the coarser ones with the light encoder. Where
-    there are both, ``light`` and ``finish`` tune them for one another.
+    there are both, ``finish`` tunes the former.
     """
 
-    coarsest: int
     ratio: float
     first_steps: int
     last_steps: int
     heavy: int
-    light: Tuning = Tuning()
     finish: Tuning = Tuning()
 
 
 PRESETS: Mapping[str, Preset] = {
-    "draft": Preset(coarsest=128, ratio=2.0, first_steps=24, last_steps=4, heavy=0),
-    # Part of the style that the light levels find is lost when hed-vgg16 looks, so they pull
-    # harder, and the finest level takes some more steps.
+    "draft": Preset(ratio=2.0, first_steps=24, last_steps=6, heavy=0),
     "standard": Preset(
-        coarsest=128,
-        ratio=1.5,
+        ratio=math.sqrt(2),
         first_steps=120,
         last_steps=36,
         heavy=1,
-        light=Tuning(style=3.5),
-        finish=Tuning(steps=1.1, style=1.25),
+        finish=Tuning(steps=1.1, style=1.25, content=2.0),
     ),
-    "fine": Preset(coarsest=128, ratio=math.sqrt(2), first_steps=200, last_steps=60, heavy=3),
+    "fine": Preset(ratio=math.sqrt(2), first_steps=200, last_steps=60, heavy=3),
+    # At a print's size a step of hed-vgg16 takes half a minute and more.
+    "print": Preset(
+        ratio=math.sqrt(2),
+        first_steps=60,
+        last_steps=16,
+        heavy=1,
+        finish=Tuning(steps=0.5, style=1.25, content=2.0),
+    ),
 }
+# Where strokes are laid out: the same levels with the same steps in all qualities and at all sizes,
+# so that all show one composition. What is finer sharpens it, and is held to it.
+COMPOSING = (128, 181, 256)
+COMPOSING_STEPS = (120, 36)
+# Part of the style that the light levels find is lost when hed-vgg16 looks, so they pull harder;
+# and they see forms less well.
+LIGHT_TUNING = Tuning(style=3.5, content=3.0)
+COMPOSITION = 0.3
+# Nearer to the result's size than this a level would only repeat it.
+NEAREST = 1.2
 HEAVY, LIGHT = "hed-vgg16", "light"
 INSTANT = "instant"
 """The quality that optimizes nothing, and the painter that comes with this package."""
 # Time of a step against hed-vgg16's.
 COSTS: Mapping[str, float] = {LIGHT: 1 / 8}
 # Strokes are set by 400 px; past that a level only sharpens them and costs as its area.
-STEPS_FALL_UNTIL = 400
+STEPS_FALL = (128, 400)
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,7 @@ class Level:
         steps: their number.
         encoder: the one that it sees with.
         style: factor on the plan's weights of style and of contours, which are held against it.
+        content: factor on the plan's.
         strokes: side in px by which strokes are sized, where that is not ``longest``: as the level
             sees a window of the picture, or a picture that is very wide.
     """
@@ -80,6 +94,7 @@ class Level:
     steps: int
     encoder: str = HEAVY
     style: float = 1.0
+    content: float = 1.0
     strokes: int | None = None
 
     @property
@@ -106,6 +121,7 @@ class Plan:
         start: ``color``, ``content`` or ``noise``.
         optimizer: ``lbfgs`` or ``adam``, with its learning rate and L-BFGS history.
         precision: ``float32`` or ``bfloat16``, in which the encoder multiplies.
+        composition: weight of what the coarse levels have laid out, at the finer ones.
         tolerance: a level ends when its loss falls by less than this share in ten steps.
         seed: of the noise.
         strokes: of a level, see ``Level``.
@@ -129,6 +145,7 @@ class Plan:
     learning_rate: float
     history: int
     precision: str
+    composition: float
     tolerance: float
     seed: int
     strokes: int | None = None
@@ -146,6 +163,7 @@ class Plan:
         return replace(
             self,
             style=self.style * level.style,
+            content=self.content * level.content,
             contour=self.contour * level.style,
             strokes=level.strokes,
             pull=self.pull * level.style,
@@ -159,16 +177,19 @@ def make_plan(
     *,
     painter: str = INSTANT,
     precision: str = "float32",
+    approved: int = 0,
 ) -> Plan:
     """Resolve the ``optimize`` section of a recipe for a result of this height and width.
 
     Args:
         encoder: of all levels; by default the quality chooses one for each.
         painter: of what is to be painted at once.
+        approved: longest side in px of a picture that is there already: what is as coarse is not
+            painted again.
         precision: in which the encoder multiplies where ``optimize`` leaves it open.
     """
     return Plan(
-        levels=_levels(optimize, size, encoder),
+        levels=_levels(optimize, size, encoder, approved),
         style=_default(optimize.style, 30.0),
         content=_default(optimize.content, 1.0),
         contour=_default(optimize.contour, 20.0),
@@ -184,6 +205,7 @@ def make_plan(
         ),
         history=optimize.history,
         precision=optimize.precision or precision,
+        composition=COMPOSITION,
         tolerance=_default(optimize.tolerance, 1e-3),
         seed=optimize.seed,
         losses=optimize.losses,
@@ -200,20 +222,31 @@ def _normalized(weights: Mapping[Any, float]) -> dict[str, float]:
     return {layer: weight / total for layer, weight in weights.items() if weight > 0}
 
 
-def _levels(optimize: Optimize, size: tuple[int, int], encoder: str | None) -> tuple[Level, ...]:
+def _levels(
+    optimize: Optimize, size: tuple[int, int], encoder: str | None, approved: int
+) -> tuple[Level, ...]:
     if optimize.quality == INSTANT:
         return (Level(max(size), 1, encoder or LIGHT, strokes=_strokes(max(size), size)),)
     preset = PRESETS[optimize.quality]
     sides = _sides(optimize.levels, max(size), preset)
     counts = _counts(optimize.steps, sides, preset)
-    light = max(0, len(sides) - preset.heavy)
-    encoders = [encoder or (LIGHT if number < light else HEAVY) for number in range(len(sides))]
-    known = {LIGHT: preset.light, HEAVY: preset.finish} if len(set(encoders)) > 1 else {}
+    encoders = [encoder or chosen for chosen in _encoders(sides, preset)]
+    known = {LIGHT: LIGHT_TUNING, HEAVY: preset.finish} if encoder is None else {}
     tunings = [known.get(name, Tuning()) for name in encoders]
     if optimize.steps is None:  # who gives the steps means just these
         counts = [round(n * tuning.steps) for n, tuning in zip(counts, tunings, strict=True)]
     parts = zip(sides, counts, encoders, tunings, strict=True)
-    return tuple(Level(s, n, e, t.style, _strokes(s, size)) for s, n, e, t in parts)
+    levels = (Level(s, n, e, t.style, t.content, _strokes(s, size)) for s, n, e, t in parts)
+    return tuple(v for v in levels if v.longest > approved * NEAREST or v.longest == sides[-1])
+
+
+def _encoders(sides: Sequence[int], preset: Preset) -> list[str]:
+    """HEAVY for the finest levels that do not compose, LIGHT for the others."""
+    if preset.heavy == 0:
+        return [LIGHT] * len(sides)
+    finer = [n for n, side in enumerate(sides) if side > COMPOSING[-1]] or [len(sides) - 1]
+    heavy = {len(sides) - 1, *finer[-preset.heavy :]}
+    return [HEAVY if number in heavy else LIGHT for number in range(len(sides))]
 
 
 def _strokes(side: int, size: tuple[int, int]) -> int | None:
@@ -224,7 +257,7 @@ def _strokes(side: int, size: tuple[int, int]) -> int | None:
 
 def _counts(steps: int | Sequence[int] | None, sides: Sequence[int], preset: Preset) -> list[int]:
     if steps is None:
-        return [_steps(side, sides[-1], preset) for side in sides]
+        return [_steps(side, preset) for side in sides]
     if isinstance(steps, int):
         return [steps] * len(sides)
     # A shorter list of steps is meant for the finest levels, which are the ones that cost.
@@ -234,16 +267,16 @@ def _counts(steps: int | Sequence[int] | None, sides: Sequence[int], preset: Pre
 def _sides(wanted: Sequence[int] | None, longest: int, preset: Preset) -> list[int]:
     if wanted is not None:
         return [side for side in wanted if side < longest] + [longest]
-    count = max(0, math.ceil(math.log(longest / preset.coarsest, preset.ratio) - 1e-9))
-    if count == 0:
-        return [longest]
-    ratio = (longest / preset.coarsest) ** (1 / count)
-    return [round(preset.coarsest * ratio**k) for k in range(count)] + [longest]
+    sides = [*COMPOSING]
+    while sides[-1] < longest:
+        sides.append(round(COMPOSING[-1] * preset.ratio ** (len(sides) - len(COMPOSING) + 1)))
+    return [side for side in sides if side * NEAREST <= longest] + [longest]
 
 
-def _steps(side: int, longest: int, preset: Preset) -> int:
+def _steps(side: int, preset: Preset) -> int:
     """Steps of a level: falling with the logarithm of its side, so that cost grows slower."""
-    span = math.log(max(longest, STEPS_FALL_UNTIL) / preset.coarsest)
-    fallen = min(1.0, max(0.0, math.log(side / preset.coarsest) / span))
-    falling = float((preset.last_steps / preset.first_steps) ** fallen)
-    return round(preset.first_steps * falling)
+    composing = side <= COMPOSING[-1]
+    first, last = COMPOSING_STEPS if composing else (preset.first_steps, preset.last_steps)
+    low, high = map(math.log, STEPS_FALL)
+    fallen = min(1.0, max(0.0, (math.log(side) - low) / (high - low)))
+    return round(first * float((last / first) ** fallen))

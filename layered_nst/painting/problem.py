@@ -113,6 +113,10 @@ class Problem:
         moments: gives the moments of each style picture.
         earlier: of a frame of a clip, those that it is held to.
         steadiness: weight of that.
+        composed: what is held of a coarser picture that has been painted already, shape
+            (3, h, w); None while there is none.
+        begun: a picture of the whole that the first level goes on from, in place of ``start``,
+            shape (3, h, w).
     """
 
     content: Tensor
@@ -123,6 +127,8 @@ class Problem:
     moments: PictureMoments = picture_moments
     earlier: Sequence[Earlier] = ()
     steadiness: float = 0.0
+    composed: Tensor | None = None
+    begun: Tensor | None = None
 
 
 def is_painted(region: PaintedRegion) -> bool:

@@ -26,6 +26,7 @@ class State:
             canvas, shape (3, H, W).
         descent: the optimizer and its guard, as plain data and tensors.
         begun: what the level began with, shape (3, h, w) at the size of the one before.
+        composed: what it is held to of coarser levels, shape (3, h, w); None on these.
         product: the product that was painted first, shape (3, h, w), once it has been.
         losses: of all steps so far.
         seconds: that the painting has taken so far.
@@ -38,6 +39,7 @@ class State:
     picture: Tensor = field(repr=False)
     descent: dict[str, Any] = field(default_factory=dict, repr=False)
     begun: Tensor | None = field(default=None, repr=False)
+    composed: Tensor | None = field(default=None, repr=False)
     product: Tensor | None = field(default=None, repr=False)
     losses: Sequence[Mapping[str, float]] = field(default=(), repr=False)
     seconds: float = 0.0

@@ -6,6 +6,7 @@ tensor and back; a file that cannot be read or written ends in one sentence.
 
 from layered_nst.files.atomic import replacing
 from layered_nst.picture.metadata import read_metadata
+from layered_nst.picture.proof import Proof, proof, read_profile
 from layered_nst.picture.reading import read_picture
 from layered_nst.picture.resizing import (
     average,
@@ -20,6 +21,7 @@ from layered_nst.picture.value import MAX_PIXELS, Picture
 from layered_nst.picture.writing import (
     FORMATS,
     Kept,
+    check_inks,
     check_size,
     picture_format,
     to_image,
@@ -32,15 +34,19 @@ __all__ = [
     "MAX_PIXELS",
     "Kept",
     "Picture",
+    "Proof",
     "average",
     "bleed_under_alpha",
+    "check_inks",
     "check_size",
     "fit_within",
     "is_ours",
     "native_colors",
     "picture_format",
+    "proof",
     "read_metadata",
     "read_picture",
+    "read_profile",
     "replacing",
     "resize",
     "resize_picture",

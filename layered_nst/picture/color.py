@@ -82,13 +82,15 @@ def to_srgb(band: FloatArray, profile: bytes, space: Space) -> FloatArray:
     return _transform(band, profile, srgb_profile(), source=space, target="rgb").clip(0.0, 1.0)
 
 
-def from_srgb(band: FloatArray, profile: bytes) -> FloatArray:
-    """Convert sRGB (h, w, 3) in [0, 1] to an RGB profile's own numbers.
+def from_srgb(band: FloatArray, profile: bytes, space: Space = "rgb") -> FloatArray:
+    """Convert sRGB (h, w, 3) in [0, 1] to a profile's own numbers (h, w, C), in [0, 1].
+
+    CMYK counts ink: 0 is bare paper.
 
     Raises:
         ProfileError: the profile cannot be written to.
     """
-    return _transform(band, srgb_profile(), profile, source="rgb", target="rgb").clip(0.0, 1.0)
+    return _transform(band, srgb_profile(), profile, source="rgb", target=space).clip(0.0, 1.0)
 
 
 def _transform(
@@ -114,7 +116,8 @@ def _transform(
         )
     except (imagecodecs.CmsError, ValueError) as error:
         raise ProfileError(f"it cannot be used: {error}") from error
-    return np.asarray(moved, dtype=np.float32)
+    # Of CMYK it gives ink in percent too.
+    return np.asarray(moved / 100 if target == "cmyk" else moved, dtype=np.float32)
 
 
 def bands(height: int, width: int) -> Iterator[slice]:

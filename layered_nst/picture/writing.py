@@ -65,13 +65,17 @@ class Kept:
 
 @dataclass(frozen=True)
 class Finished:
-    """What every format's encoder needs: (H, W, 3 or 4) uint8 or uint16, and what goes beside."""
+    """What every format's encoder needs: (H, W, 3 or 4) uint8 or uint16, and what goes beside.
+
+    inks: whether the four channels are cyan, magenta, yellow and black and not RGB with alpha.
+    """
 
     pixels: NDArray[Any]
     profile: bytes
     dpi: tuple[float, float] | None
     quality: int
     metadata: Mapping[str, str]
+    inks: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,12 +86,14 @@ class PictureFormat:
     deep: whether it holds 16 bits per channel.
     alpha: whether it can be transparent.
     longest: most pixels on a side.
+    inks: whether it holds CMYK.
     """
 
     encode: Callable[[Finished], bytes]
     deep: bool = False
     alpha: bool = True
     longest: int = 2**31 - 1
+    inks: bool = False
 
 
 def write_picture(
@@ -98,6 +104,7 @@ def write_picture(
     dpi: float | tuple[float, float] | None = None,
     depth: int = 8,
     profile: bytes | None = None,
+    inks: bytes | None = None,
     quality: int = 95,
     background: tuple[int, int, int] | None = None,
     metadata: Mapping[str, str] | None = None,
@@ -114,27 +121,34 @@ def write_picture(
         depth: 8 or 16 bits per channel; JPEG and WebP hold 8, with a LayeredNstWarning for 16.
         profile: an RGB ICC profile to convert to and embed; None embeds sRGB. One that cannot be
             written to (CMYK, gray, broken) gives sRGB and a LayeredNstWarning.
+        inks: a CMYK ICC profile, as ``read_profile`` gives it, to convert to in its place; alpha
+            goes as it does for JPEG.
         quality: 1 to 100, for JPEG and WebP; 100 makes WebP lossless.
         metadata: strings to store, for ``read_metadata``; keys are printable ASCII.
         kept: pixels of the photo among these, to leave in the very numbers of ``profile``.
 
     Raises:
         OutputError: unknown suffix, no such folder, no permission, disk full, or more pixels on a
-            side than the format can hold.
+            side than the format can hold; ``inks`` for a format without CMYK.
     """
     form = picture_format(path)
+    if inks is not None:
+        check_inks(path)
     _check(rgb, alpha, depth, quality)
     check_keys(metadata or {})
     if depth == 16 and not form.deep:
         _warn(f"{path}: {_kind(path)} holds 8 bits per channel, so 16 become 8")
         depth = 8
-    if alpha is not None and (background is not None or not form.alpha):
+    if alpha is not None and (background is not None or inks is not None or not form.alpha):
         kept = kept and replace(kept, share=kept.share * alpha.to(kept.share))
         rgb, alpha = _laid_on(rgb, alpha, background or _WHITE), None
-    onto = _writable_profile(profile, path)
+    onto = inks or _writable_profile(profile, path)
     finished = Finished(
-        pixels=_quantized(rgb, alpha, depth=depth, profile=onto, kept=kept),
+        pixels=(_separated if inks else _quantized)(
+            rgb, alpha, depth=depth, profile=onto, kept=kept
+        ),
         profile=onto or color.srgb_profile(),
+        inks=inks is not None,
         dpi=(dpi, dpi) if isinstance(dpi, (int, float)) else dpi,
         quality=quality,
         metadata={**(metadata or {}), SEAL: BLANK},
@@ -165,6 +179,19 @@ def check_size(path: str | Path, size: tuple[int, int]) -> None:
     if max(size) > most:
         kind = _kind(path)
         raise OutputError(f"{path}: {kind} holds {most} px a side, not {pixels(size)}; use .png")
+
+
+def check_inks(path: str | Path) -> None:
+    """Refuse CMYK for a format that has no such pixels.
+
+    Raises:
+        OutputError: it is not TIFF or JPEG.
+    """
+    if not picture_format(path).inks:
+        raise OutputError(
+            f"{path}: {_kind(path)} holds no CMYK, and that is what output.profile describes; "
+            "name it .tif or .jpg"
+        )
 
 
 def picture_format(path: str | Path) -> PictureFormat:
@@ -253,6 +280,28 @@ def _quantized(
     return pixels
 
 
+def _separated(
+    rgb: Tensor,
+    alpha: Tensor | None,
+    *,
+    depth: int,
+    profile: bytes | None,
+    kept: Kept | None = None,
+) -> NDArray[Any]:
+    """(H, W, 4) uint8 or uint16: ink of an opaque picture, from none to all of it."""
+    assert alpha is None
+    assert profile is not None
+    height, width = int(rgb.shape[1]), int(rgb.shape[2])
+    dtype = np.uint8 if depth == 8 else np.uint16
+    pixels = np.empty((height, width, 4), dtype)
+
+    def finish(rows: slice) -> None:
+        pixels[rows] = _whole(color.from_srgb(_band(rgb, rows), profile, "cmyk"), dtype)
+
+    color.for_each_band(height, width, finish)
+    return pixels
+
+
 def _band(rgb: Tensor, rows: slice) -> color.FloatArray:
     return np.asarray(_clean(rgb[:, rows]).movedim(0, -1).numpy())
 
@@ -297,9 +346,9 @@ def _tiff(picture: Finished) -> bytes:
     tifffile.imwrite(
         file,
         picture.pixels,
-        photometric="rgb",
+        photometric="separated" if picture.inks else "rgb",
         planarconfig="contig",
-        extrasamples=["unassalpha"] if picture.pixels.shape[2] == 4 else None,
+        extrasamples=["unassalpha"] if picture.pixels.shape[2] == 4 and not picture.inks else None,
         compression="adobe_deflate",
         predictor=True,
         rowsperstrip=max(1, min(64, picture.pixels.shape[0])),
@@ -328,7 +377,7 @@ def _jpeg_file(picture: Finished, *, optimize: bool) -> bytes:
         options["dpi"] = tuple(max(1, round(value)) for value in picture.dpi)
     if packet := _xmp_for_jpeg(picture.metadata):
         options["xmp"] = packet
-    Image.fromarray(picture.pixels).save(
+    _pillow(picture).save(
         file,
         "JPEG",
         quality=picture.quality,
@@ -339,6 +388,13 @@ def _jpeg_file(picture: Finished, *, optimize: bool) -> bytes:
         **options,
     )
     return file.getvalue()
+
+
+def _pillow(picture: Finished) -> Image.Image:
+    if not picture.inks:
+        return Image.fromarray(picture.pixels)
+    height, width = picture.pixels.shape[:2]
+    return Image.frombytes("CMYK", (width, height), picture.pixels.tobytes())
 
 
 def _xmp_for_jpeg(metadata: Mapping[str, str]) -> bytes | None:
@@ -370,8 +426,8 @@ def _webp(picture: Finished) -> bytes:
     return file.getvalue()
 
 
-_JPEG = PictureFormat(_jpeg, alpha=False, longest=65535)
-_TIFF = PictureFormat(_tiff, deep=True)
+_JPEG = PictureFormat(_jpeg, alpha=False, longest=65535, inks=True)
+_TIFF = PictureFormat(_tiff, deep=True, inks=True)
 BUILT_IN: Mapping[str, PictureFormat] = {
     ".png": PictureFormat(_png, deep=True),
     ".jpg": _JPEG,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from layered_nst.recipe.part_paths import part_paths
 from layered_nst.recipe.parts import WEIGHTS_SUFFIX
 from layered_nst.recipe.photos import is_for_this_photo
 from layered_nst.recipe.problems import Mistake, problem_at, spell_path
-from layered_nst.recipe.schema import Recipe
+from layered_nst.recipe.schema import PROFILE, Recipe
 
 
 def shown(path: Path) -> str:
@@ -138,13 +139,17 @@ def _where_it_may_be(path: Path) -> str:
 
 
 def _is_path(steps: Steps, text: str, others: Collection[Steps]) -> bool:
-    """Whether the text at ``steps`` names a file: the recipe's content, a picture or weights, or
-    one of ``others``, which plug-ins read."""
+    """Whether the text at ``steps`` names a file: the recipe's content, a picture, weights or a
+    color profile, or one of ``others``, which plug-ins read."""
     if steps in others:
         return True
     if steps in (("encoder",), ("painter",), ("segmentation",)):
         return text.endswith(WEIGHTS_SUFFIX)
-    if steps == ("content",) or (steps[:1] == ("segmentation",) and steps[-1] == "weights"):
+    if steps == ("output", "profile"):
+        return re.search(PROFILE, text) is not None
+    if steps in (("content",), ("approved",), ("output", "proof")) or (
+        steps[:1] == ("segmentation",) and steps[-1] == "weights"
+    ):
         return True
     if len(steps) < 3 or steps[0] not in ("regions", "photos"):
         return False

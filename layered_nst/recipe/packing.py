@@ -98,12 +98,14 @@ class _Box:
 def _folder(steps: Steps) -> str:
     if steps[-1] in ("mask", "weight_mask"):
         return "masks"
-    return "styles" if steps[0] == "regions" else "models"
+    folders = {"regions": "styles", "output": "profiles"}
+    return folders.get(str(steps[0]), "models")
 
 
 def _without_photo(stated: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     if recipe.content is not None and not is_drawn_on_its_photo(recipe):
         stated.pop("content", None)
+    stated.pop("approved", None)
     photos: dict[str, Any] = {}
     for key, selectors in stated.pop("photos", {}).items():
         photos.setdefault(Path(key).name, {}).update(selectors)

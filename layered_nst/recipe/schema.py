@@ -83,6 +83,9 @@ EncoderName = Literal["hed-vgg16", "light", "vgg16", "vgg19"]
 
 ENCODER_NAMES: tuple[str, ...] = get_args(EncoderName)
 
+PROFILE = r"\.[iI][cC][cCmM]$"
+"""A color profile that ends so is the path of a file."""
+
 ENCODERS_ALLOWED = f"{', '.join(ENCODER_NAMES)}, or the path of a {WEIGHTS_SUFFIX} file"
 
 Encoder = Annotated[
@@ -272,7 +275,7 @@ class Optimize(Section):
 
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
     """What takes the steps: L-BFGS, or Adam, which needs more of them."""
-    quality: Literal["instant", "draft", "standard", "fine"] = "standard"
+    quality: Literal["instant", "draft", "standard", "fine", "print"] = "standard"
     """How long to work on it: sets encoder, levels and steps where they are left open. `instant`
     optimizes nothing: a network paints the picture at once."""
     seed: Annotated[int, Whole(0, 2**63 - 1)] = 0
@@ -372,9 +375,17 @@ class Output(Section):
     depth: Literal[8, 16] | None = None
     """Bits per channel; PNG and TIFF hold 16. Without it, those of the photo as far as the format
     holds them."""
-    profile: Literal["sRGB", "keep"] = "sRGB"
-    """Color profile of the file: sRGB, or the photo's own RGB profile (`keep`), in which protected
-    pixels come back as they were."""
+    profile: Annotated[
+        Literal["sRGB", "keep"] | Annotated[str, StringConstraints(pattern=PROFILE)],
+        Allowed("sRGB, keep, or the path of an .icc file"),
+    ] = "sRGB"
+    """Color profile of the file: sRGB; the photo's own RGB profile (`keep`), in which protected
+    pixels come back as they were; or that of an ICC file, for a press. CMYK is written as TIFF or
+    JPEG."""
+    proof: FilePath | None = None
+    """An ICC file of what the picture will be shown or printed with: a soft proof, `OUT.proof.png`,
+    is written beside it, and a note tells how much of it is out of gamut. Without it, there is a
+    note where `profile` is a file, and no proof."""
     background: Color | None = None
     """What a transparent picture is laid on: `"#rrggbb"`, a name such as white, or
     `[red, green, blue]` from 0 to 255. Without it, it stays transparent; JPEG takes white."""
@@ -468,6 +479,9 @@ class Recipe(Section):
     """What stands in for the `select` of regions on some photos: by the photo's file name or path,
     by region, a selector. A mask `REGION.png` in the folder `PHOTO.masks` beside the photo counts
     before both."""
+    approved: FilePath | None = None
+    """A picture that was painted from this recipe and is to be finished, larger or better: its
+    composition stays, and only what is finer is painted. `layered-nst finish` sets it."""
     optimize: Optimize = Optimize()
     """How the picture is computed."""
     video: Video = Video()

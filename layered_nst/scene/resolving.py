@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from layered_nst import regions
-from layered_nst.errors import LayeredNstWarning, RecipeError, RegionError
+from layered_nst.errors import LayeredNstWarning, PictureError, RecipeError, RegionError
 from layered_nst.machine.cache import Cache
 from layered_nst.networks.faces import Face, detect_faces, load_detector
 from layered_nst.networks.segmenters import Segmentation, Segmenter, load_segmenter, segment
@@ -45,6 +45,7 @@ from layered_nst.styles.style import (
     weighing,
     with_colors,
 )
+from layered_nst.words import pixels
 
 # A mean over fewer pixels than this says nothing about a region's colors.
 FEWEST_PIXELS = 16.0
@@ -172,6 +173,7 @@ class Scenery:
             segmentation=None if seen is None else _in_small(seen.segmentation),
             flows=_flows(recipe, picture, masks, photo.size, self.max_pixels),
             moments=self._moments,
+            approved=_approved(recipe, photo, self.device, self.max_pixels),
         )
 
 
@@ -236,6 +238,22 @@ def _read_content(recipe: Recipe, content: Any, max_pixels: int) -> Picture:
     if source is None:
         raise RecipeError("content: the recipe names no photo; add content: or give `content`")
     return read_picture(source, max_pixels=max_pixels)
+
+
+def _approved(
+    recipe: Recipe, photo: Picture, device: torch.device | str, max_pixels: int
+) -> Tensor | None:
+    """The picture that a recipe wants to be finished, with visible colors under its alpha."""
+    if recipe.approved is None:
+        return None
+    found = read_picture(recipe.approved, max_pixels=max_pixels)
+    wanted = fit_within(photo.size, max(found.size))
+    if max(abs(found.size[axis] - wanted[axis]) for axis in (0, 1)) > 2:
+        raise PictureError(
+            f"{recipe.approved}: {pixels(found.size)} does not have the shape of the photo "
+            f"{photo.source}, which would be {pixels(wanted)}"
+        )
+    return bleed_under_alpha(found.rgb, found.alpha).to(device)
 
 
 class Eyes:

@@ -36,6 +36,7 @@ class Scene:
         flows: for each region whose styles flow into one another, the share of each style at
             every pixel, shape (S, H, W), sum 1.
         moments: gives the moments of each style picture.
+        approved: the picture that is to be finished, shape (3, h, w) at its own size.
     """
 
     recipe: Recipe
@@ -47,6 +48,7 @@ class Scene:
     segmentation: Segmentation | None = None
     flows: dict[str, Tensor] = field(default_factory=dict)
     moments: PictureMoments = picture_moments
+    approved: Tensor | None = None
 
     @property
     def size(self) -> tuple[int, int]:

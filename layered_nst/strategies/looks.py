@@ -24,11 +24,15 @@ def planned(scene: Scene) -> Plan:
     is painted with the one that has.
     """
     recipe = scene.recipe
-    precision = choose_precision(scene.picture.rgb.device)
     # The bundled painter knows one encoder; who names a painter of his own names its encoder too.
     named = None if recipe.optimize.quality == INSTANT == recipe.painter else recipe.encoder
     make = partial(
-        make_plan, recipe.optimize, scene.size, painter=recipe.painter, precision=precision
+        make_plan,
+        recipe.optimize,
+        scene.size,
+        painter=recipe.painter,
+        precision=choose_precision(scene.picture.rgb.device),
+        approved=0 if scene.approved is None else max(scene.approved.shape[1:]),
     )
     plan = make(named)
     looks = (s for blend in scene.styles.values() for s in blend if isinstance(s, LibraryStyle))

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from layered_nst.machine.device import in_float64
 from layered_nst.painting.plan import Plan
-from layered_nst.painting.problem import PaintedRegion, Problem, toward
+from layered_nst.painting.problem import PaintedRegion, Problem, size_of, toward
+from layered_nst.picture import fit_within, resize
 from layered_nst.picture.lab import restore_chroma
 from layered_nst.recipe import Recipe, Region
 from layered_nst.scene.resolving import FEWEST_PIXELS
@@ -20,6 +21,9 @@ from layered_nst.styles.style import (
     style_color,
     weighing,
 )
+
+FREE = 1.5
+"""How much smaller than the result a picture is at which its composition is held."""
 
 
 def split(region: PaintedRegion, shares: Tensor, *, area_exponent: float) -> list[PaintedRegion]:
@@ -71,7 +75,17 @@ def problem(scene: Scene, plan: Plan) -> Problem:
         regions=painted,
         frozen=torch.maximum(scene.kept, 1 - scene.visible.ceil()),
         moments=scene.moments,
+        composed=_composed(scene),
+        begun=scene.approved,
     )
+
+
+def _composed(scene: Scene) -> Tensor | None:
+    """An approved picture as large as it is held: no finer than two thirds of the result."""
+    if scene.approved is None:
+        return None
+    side = min(max(size_of(scene.approved)), max(1, round(max(scene.size) / FREE)))
+    return resize(scene.approved, fit_within(size_of(scene.approved), side))
 
 
 def _painted(region: Region, scene: Scene, plan: Plan) -> Sequence[PaintedRegion]:

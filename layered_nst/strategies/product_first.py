@@ -25,10 +25,12 @@ PRODUCT_MARGIN = 32
 
 
 def stages(scene: Scene, plan: Plan) -> tuple[Stage, ...]:
-    """The product on its window, unless the photo has none of it, and the whole picture."""
+    """The product on its window, unless the photo has none of it or a picture that is to be
+    finished shows it, and the whole picture."""
     style = Stage("style", plan, whole(scene.size))
     product = product_mask(scene)
-    if plan.painter is not None or not bool((product > 0).any()):
+    known = plan.painter is not None or scene.approved is not None
+    if known or not bool((product > 0).any()):
         return (style,)  # what is painted at once keeps drawings as they are
     window = window_around(product, PRODUCT_MARGIN)
     return (Stage("product", plan_for_window(plan, window, scene.size), window), style)

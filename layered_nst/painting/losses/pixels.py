@@ -9,7 +9,15 @@ from typing import Protocol
 from torch import Tensor
 from torch.nn import functional as F
 
-from layered_nst.painting.problem import PaintedRegion, Problem, area, at_size, laid_out
+from layered_nst.painting.problem import (
+    PaintedRegion,
+    Problem,
+    area,
+    at_size,
+    laid_out,
+    size_of,
+)
+from layered_nst.picture import average
 from layered_nst.picture.variation import neighbors
 from layered_nst.styles.style import stroke_side, style_variation
 
@@ -73,6 +81,29 @@ class ColorSmoothness:
         """See ``PixelLoss``."""
         found = total_variation(picture, self.firmness)
         return {"total_variation.color": COLORS_SMOOTHED * self.weight * found}
+
+
+@dataclass(frozen=True)
+class Composition:
+    """How far light and dark of the picture, seen as small as it was when it was composed, are from
+    those that were composed.
+
+    Attributes:
+        light: of what was composed, the mean of its channels, shape (1, h, w).
+        weight: how much each pixel of it matters, shape (h, w).
+        pull: weight of the whole.
+    """
+
+    light: Tensor
+    weight: Tensor
+    pull: float
+    by_channel = False
+
+    def terms(self, picture: Tensor) -> dict[str, Tensor]:
+        """See ``PixelLoss``."""
+        seen = average(picture[0].mean(0, keepdim=True), size_of(self.light))
+        error = ((seen - self.light).square()[0] * self.weight).mean()
+        return {"composition": self.pull * error / self.light.var().clamp(min=FLAT)}
 
 
 @dataclass(frozen=True)
