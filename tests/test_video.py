@@ -344,6 +344,30 @@ apply_video(recipe, output=output, overrides=steps, cache=False, resume=resume, 
 """
 
 
+def test_a_run_that_was_stopped_twice_gives_the_same_bytes(work: Path, tmp_path: Path) -> None:
+    """Behind the second frame, and again behind the fourth."""
+    whole, broken = tmp_path / "whole.mp4", tmp_path / "broken.mp4"
+    stated = recipe(work, content=str(work / "clip.mp4"))
+    painted(work, recipe=stated, output=whole).save(whole)
+    for last in (2, 4):
+        with pytest.raises(Interrupted):
+            painted(
+                work,
+                recipe=stated,
+                output=broken,
+                resume=True,
+                on_frame=lambda told, last=last: _stop_at(told.frame, last),
+            )
+    painted(work, recipe=stated, output=broken, resume=True).save(broken)
+    assert digest(broken) == digest(whole)
+
+
+def _stop_at(frame: int, last: int) -> None:
+    if frame == last:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX")
 def test_after_kill_9_the_film_has_the_same_bytes(work: Path, tmp_path: Path) -> None:
     """Killed behind the second frame, and again behind the fourth."""
@@ -413,6 +437,85 @@ def test_a_folder_of_somebody_else_is_left_alone(work: Path, tmp_path: Path) -> 
 def test_nothing_lies_between_times_behind_the_end(work: Path) -> None:
     with pytest.raises(ClipError, match="no frame lies between"):
         painted(work, part=Excerpt(start=100.0))
+
+
+# Loops, masks and checks
+
+
+def test_a_loop_comes_back_to_its_first_frame(work: Path, tmp_path: Path) -> None:
+    clip = MovingPicture(12, (54, 96), pan=(-0.5, 0.2), step=(0.8, 0.2), loop=True)
+    stated = recipe(work, content=str(clip.write(tmp_path / "loop")))
+    steps = {}
+    for loop in (False, True):
+        stated["video"] = {"loop": loop}
+        frames = planes(painted(work, recipe=stated))
+        steps[loop] = warping_error(frames[0], frames[11], *clip.flow(0, 11))
+    assert steps[True] < 0.6 * steps[False]
+
+
+def test_a_loop_that_is_none_is_a_note(work: Path, tmp_path: Path) -> None:
+    folder = SMALL.write(tmp_path / "none")
+    other = MovingPicture(4, (54, 96), "fig.jpg", "dogs.jpg")
+    for number in range(4):
+        pixels = (other.frame(number) * 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number + 6:04d}.png")
+    result = painted(work, recipe=recipe(work, content=str(folder), video={"loop": True}))
+    assert any("the loop is not closed" in note for note in result.notes)
+
+
+def test_masks_of_a_clip_are_a_sheet_of_frames(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(work)
+    ran = run("masks", "look.yaml", "-c", "clip.mp4", "-o", "found", "--json")
+    assert ran.code == 0, ran.err
+    (sheet,) = ran.json["files"]
+    assert sheet == "found/sheet.png"
+    assert Image.open(sheet).width > 3 * 48
+    assert len(ran.json["coverage"]["sky"]) == SMALL.frames
+
+
+def test_a_check_of_a_clip_tells_frames_time_and_disk(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(work)
+    ran = run("check", "look.yaml", "-c", "clip.mp4", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["frames"] == SMALL.frames
+    assert 0 < ran.json["seconds_a_frame"] < ran.json["seconds"]
+    assert 1e4 < ran.json["disk"] < 1e7
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX")
+def test_ctrl_c_twice_leaves_a_film_of_the_frames_so_far(work: Path, tmp_path: Path) -> None:
+    """The second one, while the film so far is written, is not heard."""
+    code = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from layered_nst import cli
+from layered_nst.video import result, run
+usual, save = run.ClipRun._frame, result.VideoResult.save
+def frame(self, number, *rest):
+    usual(self, number, *rest)
+    if number == 1:
+        os.kill(os.getpid(), signal.SIGINT)
+def saved(self, path):
+    os.kill(os.getpid(), signal.SIGINT)
+    return save(self, path)
+run.ClipRun._frame, result.VideoResult.save = frame, saved
+sys.argv = ["layered-nst", "apply", "look.yaml", "-c", "clip.mp4", "-o", sys.argv[1],
+            "--quality", "draft", "--steps", "2"]
+cli.main()
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "out.mp4")],
+        capture_output=True,
+        text=True,
+        cwd=work,
+    )
+    assert ran.returncode == 130, ran.stderr
+    assert "the 2 frames so far are" in " ".join(ran.stderr.split())
+    assert (tmp_path / "out.partial.mp4").is_file()
+    assert (tmp_path / "out.frames" / "000001.png").is_file()
+    assert not (tmp_path / "out.mp4").exists()
 
 
 # The command line

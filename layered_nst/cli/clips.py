@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from layered_nst.scene.scene import Scene
     from layered_nst.video.clips import Clip
     from layered_nst.video.leaving import ClipTargets, ClipWritten
+    from layered_nst.video.looking import ClipCheck
     from layered_nst.video.result import VideoResult
     from layered_nst.video.run import FrameProgress
 
@@ -65,6 +66,13 @@ def is_clip_of(recipe: Recipe) -> bool:
     from layered_nst.video.clips import is_clip
 
     return recipe.content is not None and is_clip(recipe.content)
+
+
+def check_of_clip(recipe: Any, clip: Path | None, options: dict[str, Any]) -> ClipCheck:
+    """What a recipe finds in a clip, and what it would cost."""
+    from layered_nst.video.looking import check_video
+
+    return check_video(recipe, clip, **options)
 
 
 def wants_still(output: Path | None) -> bool:

@@ -42,7 +42,7 @@ def masks(
     no_cache: NoCacheOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write one PNG for each region and a colored overlay with names.
+    """Write one PNG for each region and a colored overlay with names; of a clip, a sheet of frames.
 
     For a photo, the regions are the classes that the bundled segmenter finds. A picture made
     before, or its OUT.json, counts as its recipe.
@@ -56,24 +56,51 @@ def masks(
     from layered_nst.views.findings import photo_masks, recipe_masks, write_masks
 
     options: dict[str, Any] = {"device": device, "weights_dir": weights, **limits(max_pixels)}
+    options["size"] = size
     with printed_notes() as notes:
         if holds_recipe(source):
-            found = recipe_masks(
-                source,
-                content,
-                size=size,
-                overrides=set_ or (),
-                cache=not no_cache,
-                **options,
-            )
+            more = {"overrides": set_ or (), "cache": not no_cache, **options}
+            if _is_of_clip(source, content):
+                _tell_masks_of_clip(source, content, output, notes, as_json, **more)
+                return
+            found = recipe_masks(source, content, **more)
         else:
-            found = photo_masks(source, size=size, **options)
+            found = photo_masks(source, **options)
         usual = Path(shown(masks_folder(found.photo or Path("photo"))))
         written = write_masks(found, output or usual)
     for sentence in found.notes:
         note(sentence)
     told = {"coverage": found.coverage, "notes": [*notes, *map(spelled, found.notes)]}
     _tell_files(written, as_json, **told)
+
+
+def _is_of_clip(recipe: Path, content: Path | None) -> bool:
+    from layered_nst import api
+    from layered_nst.cli.clips import is_clip_of
+
+    return is_clip_of(api.load(recipe, content))
+
+
+def _tell_masks_of_clip(
+    recipe: Path,
+    content: Path | None,
+    output: Path | None,
+    notes: list[str],
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Write a sheet of a clip's frames with their regions."""
+    from layered_nst import api
+    from layered_nst.recipe.beside import masks_folder
+    from layered_nst.recipe.files import shown
+    from layered_nst.video.looking import video_masks
+
+    clip = api.load(recipe, content).content
+    usual = Path(shown(masks_folder(clip or Path("clip"))))
+    sheet, shares, more = video_masks(recipe, output or usual, content, **options)
+    for sentence in more:
+        note(sentence)
+    _tell_files([sheet], as_json, coverage=shares, notes=[*notes, *map(spelled, more)])
 
 
 def _tell_files(paths: Iterable[Path], as_json: bool, **more: Any) -> None:

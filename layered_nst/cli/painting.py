@@ -18,6 +18,7 @@ from layered_nst.cli.clips import (
     PreviewOption,
     ToOption,
     apply_clip,
+    check_of_clip,
     is_clip_of,
     refuse_deadline,
     refuse_part_of_photo,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from layered_nst.recipe import Recipe
     from layered_nst.scene.scene import Scene
     from layered_nst.strategies.checking import Check
+    from layered_nst.video.looking import ClipCheck
 
 
 _Output = Annotated[
@@ -306,27 +308,42 @@ def check(
     no_cache: NoCacheOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a recipe finds in its photo and what it would cost; nothing is optimized."""
+    """Show what a recipe finds in its photo, or in a clip's first frame, and what it would cost;
+    nothing is optimized."""
     from layered_nst import api
 
+    options: dict[str, Any] = {
+        "size": size,
+        "overrides": joined_overrides(set_, steps=steps, quality=quality),
+        "device": device,
+        "strict": strict,
+        "weights_dir": weights,
+        **limits(max_pixels),
+        "memory": memory,
+        "cache": not no_cache,
+    }
     with printed_notes() as warned:
-        found = api.check(
-            recipe,
-            content,
-            size=size,
-            overrides=joined_overrides(set_, steps=steps, quality=quality),
-            device=device,
-            strict=strict,
-            weights_dir=weights,
-            **limits(max_pixels),
-            memory=memory,
-            cache=not no_cache,
-        )
+        if is_clip_of(api.load(recipe, content)):
+            found_in_clip = check_of_clip(recipe, content, options)
+            _print_clip_check(found_in_clip, recipe, warned, as_json=as_json)
+            return
+        found = api.check(recipe, content, **options)
     if as_json:
         notes = [*warned, *map(spelled, found.notes)]
         print_json({**found.as_dict(), "notes": notes})
         return
     _print_check(found, recipe)
+
+
+def _print_clip_check(found: ClipCheck, recipe: Path, warned: list[str], *, as_json: bool) -> None:
+    from layered_nst.video.looking import in_words
+
+    if as_json:
+        print_json({**found.as_dict(), "notes": [*warned, *map(spelled, found.notes)]})
+        return
+    _print_check(found.first, recipe)
+    for line in in_words(found):
+        out.print(line, highlight=False)
 
 
 def _print_check(found: Check, recipe: Path) -> None:

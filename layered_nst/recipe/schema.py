@@ -405,7 +405,7 @@ class Video(Section):
     are only begun from there, at 4 they hardly change."""
     steps: Annotated[int, Whole(0)] | None = None
     """Steps of each frame but the first of its shot, which has those of `optimize`; none with
-    `quality: instant`. Without it, 3 in a draft, 5 in `standard` and 8 in `fine`."""
+    `quality: instant`. Without it, 2 in a draft, 5 in `standard` and 8 in `fine`."""
     segment_every: Annotated[int, Whole(1)] = 8
     """Regions are found anew in every so manyth frame, and carried by the flow in between."""
     flow: Text = "dis"

@@ -88,6 +88,7 @@ class StylePicture:
         source: where it came from, for messages.
         varied: its variation by the longest side at which it was asked for: known once, whatever
             weight it has and however many regions it serves.
+        colored: the moments of its colors, once they are known.
     """
 
     rgb: Tensor
@@ -95,6 +96,7 @@ class StylePicture:
     weight: float
     source: str
     varied: dict[int, float] = field(default_factory=dict, repr=False, compare=False)
+    colored: list[Moments] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def pictures(self) -> tuple[StylePicture, ...]:
@@ -122,14 +124,16 @@ class StylePicture:
 
     def color(self) -> Moments:
         """Moments of its visible colors."""
-        small = _at_side(self, COLOR_SIDE)
-        return color_moments(small.rgb, small.mask)
+        if not self.colored:
+            small = _at_side(self, COLOR_SIDE)
+            self.colored.append(color_moments(small.rgb, small.mask))
+        return self.colored[0]
 
     def repainted(self, wanted: Moments, kept: slice) -> StylePicture:
         """The picture with its colors moved."""
         lab = rgb_to_lab(self.rgb) / 100
         lab[kept] = move_colors(lab[kept], color_moments(lab[kept], self.mask), wanted)
-        return replace(self, rgb=lab_to_rgb(lab * 100), varied={})
+        return replace(self, rgb=lab_to_rgb(lab * 100), varied={}, colored=[])
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
+from torch.nn.functional import avg_pool2d as pool
 
 from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.levels import Lessons, at_level, grained, optimize
@@ -19,6 +20,7 @@ from layered_nst.painting.plan import Plan
 from layered_nst.painting.problem import Colors, Earlier, PaintedRegion, Problem
 from layered_nst.painting.progress import OnProgress
 from layered_nst.painting.tiled import Place, Reading, objectives
+from layered_nst.picture.guided import box_mean
 from layered_nst.recipe import Video
 from layered_nst.scene.scene import Scene
 from layered_nst.strategies.problems import problem
@@ -27,7 +29,7 @@ from layered_nst.video.flow import Motion, moved
 
 BASE_STEADINESS = 300.0
 """Weight of the temporal loss at ``steadiness: 1``."""
-STEPS: Mapping[str, int] = {"draft": 3, "standard": 5, "fine": 8}
+STEPS: Mapping[str, int] = {"draft": 2, "standard": 5, "fine": 8}
 """Steps of a frame behind the first of its shot."""
 MUCH_NEW = 0.15
 """Share of what is painted that lacks strokes, from which on coarse levels make some: they cost
@@ -37,11 +39,17 @@ COARSE_SHARE = 0.3
 RIPENS = 0.3
 """Share of what is missing that each frame adds to how far a pixel's painting is to be held: one
 that has just come into sight has had few steps."""
+WAY, HARDLY = 7, 0.3
+"""What moves by less than so many px, in the mean of so many px around, stands still."""
 SHADE = 1.0 / 255
 BLOCK = 8
-"""A frame none of whose squares of so many px differs by more than this is the one before."""
+"""Squares of so many px that differ by less than this show the same: less is noise."""
 FAR = (48, 24, 12, 96)
 """How many px off strokes are copied from for what has just come into sight."""
+HOLD = 0.8
+"""How far what was painted before stays as it is while a frame takes its steps."""
+RIPE = 0.9
+"""What is held so far is not painted any further where nothing changes."""
 HELD_AT_ONCE = 0.8
 """How far a frame of ``quality: instant`` is what was painted before, where that is relied on."""
 THIN = 7
@@ -62,12 +70,14 @@ class Past:
         photo: as it was, at the result's size, shape (3, H, W).
         canvas: as it was painted, shape (3, H, W), on the CPU.
         ripe: how far the painting of each pixel is to be held, shape (H, W) in [0, 1].
+        whose: number of the region that has most of each pixel, shape (H, W).
     """
 
     number: int
     photo: Tensor
     canvas: Tensor
     ripe: Tensor
+    whose: Tensor
 
 
 @dataclass(frozen=True)
@@ -109,32 +119,73 @@ class FramePainter:
         self._anchor(problem(scene, self.plan).regions, canvas)
         return canvas
 
-    def next(self, scene: Scene, links: Sequence[Link], tell: OnProgress) -> tuple[Tensor, Tensor]:
+    def next(
+        self,
+        scene: Scene,
+        links: Sequence[Link],
+        tell: OnProgress,
+        *,
+        toward: Told | None = None,
+    ) -> Past:
         """Paint a frame from those before it.
 
         Args:
             links: to earlier frames, the nearest first; at least one.
+            toward: of a loop, what its first frame says of this one.
 
         Returns:
-            The canvas, shape (3, H, W), and how far it is to be held, shape (H, W) on the CPU.
+            The frame as later ones need it.
         """
-        nearest = links[0].past
-        if _same(scene.picture.rgb.cpu(), nearest.photo):
-            return nearest.canvas.to(scene.picture.rgb), nearest.ripe
-        told = _told(links, scene)
+        nearest, whose = links[0].past, whose_pixels(scene)
+        still = unmoved(scene.picture.rgb.cpu(), whose, links[0])
+        # What shows the same keeps its photo, so that many small changes are a large one in the
+        # end.
+        photo = torch.where(still, nearest.photo, scene.picture.rgb.cpu())
+        number = links[0].past.number + 1
+        if toward is None and bool(still.all()) and bool((nearest.ripe > RIPE).all()):
+            return replace(nearest, number=number, photo=photo)
+        canvas, ripe = self._painted(scene, links, still, tell, toward)
+        return Past(number, photo, canvas.cpu(), ripe, whose)
+
+    def _painted(
+        self,
+        scene: Scene,
+        links: Sequence[Link],
+        still: Tensor,
+        tell: OnProgress,
+        toward: Told | None,
+    ) -> tuple[Tensor, Tensor]:
+        """The canvas (3, H, W), and how far it is to be held, (H, W) on the CPU."""
+        told = _told(links, scene, still)
+        if toward is not None:
+            less = [replace(one, share=one.share * (1 - toward.share)) for one in told]
+            told = [*less, toward]
         if self.plan.painter is not None:
             return self._at_once(scene, told)
         asked = self._asked(scene, told)
-        ripe = sum((one.share * one.ripe for one in told), torch.zeros(scene.size)).clamp(0, 1)
+        # What is known by half has its strokes: it is the softness of a border, or a doubt.
+        known = _share(told, scene.size).clamp(min=0.5)
+        ripe = sum((one.share * one.ripe for one in told), torch.zeros(scene.size)) / known
+        asked = self._held(asked, ripe, still)
         plan = self._coarse(asked, ripe)
         if plan.levels:
             # Strokes are made at coarse levels; what has its strokes stays there as it is.
             held = replace(asked, frozen=torch.maximum(asked.frozen, ripe.to(asked.frozen)))
             begun = self._optimized(held, plan, tell, Lessons())
             asked = replace(asked, start=at_level(begun, held, scene.size, detailed=True))
-        canvas = self._optimized(asked, self._finest(), tell, self.lessons)
+        canvas = self._optimized(asked, self.finest(), tell, self.lessons)
         self._anchor(asked.regions, canvas)
         return canvas, ripe + RIPENS * (1 - ripe)
+
+    def _held(self, asked: Problem, ripe: Tensor, still: Tensor) -> Problem:
+        """A problem whose pixels stay near what they were: all the way where nothing has changed.
+
+        A step moves all pixels that it may, however little there is to win: what stands still
+        would boil.
+        """
+        hold = HOLD ** (1 / max(self.video.steadiness, 1e-6)) * ripe
+        hold = torch.where(still & (ripe > RIPE), 1.0, hold).to(asked.frozen)
+        return replace(asked, frozen=torch.maximum(asked.frozen, hold))
 
     def _at_once(self, scene: Scene, told: Sequence[Told]) -> tuple[Tensor, Tensor]:
         """A frame by the instant painter, as far as nothing holds it to those before it."""
@@ -176,7 +227,8 @@ class FramePainter:
     def _plain(self, still: Problem) -> Tensor:
         return grained(still.start, still.regions, self.plan.seed)
 
-    def _finest(self) -> Plan:
+    def finest(self) -> Plan:
+        """The plan of a frame behind the first of its shot."""
         steps = self.video.steps
         wanted = STEPS[self.quality] if steps is None else steps
         return replace(self.plan, levels=(replace(self.plan.levels[-1], steps=wanted),))
@@ -256,19 +308,51 @@ class Told:
     ripe: Tensor
 
 
-def _told(links: Sequence[Link], scene: Scene) -> list[Told]:
+def _told(links: Sequence[Link], scene: Scene, still: Tensor) -> list[Told]:
     """What earlier frames say, each where none nearer says anything.
 
     Source: Ruder et al. 2016, equation 8.
+
+    Args:
+        still: where nothing has changed since the nearest: that says all there, without moving.
     """
-    known, found = torch.zeros(scene.size), []
+    known = torch.zeros(scene.size)
+    found: list[Told] = []
     for link in links:
-        share = (link.motion.reliability.cpu() - known).clamp(min=0)
+        past, unchanged = link.past, still if not found else torch.zeros_like(still)
+        sure = torch.where(unchanged, 1.0, link.motion.reliability.cpu())
+        share = (sure - known).clamp(min=0)
         known = known + share
-        picture = moved(link.past.canvas, link.motion.back).clamp(0, 1)
-        ripe = moved(link.past.ripe[None], link.motion.back, smooth=True)[0].clamp(0, 1)
-        found.append(Told(picture, share, ripe))
+        picture = moved(past.canvas, link.motion.back).clamp(0, 1)
+        ripe = moved(past.ripe[None], link.motion.back, smooth=True)[0].clamp(0, 1)
+        found.append(
+            Told(
+                torch.where(unchanged, past.canvas, picture),
+                share,
+                torch.where(unchanged, past.ripe, ripe),
+            )
+        )
     return found
+
+
+def whose_pixels(scene: Scene) -> Tensor:
+    """The number of the region that has most of each pixel, shape (H, W), on the CPU."""
+    return scene.masks.masks.argmax(0).byte().cpu()
+
+
+def unmoved(photo: Tensor, whose: Tensor, link: Link) -> Tensor:
+    """Where a frame shows what an earlier one did, in the same place, shape (H, W).
+
+    A clear sky shows the same too while the camera turns; what is painted on it is to turn along.
+    """
+    gap = pool((photo - link.past.photo)[None], BLOCK, ceil_mode=True)[0]
+    other = (gap.abs().amax(0) >= SHADE).float()
+    near = torch.nn.functional.max_pool2d(other[None, None], 3, 1, 1)
+    size = photo.shape[1:]
+    changed = torch.nn.functional.interpolate(near, scale_factor=BLOCK)[0, 0, : size[0], : size[1]]
+    way = box_mean(link.motion.back.cpu(), WAY).norm(dim=0)
+    same: Tensor = (changed < 0.5) & (whose == link.past.whose) & (way < HARDLY)
+    return same
 
 
 def _share(told: Sequence[Told], size: tuple[int, int]) -> Tensor:
@@ -341,9 +425,3 @@ def _sources(own: NDArray[np.bool_], lacking: NDArray[np.bool_]) -> tuple[Indice
             part[fits] = other[fits]
         found |= fits
     return (here[0][found], here[1][found]), (there[0][found], there[1][found])
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    """Whether two photos (3, H, W) show the same."""
-    gap = (one - other).abs().mean(0)[None, None]
-    return bool(torch.nn.functional.avg_pool2d(gap, BLOCK, ceil_mode=True).max() < SHADE)

@@ -6,7 +6,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,9 @@ from layered_nst.strategies.problems import finished
 from layered_nst.video.carrying import RegionsInTime
 from layered_nst.video.clips import Clip, ClipFrame, Excerpt, open_clip
 from layered_nst.video.flow import FlowOf, Motion, flow_of, motion, moved
-from layered_nst.video.frames import REACHES, FramePainter, Link, Past
+from layered_nst.video.frames import REACHES, FramePainter, Link, Past, Told, whose_pixels
 from layered_nst.video.keeping import FrameStore, frames_folder
+from layered_nst.video.loops import Loop
 from layered_nst.video.result import VideoResult
 from layered_nst.video.writing import check_film, even
 
@@ -47,7 +48,7 @@ CUT = 0.25
 AGAIN = 0.5
 """Unless so much of it was seen in one of the few before that, as after a flash."""
 WHOLE = Excerpt()
-HARDLY_NEW = 0.02
+HARDLY_NEW = 0.1
 """Share of a frame that nothing nearer tells of, below which older ones are not asked."""
 
 
@@ -144,7 +145,7 @@ def apply_video(
     if loaded.content is None:
         raise ClipError("content: the recipe names no clip; add content: or give `content`")
     found = open_clip(loaded.content, max_pixels=max_pixels)
-    run = _Run(
+    run = ClipRun(
         recipe=loaded,
         clip=found,
         excerpt=part,
@@ -180,7 +181,7 @@ class _StoppedBetween(Exception):  # noqa: N818 - stopping is what was asked for
 
 
 @dataclass
-class _Run:
+class ClipRun:
     """What a run over a clip has in hand."""
 
     recipe: Recipe
@@ -193,10 +194,10 @@ class _Run:
     max_pixels: int
     cache: Cache | None
     memory: float | None
-    asked_to_stop: Callable[[], bool]
-    on_scene: Callable[[Scene, Clip], None]
-    on_frame: OnFrame
-    on_progress: OnProgress
+    asked_to_stop: Callable[[], bool] = lambda: False
+    on_scene: Callable[[Scene, Clip], None] = lambda *_: None
+    on_frame: OnFrame = lambda _: None
+    on_progress: OnProgress = lambda _: None
 
     def __post_init__(self) -> None:
         self.size = clip_size(self.recipe, self.clip)
@@ -226,21 +227,32 @@ class _Run:
         self.key = 0
         self.shot = 0
         self.notes: list[str] = []
+        self.loop: Loop | None = None
         self.spent: list[float] = []
 
-    def painted(self, *, resume: bool) -> VideoResult:
-        """Paint all frames."""
-        frames = enumerate(self.excerpt.of(self.clip.read()))
+    def begun(self) -> tuple[ClipFrame, Iterator[ClipFrame]]:
+        """The first frame, by which all is settled, and those after it.
+
+        Raises:
+            ClipError: there is none.
+        """
+        frames = self.excerpt.of(self.clip.read())
         first = next(frames, None)
         if first is None:
             raise ClipError(f"{self.clip.path}: no frame lies between what was asked for")
-        self._prepare(first[1])
+        self._prepare(first)
+        return first, frames
+
+    def painted(self, *, resume: bool) -> VideoResult:
+        """Paint all frames."""
+        first, frames = self.begun()
+        self.loop = self._looped()
         self.store.begin(resume=resume)
         self.count = self.excerpt.count(self.clip)
         done = len(self.store.lines)
         try:
-            self._frame(0, first[1], done)
-            for number, frame in frames:
+            self._frame(0, first, done)
+            for number, frame in enumerate(frames, 1):
                 self._frame(number, frame, done)
         except (KeyboardInterrupt, _StoppedBetween) as stopped:
             partial = self._result(complete=False) if self.store.lines else None
@@ -259,6 +271,7 @@ class _Run:
         scene = self.scenery.scene(frame.picture, picture, masks, styles, eyes)
         plan = planned(scene)
         encoders = load_encoders(plan.encoders, weights_dir=self.weights_dir, device=self.device)
+        self.encoders = encoders
         costs = level_costs(scene, plan, encoders)
         room = make_room(
             costs, asked=self.memory, resumed=None, obtainable=obtainable_bytes(self.device)
@@ -300,11 +313,35 @@ class _Run:
         if number == 0:
             self.styles = scene.styles
         if links:
-            canvas, ripe = self.painter.next(scene, links, self._told)
+            toward = self._toward(number)
+            past = self.painter.next(scene, links, self._told, toward=toward)
+            past = replace(past, number=number)
         else:
-            canvas, ripe = self.painter.first(scene, self._told), torch.ones(self.size)
-        past = Past(number, picture.rgb.cpu(), canvas.cpu(), ripe)
+            canvas = self.painter.first(scene, self._told)
+            ripe, whose = torch.ones(self.size), whose_pixels(scene)
+            past = Past(number, picture.rgb.cpu(), canvas.cpu(), ripe, whose)
+        canvas = past.canvas.to(picture.rgb)
         self._keep(past, finished(canvas, scene).cpu(), masks, frame, seen, started)
+
+    def _toward(self, number: int) -> Told | None:
+        """Of a loop, what its first frame says of one of the last."""
+        if self.loop is None or number < self.loop.begins:
+            return None
+        if not self.loop.pictures:
+            self.loop.prepare(self.store.state(0)["canvas"])
+            if self.loop.closes < CUT:
+                self.notes.append(
+                    "loop: the last frame shows little of the first one, so the loop is not closed"
+                )
+        return self.loop.toward(number)
+
+    def _looped(self) -> Loop | None:
+        """What closes a loop, if one was asked for."""
+        if not self.recipe.video.loop:
+            return None
+        frames = self.excerpt.of(self.clip.read())
+        looks = (self.scenery.look(frame.picture, size=self.size) for frame in frames)
+        return Loop((picture.rgb.cpu() for picture, _ in looks), self.flow)
 
     def _told(self, progress: Progress) -> None:
         self.on_progress(progress)
@@ -350,7 +387,7 @@ class _Run:
         self.store.put(rgb, self._alpha(frame), state, told, depth=line["depth"])
         self.spent.append(seconds)
         self._remember(past)
-        self.store.forget_states(self.pasts)
+        self.store.forget_states([*self.pasts, *([] if self.loop is None else [0])])
         left = None if self.count is None else self._left(past.number)
         number = past.number + 1
         self.on_frame(
@@ -362,6 +399,8 @@ class _Run:
         state = {
             "canvas": past.canvas,
             "ripe": past.ripe,
+            "photo": past.photo,
+            "whose": past.whose,
             **{f"regions.{name}": value for name, value in self.regions.state().items()},
             **{f"painter.{name}": value for name, value in self.painter.state().items()},
         }
@@ -423,10 +462,11 @@ class _Run:
         self.key, self.shot = line["key"], line["shot"]
         if number < done - max(REACHES) and number != last["key"]:
             return
-        picture, _ = self.scenery.look(frame.picture, size=self.size, remembered=False)
         state = self.store.state(number)
-        self._remember(Past(number, picture.rgb.cpu(), state["canvas"], state["ripe"]))
+        parts = (state[name] for name in ("photo", "canvas", "ripe", "whose"))
+        self._remember(Past(number, *parts))
         if number == last["key"]:
+            picture, _ = self.scenery.look(frame.picture, size=self.size, remembered=False)
             masks = RegionMasks(tuple(line["masks"]), state["masks"].to(self.device))
             self.styles = self.scenery.styles(picture, masks)
         if number == done - 1:

