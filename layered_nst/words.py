@@ -36,15 +36,16 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-_TIME = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(hours?|h|minutes?|min|m|seconds?|sec|s|)\s*")
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "": 1.0}
+_TIME = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(hours?|h|ms|minutes?|min|m|seconds?|sec|s|)\s*")
+_SECONDS = {"h": 3600.0, "ms": 1e-3, "m": 60.0, "s": 1.0, "": 1.0}
 
 
 def seconds_in(text: str) -> float | None:
-    """Seconds of ``10``, ``10s``, ``1.5 min`` or ``1h30m``, None if that is no time."""
+    """Seconds of ``10``, ``10s``, ``60ms``, ``1.5 min`` or ``1h30m``, None if that is no time."""
     total, rest = 0.0, text.strip().lower()
     while found := _TIME.match(rest):
-        total += float(found[1]) * _SECONDS[found[2][:1]]
+        unit = found[2] if found[2] == "ms" else found[2][:1]
+        total += float(found[1]) * _SECONDS[unit]
         rest = rest[found.end() :]
     return None if rest or not text.strip() or not math.isfinite(total) else total
 

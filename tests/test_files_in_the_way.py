@@ -202,6 +202,8 @@ CASES = [
         "painter train data/images data/images -o own.safetensors --steps 1 --batch 1 --crop 64",
         ("own.safetensors.png",),
     ),
+    Case("painter search data/images data/images -o .", ("front.md",), 3),
+    Case("painter search data/images data/images -o .", ("plan.json",), 3),
     Case("painter score instant data/images data/images", ("instant.safetensors", "score.png")),
     Case("live photo.png -r look.yaml --no-open --port 0", ("photo.jpg", "index.html")),
     Case("models", ("models",)),

@@ -42,6 +42,7 @@ WRITES = {
     "segmenter score",
     "encoder distill",
     "painter train",
+    "painter search",
     "styles build",
     "styles show",
     "styles merge",
@@ -64,6 +65,7 @@ LEARNS = {
     "encoder distill",
     "encoder score",
     "painter train",
+    "painter search",
     "painter score",
     "styles build",
 }
@@ -91,7 +93,7 @@ STAYS = {"live"}
 SPEAKS_JSON = {"schema"}
 """Prints JSON whatever it is asked."""
 RULES = {
-    "--device": COMPUTES | STAYS,
+    "--device": COMPUTES - {"painter search"} | STAYS,
     "--json": COMPUTES | HANDLES_FILES,
     "--output": WRITES,
     "--weights": {name for name in ALONE if not name.startswith("segmenter")}
@@ -111,7 +113,7 @@ RULES = {
     },
     "--size": (WRITES - {"pack", "plugins new"} | {"check", "plugins trace"} | STAYS)
     - {"new", "segmenter train", "segmenter average", "encoder distill", "styles build"}
-    - {"styles merge", "painter train"},
+    - {"styles merge", "painter train", "painter search"},
     "--content": {"apply", "check", "masks", "score", "gallery", "vary", *TRACE},
     "--set": {
         "apply",
@@ -140,7 +142,8 @@ RULES = {
         *MANY,
     },
     "--steps": PAINTS | {"check", "texture", "encoder distill", "painter train"},
-    "--seed": {"apply", "texture", "segmenter train", "encoder distill", "painter train"},
+    "--seed": {"apply", "texture", "segmenter train", "encoder distill"}
+    | {"painter train", "painter search"},
 }
 """Which commands have an option; no other has it."""
 NOTHING_THEN = {
@@ -148,6 +151,7 @@ NOTHING_THEN = {
     "--handbook",
     "--imagenet",
     "--keep",
+    "--latency",
     "--layers",
     "--mask",
     "--preview",

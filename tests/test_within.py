@@ -30,6 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("10", 10),
         ("10s", 10),
         ("2.5 s", 2.5),
+        ("60ms", 0.06),
         ("2min", 120),
         ("1.5 m", 90),
         ("1h30m", 5400),

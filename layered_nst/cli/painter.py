@@ -21,7 +21,7 @@ from layered_nst.cli.options import (
     WeightsOutput,
     limits,
 )
-from layered_nst.cli.training import counted, resumable, training_bar
+from layered_nst.cli.training import counted, counted_by_name, resumable, training_bar
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +40,14 @@ StylesArgument = Annotated[
 StartOption = Annotated[
     str | None,
     typer.Option("--start", metavar="WEIGHTS", help="Painter to go on from, such as instant."),
+]
+FormOption = Annotated[
+    str | None,
+    typer.Option(
+        "--form",
+        metavar="WIDTHS/DEPTHS",
+        help="As `painter search` finds it. [96,48,32,16/1,1,1,0, or that of --start]",
+    ),
 ]
 StepsOption = Annotated[int, typer.Option("--steps", min=1, help="Steps of the training.")]
 BatchOption = Annotated[int, typer.Option("--batch", min=1, help="Crops in a step.")]
@@ -67,6 +75,7 @@ def train(
     output: WeightsOutput = Path("own.safetensors"),
     encoder: EncoderOption = "light",
     start: StartOption = None,
+    form: FormOption = None,
     steps: StepsOption = 6500,
     batch: BatchOption = 4,
     crop: CropOption = 144,
@@ -89,7 +98,7 @@ def train(
     checkpoint, OUTPUT.training, when the same command is given again.
     """
     told = {"steps": steps, "batch": batch, "crop": crop, "learning_rate": learning_rate}
-    plan = _plan(**told, bfloat16=bfloat16, seed=seed)
+    plan = _plan(**told, **_form(form, start), bfloat16=bfloat16, seed=seed)
     read: dict[str, Any] = {
         "encoder": encoder,
         "start": start,
@@ -101,6 +110,91 @@ def train(
             bar, photos, styles, output, plan, every=every, sheet=sheet, device=device, **read
         )
     _tell(str(output), scores, notes, as_json=as_json)
+
+
+@app.command("search")
+def search(
+    photos: PhotosArgument,
+    styles: StylesArgument,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the front and what it takes.")
+    ] = Path("front"),
+    latency: Annotated[
+        str | None,
+        typer.Option("--latency", metavar="TIME", help="Tell the best that takes no longer: 60ms."),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget", metavar="TIME", help="How long to search. [1500 steps, 96 evaluations]"
+        ),
+    ] = None,
+    encoder: EncoderOption = "light",
+    start: StartOption = None,
+    seed: SeedOption = 0,
+    weights: WeightsOption = None,
+    max_pixels: MaxPixelsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Search for widths and depths that paint well in little time on this machine.
+
+    Weights that all forms share are taught, then evolution looks for forms that none beats in both
+    error and time, and as many are drawn by chance, to see what evolution is worth. OUTPUT gets the
+    front as a table and a plot. `painter train --form` then teaches one of them.
+
+    A search that was stopped goes on when the same command is given again.
+    """
+    from layered_nst.machine.memory import memory_errors
+    from layered_nst.training.painters.telling import tell_front
+
+    limits_given = {"latency": _time(latency, "--latency"), "budget": _time(budget, "--budget")}
+    read: dict[str, Any] = {"encoder": encoder, "start": start, "weights": weights}
+    with printed_notes() as notes, training_bar() as bar, memory_errors(_too_much):
+        shown, looks = (_read(paths, bar, max_pixels) for paths in ([photos], styles))
+        front = _searched(bar, shown, looks, output, seed, limits_given["budget"], **read)
+    told = tell_front(front, output, limits_given["latency"])
+    if as_json:
+        print_json({**told.as_dict(), "notes": notes})
+    else:
+        print(told.text)
+
+
+def _time(text: str | None, option: str) -> float | None:
+    from layered_nst.words import seconds_in
+
+    found = None if text is None else seconds_in(text)
+    if text is not None and not (found and found > 0):
+        raise typer.BadParameter(f"{option} {text}: allowed: a time above 0 such as 60ms or 3h")
+    return found
+
+
+def _searched(
+    bar: Progress,
+    photos: list[Tensor],
+    styles: list[Tensor],
+    folder: Path,
+    seed: int,
+    budget: float | None,
+    *,
+    encoder: str,
+    start: str | None,
+    weights: Path | None,
+) -> Any:
+    """Search, and tell how it goes."""
+    from layered_nst.files.targets import make_folder
+    from layered_nst.instant.painter_files import load_painter
+    from layered_nst.networks.encoders import load_encoder
+    from layered_nst.training.painters.searching import check_folder, plan_for, search
+    from layered_nst.training.painters.sharing import Space
+
+    check_folder(folder)
+    seeing = load_encoder(encoder, weights_dir=weights)
+    first = None if start is None else load_painter(start, seeing, weights_dir=weights)
+    make_folder(folder)
+    plan = plan_for(seeing, photos, styles, folder, budget=budget, seed=seed)
+    with counted_by_name(bar) as tell:
+        options: dict[str, Any] = {"plan": plan, "space": Space(), "start": first, "on_step": tell}
+        return search(seeing, photos, styles, folder, **options)
 
 
 @app.command("score")
@@ -208,6 +302,21 @@ def _plan(**options: Any) -> TeachingPlan:
         return TeachingPlan(**options)
     except ValueError as error:
         raise typer.BadParameter(f"--{str(error).replace('_', '-', 1)}") from error
+
+
+def _form(text: str | None, start: str | None) -> dict[str, Any]:
+    """The form that is asked for, if one is."""
+    if text is None:
+        return {}
+    if start is not None:
+        raise typer.BadParameter("--form: the painter of --start has a form of its own; name one")
+    from layered_nst.instant.network import Form
+
+    try:
+        return {"form": Form.of(text)}
+    except ValueError as error:
+        sentence = str(error) if "allowed" in str(error) else f"{text}: {error}"
+        raise typer.BadParameter(f"--form: {sentence}") from error
 
 
 def _too_much() -> str:

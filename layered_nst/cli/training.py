@@ -40,6 +40,24 @@ def counted(bar: Progress, name: str) -> Iterator[Any]:
 
 
 @contextmanager
+def counted_by_name(bar: Progress) -> Iterator[Any]:
+    """A task on the bar that is called otherwise as it goes; gives what to call with (done, of,
+    name)."""
+    tasks: dict[str, Any] = {}
+
+    def tell(done: int, of: int, name: str) -> None:
+        if name not in tasks:
+            tasks[name] = bar.add_task(name, total=of)
+        bar.update(tasks[name], completed=done, total=of)
+
+    try:
+        yield tell
+    finally:
+        for task in tasks.values():
+            bar.remove_task(task)
+
+
+@contextmanager
 def resumable(output: Path, first: str) -> Iterator[None]:
     """Say after Ctrl-C where the same command goes on.
 

@@ -37,6 +37,22 @@ class Form:
     widths: tuple[int, int, int, int] = (96, 48, 32, 16)
     depths: tuple[int, int, int, int] = (1, 1, 1, 0)
 
+    def __str__(self) -> str:
+        return "/".join(",".join(map(str, part)) for part in (self.widths, self.depths))
+
+    @staticmethod
+    def of(text: str) -> Form:
+        """A form as ``str`` gives it: ``96,48,32,16/1,1,1,0``.
+
+        Raises:
+            ValueError: no four widths of at least 1 and four depths of at least 0.
+        """
+        parts = [tuple(int(n) for n in part.split(",")) for part in text.split("/")]
+        if [len(part) for part in parts] != [4, 4] or min(parts[0]) < 1 or min(parts[1]) < 0:
+            raise ValueError(f"{text}: allowed: four widths and four depths: {DEFAULT_FORM}")
+        (a, b, c, d), (e, f, g, h) = parts
+        return Form((a, b, c, d), (e, f, g, h))
+
 
 DEFAULT_FORM = Form()
 

@@ -279,18 +279,18 @@ def _terms(
     zero = pictures.new_zeros(())
     terms = {"style": plan.style * (torch.stack(style).sum() if style else zero) / len(samples)}
     terms["content"] = plan.content * relative(seen["conv4_1"], photo["conv4_1"]).mean()
-    near = [relative(seen[k], carried[i]) for i, k in enumerate(LAYERS)]
-    terms["carried"] = plan.carried * torch.stack(near).mean()
+    near = torch.stack([relative(seen[k], carried[i]) for i, k in enumerate(LAYERS)])
+    terms["carried"] = plan.carried * near.mean()
     terms["coherence"] = plan.coherence * state.contrasts.coherence(seen, photo)
     if codes:
-        found = state.contrasts.told_apart(torch.cat(codes), torch.cat(wanted))
-        terms["apart"] = plan.apart * found
-    left = (firm == 0).nonzero()[:, 0]
-    if len(left):
+        told = state.contrasts.told_apart(torch.cat(codes), torch.cat(wanted))
+        terms["apart"] = plan.apart * told
+    if len(left := (firm == 0).nonzero()[:, 0]):
         change = (pictures[left] - colors[left]).abs().mean()
         terms["identity"] = plan.identity * change * len(left) / len(samples)
     usual = torch.stack([roughness(shown[list(s.styles)]).mean() for s in samples])
-    excess = roughness(pictures) / (usual + 1e-3)
+    # Of plain styles anything is rough, and would be all that a step is about.
+    excess = (roughness(pictures) / (usual + 1e-3)).log1p()
     terms["smoothness"] = plan.smoothness * (excess * firm).mean()
     terms["range"] = 10 * (pictures - pictures.clamp(0, 1)).square().mean()
     return terms
