@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -123,9 +124,9 @@ def test_styles_are_told_apart_by_their_own() -> None:
     torch.manual_seed(0)
     contrasts = Contrasts({"conv1_1": 4})
     codes = torch.randn(6, 8)
-    assert float(contrasts.told_apart(codes, codes)) < float(
-        contrasts.told_apart(codes, codes.roll(1, 0))
-    )
+    with torch.no_grad():
+        own, other = (contrasts.told_apart(codes, codes.roll(n, 0)) for n in (0, 1))
+    assert float(own) < float(other)
 
 
 def test_a_style_is_called_by_its_means_and_deviations() -> None:
@@ -205,16 +206,19 @@ def test_steps_lower_the_distance_from_the_styles(
     light: Encoder, photos: list[Tensor], styles: list[Tensor]
 ) -> None:
     torch.manual_seed(0)
-    state = new_state(light, TeachingPlan(), "cpu")
+    state = new_state(light, TeachingPlan(), "cpu", load_painter("instant", light))
     samples, shown = draw_samples(photos, styles, batch=2, side=64)
-    optimizer, style = torch.optim.Adam(state.painter.parameters(), lr=1e-2), []
-    for _ in range(10):
+    weights, style = list(state.painter.parameters()), []
+    for _ in range(6):
+        torch.manual_seed(1)  # the same grain
         loss = losses(state, light, samples, shown, PLAN)["style"]
+        gradients = torch.autograd.grad(loss, weights)
         style.append(float(loss.detach()))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert style[-1] < 0.98 * style[0]
+        length = torch.stack([part.norm() for part in gradients]).norm()
+        with torch.no_grad():
+            for weight, gradient in zip(weights, gradients, strict=True):
+                weight -= 5e-4 * gradient / length
+    assert all(after < before for before, after in pairwise(style))
 
 
 def test_an_update_moves_the_painter_its_average_and_the_contrasts(
@@ -240,7 +244,7 @@ def test_every_so_many_th_step_is_one_towards_a_draft(
     samples, shown = draw_samples(photos, styles, batch=2, side=64)
     assert "draft" not in losses(state, light, samples, shown, PLAN)
     state.step = DRAFTED - 1
-    assert float(losses(state, light, samples, shown, PLAN)["draft"]) > 0
+    assert float(losses(state, light, samples, shown, PLAN)["draft"].detach()) > 0
 
 
 def test_gradients_reach_every_weight_of_the_painter(

@@ -71,7 +71,7 @@ class Painter(nn.Module):
         deep, middle, fine, full = form.widths
         first, second, third = channels
         # What each stage gets from the one below it, and what it is given beside that.
-        entering = ((0, first), (deep, second), (middle, third + 3), (fine, 0))
+        entering = ((0, first), (deep, second), (middle, third + 3), (fine, 3))
         self.stages = nn.ModuleList(
             PainterStage(below, given, width, depth)
             for (below, given), width, depth in zip(entering, form.widths, form.depths, strict=True)
@@ -121,9 +121,11 @@ class Painter(nn.Module):
         hidden = None
         for stage, part, scaled in zip(self.stages, given, modulation, strict=False):
             hidden = stage(hidden, part, scaled, (part.shape[2], part.shape[3]))
-        hidden = self.stages[3](hidden, None, None, (colors.shape[2], colors.shape[3]))
+        coarse = coarse_colors(colors)
+        # What is finer than the encoder sees: without it, edges would have steps of two pixels.
+        hidden = self.stages[3](hidden, colors - coarse, None, (colors.shape[2], colors.shape[3]))
         drawn: Tensor = self.last(_edged(hidden))
-        return coarse_colors(colors) + drawn
+        return coarse + drawn
 
 
 class PainterStage(nn.Module):

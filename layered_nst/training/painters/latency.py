@@ -56,7 +56,7 @@ def measured(space: Space, channels: tuple[int, ...]) -> dict[str, float]:
 
 
 def _stage_seconds(form: Form, number: int, channels: tuple[int, ...]) -> float:
-    given = (channels[0], channels[1], channels[2] + 3, 0)[number]
+    given = (channels[0], channels[1], channels[2] + 3, 3)[number]
     below = form.widths[number - 1] if number else 0
     stage = PainterStage(below, given, form.widths[number], form.depths[number])
     side = SIDE // SCALES[number]

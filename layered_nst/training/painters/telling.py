@@ -18,7 +18,7 @@ WIDTH, HEIGHT, MARGIN = 900, 560, 64
 
 
 @dataclass(frozen=True)
-class Told:
+class FrontTold:
     """A front in words.
 
     Attributes:
@@ -42,7 +42,7 @@ class Told:
         }
 
 
-def tell_front(front: Front, folder: Path, latency: float | None) -> Told:
+def tell_front(front: Front, folder: Path, latency: float | None) -> FrontTold:
     """Put a front into words, and write ``front.md`` and ``front.png``.
 
     Args:
@@ -72,7 +72,7 @@ def tell_front(front: Front, folder: Path, latency: float | None) -> Told:
     with replacing(folder / "front.md") as file:
         file.write(f"{text}\n".encode())
     write_image(folder / "front.png", plot(front))
-    return Told(front, chosen, text)
+    return FrontTold(front, chosen, text)
 
 
 def _choice(chosen: Found | None, best: Sequence[Found], latency: float) -> str:
