@@ -33,6 +33,7 @@ _OPTIONS = {
         "device",
         "encoder",
         "force",
+        "form",
         "max_pixels",
         "memory",
         "output",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import Progress
 
-from layered_nst.cli.console import print_json, printed_notes
+from layered_nst.cli.console import print_json, printed_notes, spelled
 from layered_nst.cli.options import (
     DeviceOption,
     EncoderOption,
@@ -156,7 +156,7 @@ def search(
     if as_json:
         print_json({**told.as_dict(), "notes": notes})
     else:
-        print(told.text)
+        print(spelled(told.text))
 
 
 def _time(text: str | None, option: str) -> float | None:
