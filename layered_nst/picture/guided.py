@@ -7,6 +7,9 @@ color; the fits are averaged, and the picture at full size then draws the mask's
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -28,6 +31,11 @@ GRID = 128
 """Longer side in px of the grid on which masks are fitted; finer ones take longer for nothing."""
 
 
+AFFINE_GRID, AFFINE_RADIUS, AFFINE_EPS = 512, 0.03, 1e-4
+"""Of `locally_affine`: longer side of its grid in px, radius of its windows as a share of that, and
+the variance of color below which a window counts as flat."""
+
+
 def box_mean(planes: Tensor, radius: int) -> Tensor:
     """Mean over the (2 radius + 1)² window around each pixel, cut off at the border.
 
@@ -38,6 +46,41 @@ def box_mean(planes: Tensor, radius: int) -> Tensor:
     side = 2 * radius + 1
     rows = F.avg_pool2d(planes, (side, 1), 1, (radius, 0), count_include_pad=False)
     return F.avg_pool2d(rows, (1, side), 1, (0, radius), count_include_pad=False)
+
+
+def locally_affine(photo: Tensor, picture: Tensor, weight: Tensor) -> Tensor:
+    """The picture nearest to another whose colors are a photo's, moved alike all around.
+
+    Around each pixel colors are fitted as an affine function of the photo's (Luan et al. 2017,
+    arXiv 1703.07511, who penalize what is not, by the matting Laplacian); the fits of neighboring
+    windows are averaged, as in a guided filter. So edges are the photo's, and texture that the
+    photo does not have is gone.
+
+    Args:
+        photo, picture: shape (3, H, W) in [0, 1].
+        weight: what counts in the fits, shape (H, W) in [0, 1]: a region is fitted by itself.
+
+    Returns:
+        Shape (3, H, W) in [0, 1]; of use where the weight is above 0.
+    """
+    size = (photo.shape[1], photo.shape[2])
+    scale = min(1.0, AFFINE_GRID / max(size))
+    grid = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+    guide, signal, mask = (resample(p, grid) for p in (photo, picture, weight[None]))
+    radius = max(1, round(AFFINE_RADIUS * max(grid)))
+    total = box_mean(mask, radius).clamp(min=1e-6)
+
+    def mean(planes: Tensor) -> Tensor:
+        return box_mean(planes * mask, radius) / total
+
+    guides, signals = mean(guide), mean(signal)
+    inverse = _inverse_covariance(guide, guides, eps=AFFINE_EPS, mean_of=mean)
+    shared = mean((guide[:, None] * signal[None]).flatten(0, 1)).view(3, 3, *grid)
+    slopes = torch.einsum("cdhw,dkhw->kchw", inverse, shared - guides[:, None] * signals[None])
+    offsets = signals - (slopes * guides[None]).sum(1)
+    fits = enlarge(mean(torch.cat([slopes.flatten(0, 1), offsets])), size)
+    found: Tensor = (fits[:9].view(3, 3, *size) * photo[None]).sum(1) + fits[9:]
+    return found.clamp(0, 1)
 
 
 def guided_filter(
@@ -58,7 +101,9 @@ def guided_filter(
         Planes of shape (K, h, w), or (K, H, W) with ``full``.
     """
     mean_guide = box_mean(guide, radius)
-    inverse = _inverse_covariance(guide, mean_guide, radius=radius, eps=eps)
+    inverse = _inverse_covariance(
+        guide, mean_guide, eps=eps, mean_of=partial(box_mean, radius=radius)
+    )
     picture = guide if full is None else full
     result = picture.new_empty(len(signal), *picture.shape[-2:])
     for index, plane in enumerate(signal):
@@ -125,11 +170,13 @@ def resample(planes: Tensor, size: tuple[int, int]) -> Tensor:
     return resized[0]
 
 
-def _inverse_covariance(guide: Tensor, mean: Tensor, *, radius: int, eps: float) -> Tensor:
+def _inverse_covariance(
+    guide: Tensor, mean: Tensor, *, eps: float, mean_of: Callable[[Tensor], Tensor]
+) -> Tensor:
     """Inverse of the guide's regularised color covariance per window, shape (3, 3, h, w)."""
     products = torch.stack([guide[i] * guide[j] for i in range(3) for j in range(i, 3)])
     outer = torch.stack([mean[i] * mean[j] for i in range(3) for j in range(i, 3)])
-    rr, rg, rb, gg, gb, bb = box_mean(products, radius) - outer
+    rr, rg, rb, gg, gb, bb = mean_of(products) - outer
     rr, gg, bb = rr + eps, gg + eps, bb + eps
     # Cofactors written out: a batched solver takes ten times as long on 3x3 matrices.
     c00, c01, c02 = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb

@@ -233,6 +233,13 @@ class Region(Section):
     contour: Weight | None = None
     """How firmly the photo's drawing is held, the lines that `layered-nst contours` shows. Without
     it, 1 for a product that is painted first and 0 for all other regions."""
+    realism: Annotated[float, Number(0, 1), percent(0, 1)] = 0.0
+    """How far it stays a photograph, also as `60%`: at 1 its colors are the photo's, moved alike
+    all around, so that edges are the photo's and nothing looks painted. For advertising, and for
+    styles that are photographs."""
+    palette: Annotated[tuple[Color, ...], Field(min_length=1, max_length=16)] | None = None
+    """The colors that it is held to, such as a brand's: each of its colors becomes the nearest
+    mixture of them; of a single one, its tints and shades. Without it, colors are free."""
     refine: Flag | None = None
     """Fits the border to the photo's edges nearby. Without it, `true` for a product that is painted
     first, unless it comes from a mask or from the photo's alpha; `false` for all other regions."""
@@ -257,6 +264,12 @@ class Region(Section):
             raise problem("needs a style, or protect: true")
         if self.style and not any(source.weight for source in self.style):
             raise problem("the weights are all 0, at least one must be above 0", at=("style",))
+        return self
+
+    @model_validator(mode="after")
+    def _one_say_in_colors(self) -> Self:
+        if self.palette and self.color == "luminance":
+            raise problem("has both palette and color: luminance, keep one", at=("palette",))
         return self
 
     @model_validator(mode="after")

@@ -29,6 +29,7 @@ from layered_nst.picture import (
     resize_picture,
 )
 from layered_nst.picture.masks import why_blank
+from layered_nst.picture.palette import held_to
 from layered_nst.recipe import MaskSelector, Recipe, Region, StyleSource, find_look
 from layered_nst.recipe.beside import masks_folder
 from layered_nst.recipe.files import absolute, shown
@@ -42,6 +43,7 @@ from layered_nst.styles.library import read_style
 from layered_nst.styles.reading import read_style_picture
 from layered_nst.styles.style import (
     Style,
+    StylePicture,
     weighing,
     with_colors,
 )
@@ -335,7 +337,15 @@ def _styles(region: Region, picture: Picture, masks: RegionMasks, shelf: _Shelf)
     weight = mask if picture.alpha is None else mask * picture.alpha
     if not styles or float(weight.sum()) < FEWEST_PIXELS:
         return styles
-    return with_colors(styles, picture.rgb, weight, color=region.color)
+    colored = with_colors(styles, picture.rgb, weight, color=region.color)
+    return [_in_palette(style, region) for style in colored]
+
+
+def _in_palette(style: Style, region: Region) -> Style:
+    """A style picture in the colors that its region is held to; of looks only moments are known."""
+    if not region.palette or not isinstance(style, StylePicture):
+        return style
+    return replace(style, rgb=held_to(style.rgb, region.palette), varied={})
 
 
 def _used(region: Region) -> list[StyleSource]:

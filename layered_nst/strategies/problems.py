@@ -12,7 +12,9 @@ from layered_nst.machine.device import in_float64
 from layered_nst.painting.plan import Plan
 from layered_nst.painting.problem import PaintedRegion, Problem, size_of, toward
 from layered_nst.picture import fit_within, resize
+from layered_nst.picture.guided import locally_affine
 from layered_nst.picture.lab import restore_chroma
+from layered_nst.picture.palette import held_to
 from layered_nst.recipe import Recipe, Region
 from layered_nst.scene.resolving import FEWEST_PIXELS
 from layered_nst.scene.scene import Scene
@@ -140,7 +142,8 @@ def _moved(region: Region, scene: Scene) -> Tensor:
 
 
 def finished(canvas: Tensor, scene: Scene) -> Tensor:
-    """Lay the photo's chroma and the kept photo back over an optimized canvas.
+    """Bring an optimized canvas to what its regions hold: the photo's light and edges, its chroma,
+    a palette, the photo itself.
 
     Args:
         canvas: shape (3, H, W) at the result's size.
@@ -149,5 +152,14 @@ def finished(canvas: Tensor, scene: Scene) -> Tensor:
         The picture; where a region is protected, exactly the photo's pixels.
     """
     photo = scene.picture.rgb
+    for region in scene.painted:
+        if region.realism > 0:
+            mask = scene.mask(region.name)
+            real = locally_affine(photo, canvas, mask * scene.visible)
+            canvas = canvas.lerp(real, region.realism * mask)
     recolored = restore_chroma(canvas, photo, scene.kept_chroma)
+    for region in scene.painted:
+        if region.palette:
+            held = held_to(recolored, region.palette)
+            recolored = recolored.lerp(held, scene.mask(region.name))
     return recolored.lerp(photo, scene.kept)
