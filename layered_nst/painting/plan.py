@@ -45,7 +45,7 @@ PRESETS: Mapping[str, Preset] = {
         first_steps=120,
         last_steps=36,
         heavy=1,
-        finish=Tuning(steps=1.1, style=1.25, content=2.0),
+        finish=Tuning(steps=1.1, style=1.25),
     ),
     "fine": Preset(ratio=math.sqrt(2), first_steps=200, last_steps=60, heavy=3),
     # At a print's size a step of hed-vgg16 takes half a minute and more.
@@ -54,7 +54,7 @@ PRESETS: Mapping[str, Preset] = {
         first_steps=60,
         last_steps=16,
         heavy=1,
-        finish=Tuning(steps=0.5, style=1.25, content=2.0),
+        finish=Tuning(steps=0.5, style=1.25),
     ),
 }
 # Where strokes are laid out: the same levels with the same steps in all qualities and at all sizes,
@@ -63,7 +63,7 @@ COMPOSING = (128, 181, 256)
 COMPOSING_STEPS = (120, 36)
 # Part of the style that the light levels find is lost when hed-vgg16 looks, so they pull harder;
 # and they see forms less well.
-LIGHT_TUNING = Tuning(style=3.5, content=3.0)
+LIGHT_TUNING = Tuning(style=3.5, content=2.0)
 COMPOSITION = 0.3
 # Nearer to the result's size than this a level would only repeat it.
 NEAREST = 1.2
