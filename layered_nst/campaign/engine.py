@@ -166,7 +166,7 @@ class Engine:
         self.rate = _Rate()
         self._unborn = 0
         self._bytes = ledger.counts().bytes
-        self._beaten = float("-inf")
+        self._beaten = self._looked = float("-inf")
 
     def run(self) -> Summary:
         """Go on until no job is left, or it cannot go on, or somebody stops it."""
@@ -325,6 +325,9 @@ class Engine:
 
     def _look_at_limits(self) -> list[Happening]:
         now, events = self.clock(), list[Happening]()
+        if now - self._looked < POLL:
+            return events
+        self._looked = now
         for worker, running in [*self.running.items()]:
             most = self._time_of(running.job)
             if now - running.since > most:

@@ -1,0 +1,298 @@
+"""Workers as Ray's actors: on a cluster, or on a small one of our own.
+
+Ray carries jobs and outcomes; what was done, tries, limits and going on are the engine's and the
+ledger's. So actors are not restarted by Ray, and no task is tried again by it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from layered_nst import plugins
+from layered_nst.campaign.executors.interface import Alive, Ended, Lost, News, Workers
+from layered_nst.campaign.executors.places import SettledWorkers, gpus, settled
+from layered_nst.campaign.executors.watching import Watch, outcome_of
+from layered_nst.campaign.executors.worker import task_at
+from layered_nst.campaign.jobs import Job, Outcome
+from layered_nst.errors import ExecutorError
+
+OLDEST = (2, 9)
+"""The first release of Ray that is known to do."""
+ANSWERS_WITHIN = 5.0
+"""Seconds that the address of a cluster has to answer."""
+STORE = 256 * 2**20
+"""Bytes of shared memory: jobs and outcomes are small."""
+NEWS = 0.5
+"""Seconds that a worker waits with its news for more of them."""
+ADVICE = "pip install 'layered-nst[ray]'"
+
+
+class ActorWorker:
+    """What runs in an actor: one job at a time, with news of it from a second thread."""
+
+    def __init__(self, task: str, threads: int, files: Sequence[str]) -> None:
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[name] = str(threads)
+        for file in files:
+            plugins.add_file(file)
+        self._task = task_at(task)
+        self._stop, self._asked = threading.Event(), threading.Event()
+        self._told: Mapping[str, Any] = {}
+        self._said = ""
+
+    def ready(self) -> bool:
+        """Whether the task could be imported."""
+        return True
+
+    def work(self, job: Job) -> Outcome:
+        """Do a job."""
+        self._stop.clear()
+        with Watch(job.memory, self._over):
+            return outcome_of(self._task, job, self._tell, self._stop)
+
+    def news(self) -> tuple[Mapping[str, Any], str]:
+        """How far the job is since the last time, and why this worker is about to end."""
+        self._asked.wait(NEWS)
+        self._asked.clear()
+        told, self._told = self._told, {}
+        return told, self._said
+
+    def stop(self) -> None:
+        """Leave the job, with a checkpoint."""
+        self._stop.set()
+
+    def _tell(self, told: Mapping[str, Any]) -> None:
+        self._told = told
+
+    def _over(self, sentence: str) -> None:
+        # The process ends right after this; its news must be on the way.
+        self._said = sentence
+        self._asked.set()
+        time.sleep(1.0)
+
+
+@dataclass
+class _Actor:
+    handle: Any
+    heard: bool = False
+    busy: bool = False
+    said: str = ""
+    waits: dict[Any, str] = field(default_factory=dict)
+
+
+class RayExecutor:
+    """Runs jobs in Ray's actors, each of which stays warm from job to job."""
+
+    def __init__(self, asked: Workers) -> None:
+        if asked.carry:
+            raise ExecutorError(
+                "`carry`: jobs do not carry their files yet; share the folders of photos, recipes "
+                "and output with all machines of the cluster"
+            )
+        self._ray = _imported()
+        self._own = not self._ray.is_initialized()
+        if self._own:
+            _begun(self._ray, asked)
+        self.asked = self._fitted(asked)
+        self.threads = self.asked.threads
+        self.places: Sequence[str] = tuple(f"worker-{n}" for n in range(1, self.asked.count + 1))
+        self._at = {place: self._started() for place in self.places}
+
+    def submit(self, worker: str, job: Job) -> None:
+        """See ``Executor``."""
+        actor = self._at[worker]
+        actor.busy = True
+        actor.waits[actor.handle.work.remote(job)] = "work"
+        actor.waits[actor.handle.news.remote()] = "news"
+
+    def poll(self, seconds: float) -> Sequence[News]:
+        """See ``Executor``."""
+        waiting = {ref: place for place, actor in self._at.items() for ref in actor.waits}
+        if not waiting:
+            time.sleep(seconds)
+            return []
+        self._ray.wait([*waiting], num_returns=1, timeout=seconds)
+        ready, _ = self._ray.wait([*waiting], num_returns=len(waiting), timeout=0)
+        # What a worker has said comes before its end.
+        ready.sort(key=lambda ref: self._at[waiting[ref]].waits[ref] == "work")
+        return [one for ref in ready for one in self._told(waiting[ref], ref)]
+
+    def cancel(self, worker: str, *, kill: bool) -> None:
+        """See ``Executor``."""
+        if not kill:
+            self._at[worker].handle.stop.remote()
+            return
+        self._ray.kill(self._at[worker].handle, no_restart=True)
+        self._at[worker] = self._started()
+
+    def close(self, *, kill: bool = False) -> None:
+        """See ``Executor``."""
+        for actor in self._at.values():
+            with contextlib.suppress(Exception):
+                self._ray.kill(actor.handle, no_restart=True)
+        if self._own:
+            self._ray.shutdown()
+
+    def _told(self, place: str, ref: Any) -> list[News]:
+        actor = self._at[place]
+        kind = actor.waits.pop(ref, "")
+        try:
+            found = self._ray.get(ref)
+        except self._ray.exceptions.RayActorError as error:
+            return self._ended(place, actor, kind, error)
+        except self._ray.exceptions.RayError as error:
+            return [Lost(place, _short(str(error)))] if kind == "work" else []
+        actor.heard = True
+        if kind == "work":
+            actor.busy = False
+            return [Ended(place, found)]
+        if kind == "news":
+            told, actor.said = found
+            if actor.busy:
+                actor.waits[actor.handle.news.remote()] = "news"
+            return [Alive(place, told)]
+        return []
+
+    def _ended(self, place: str, actor: _Actor, kind: str, error: Exception) -> list[News]:
+        if actor.busy and kind != "work":
+            return []  # the job's own end will say so too
+        self._at[place] = self._started()
+        sentence = actor.said or _why(str(error))
+        return [Lost(place, sentence, final=bool(actor.said), unborn=not actor.heard)]
+
+    def _started(self) -> _Actor:
+        options: dict[str, Any] = {
+            "num_cpus": self.asked.threads,
+            "max_restarts": 0,
+            "max_task_retries": 0,
+            "max_concurrency": 4,
+        }
+        if self.asked.device == "cuda" or (self.asked.device == "auto" and self._cards()):
+            options["num_gpus"] = 1
+        kind = self._ray.remote(ActorWorker).options(**options)
+        files = [str(path) for path in plugins.files()]
+        made = _Actor(kind.remote(self.asked.task, self.asked.threads, files))
+        made.waits[made.handle.ready.remote()] = "ready"
+        return made
+
+    def _cards(self) -> int:
+        return int(self._ray.cluster_resources().get("GPU", 0))
+
+    def _fitted(self, asked: Workers) -> SettledWorkers:
+        """As many workers as the cluster has room for; more would wait for ever.
+
+        Raises:
+            ExecutorError: more are asked for.
+        """
+        there = int(self._ray.cluster_resources().get("CPU", 0))
+        fitting = settled(asked)
+        if asked.address and asked.count is None:
+            threads = asked.threads or 1
+            cards = self._cards() if asked.device in ("auto", "cuda") else 0
+            count = cards or max(1, there // threads)
+            fitting = SettledWorkers(**{**vars(fitting), "count": count, "threads": threads})
+        if fitting.count * fitting.threads > there:
+            self.close_own()
+            raise ExecutorError(
+                f"{fitting.count} workers of {fitting.threads} threads do not fit: the cluster has "
+                f"{there} processors, and those that do not fit would wait for ever"
+            )
+        return fitting
+
+    def close_own(self) -> None:
+        """Shut the cluster down if we have begun it."""
+        if self._own:
+            self._ray.shutdown()
+
+
+def _imported() -> Any:
+    """Ray itself.
+
+    Raises:
+        ExecutorError: it is not installed, or too old.
+    """
+    # It asks for nothing and tells nobody.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise ExecutorError(f"ray is not installed: {ADVICE}") from error
+    version = str(getattr(ray, "__version__", "0"))
+    found = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    if found < OLDEST:
+        needed = ".".join(map(str, OLDEST))
+        raise ExecutorError(f"ray {version}: this program needs {needed} or newer: {ADVICE}")
+    return ray
+
+
+def _begun(ray: Any, asked: Workers) -> None:
+    """Join a cluster, or begin one of our own.
+
+    Raises:
+        ExecutorError: nobody answers, or its versions are not ours.
+    """
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if asked.address:
+        _check_answers(asked.address)
+        options["address"] = asked.address
+    else:
+        places = settled(asked)
+        options |= {
+            "num_cpus": places.count * places.threads,
+            "include_dashboard": False,
+            "object_store_memory": STORE,
+            # Names of sockets may have 107 bytes, and Ray adds 60 to this.
+            "_temp_dir": os.path.join(tempfile.gettempdir(), f"ray-{os.getpid()}"),
+        }
+        if asked.device not in ("auto", "cuda"):
+            options["num_gpus"] = 0
+        elif gpus():
+            options["num_gpus"] = len(gpus())
+    try:
+        ray.init(**options)
+    except Exception as error:
+        where = asked.address or "a cluster of our own"
+        raise ExecutorError(f"ray: {where} cannot be used: {_short(str(error))}") from error
+
+
+def _check_answers(address: str) -> None:
+    """Find out in seconds what Ray itself would wait minutes for."""
+    match = re.fullmatch(r"(?:ray://)?\[?([\w.:-]+?)\]?:(\d+)", address)
+    if match is None:
+        if address == "auto":
+            return
+        raise ExecutorError(f"`address={address}`: allowed: HOST:PORT, ray://HOST:PORT or auto")
+    try:
+        socket.create_connection((match[1], int(match[2])), ANSWERS_WITHIN).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ExecutorError(f"{address}: nobody answers there ({str(reason).lower()})") from error
+
+
+def _why(text: str) -> str:
+    """What Ray says of an actor's end, without its advice."""
+    raised = re.findall(r"^(\w+(?:Error|Exception)): (.+)$", text, re.MULTILINE)
+    if "creation task" in text and raised:
+        return f"its worker could not begin: {raised[-1][0]}: {raised[-1][1]}"
+    pid = re.search(r"pid: (\d+)", text)
+    return f"its process{f' {pid[1]}' if pid else ''} was killed or crashed"
+
+
+def _short(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0][:300] if lines else "no reason is told"
+
+
+def open_ray(asked: Workers) -> RayExecutor:
+    """Start workers on a Ray cluster."""
+    return RayExecutor(asked)

@@ -1,0 +1,151 @@
+"""Campaigns on Ray: the same engine, and clear words where Ray is not as it should be."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from test_campaign_engine import TASK, jobs_of, sentence, states
+from workbench import lay_out, photo, run
+
+from layered_nst.campaign import Campaign
+from layered_nst.campaign.engine import Engine, Happening, Rules
+from layered_nst.campaign.executors.interface import Workers
+from layered_nst.campaign.executors.rays import open_ray
+from layered_nst.campaign.jobs import JobState
+from layered_nst.campaign.ledger import Ledger
+from layered_nst.errors import ExecutorError
+
+
+def test_ray_that_is_absent_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(
+        ExecutorError, match=r"^ray is not installed: pip install 'layered-nst\[ray"
+    ):
+        open_ray(Workers(1, 1, "cpu"))
+    monkeypatch.chdir(lay_out(tmp_path))
+    ran = run("campaign", "run", "look.yaml", "photo.png", "-o", "out", "--executor", "ray")
+    assert (ran.code, ran.error[:24]) == (2, "ray is not installed: pi")
+    ran = run("campaign", "run", "look.yaml", "photo.png", "-o", "out", "--executor", "rya")
+    assert "no executor is called 'rya' (did you mean ray?)" in ran.error
+
+
+def test_ray_of_an_old_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = types.ModuleType("ray")
+    old.__version__ = "1.13.0"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ray", old)
+    with pytest.raises(ExecutorError, match=r"ray 1\.13\.0: this program needs 2\.9 or newer"):
+        open_ray(Workers(1, 1, "cpu"))
+
+
+class FakeRay(types.ModuleType):
+    """As much of Ray as is asked before a cluster is joined."""
+
+    __version__ = "2.60.0"
+
+    def is_initialized(self) -> bool:
+        return False
+
+    def init(self, **options: Any) -> None:
+        raise RuntimeError("Version mismatch: The cluster was started with Ray 2.40\nmore of it")
+
+
+def test_an_address_that_nobody_answers_at_is_told_in_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", FakeRay("ray"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(ExecutorError, match=rf"127\.0\.0\.1:{port}: nobody answers there \(conn"):
+        open_ray(Workers(1, 1, "cpu", address=f"127.0.0.1:{port}"))
+    with pytest.raises(ExecutorError, match="`address=here`: allowed: HOST:PORT"):
+        open_ray(Workers(1, 1, "cpu", address="here"))
+
+
+def test_a_cluster_of_another_version_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", FakeRay("ray"))
+    with socket.socket() as there:
+        there.bind(("127.0.0.1", 0))
+        there.listen()
+        address = f"127.0.0.1:{there.getsockname()[1]}"
+        with pytest.raises(ExecutorError) as caught:
+            open_ray(Workers(1, 1, "cpu", address=address))
+    assert str(caught.value) == (
+        f"ray: {address} cannot be used: Version mismatch: The cluster was started with Ray 2.40"
+    )
+
+
+@pytest.mark.slow
+class TestOnRay:
+    """With Ray itself."""
+
+    @pytest.fixture(autouse=True)
+    def there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        pytest.importorskip("ray", exc_type=ImportError)
+        paths = [str(Path(__file__).parent), *filter(None, sys.path)]
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+
+    def test_five_bad_jobs_of_a_hundred_leave_ninety_five_done(self, tmp_path: Path) -> None:
+        with Ledger(tmp_path / "out", create=True) as ledger:
+            good = [f"good-{n}" for n in range(95)]
+            bad = ["segfault", "broken", "bug", "endless"]
+            jobs = jobs_of(ledger.folder, *good[:40], *bad, *good[40:])
+            jobs += jobs_of(ledger.folder, "memory", memory=6e8)
+            with ledger.batch():
+                ledger.add(jobs)
+            executor = open_ray(Workers(2, 1, "cpu", TASK))
+            try:
+                summary = Engine(ledger, executor, jobs, rules=Rules(tries=2, time=8.0)).run()
+            finally:
+                executor.close()
+            assert (summary.counts[JobState.DONE], summary.counts.bad) == (95, 5)
+            assert summary.exit_code == 1
+            assert states(ledger)["segfault"] is JobState.POISONED
+            assert "was killed or crashed" in sentence(ledger, "segfault")
+            assert "GB of memory, allowed: 0.6 GB" in sentence(ledger, "memory")
+            assert sentence(ledger, "endless") == "took longer than 8 s (limits.time)"
+
+    def test_more_workers_than_fit_are_refused_and_a_bad_task_is_told(self, tmp_path: Path) -> None:
+        ray = pytest.importorskip("ray")
+        ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+        with pytest.raises(ExecutorError, match="2 workers of 1 threads do not fit"):
+            open_ray(Workers(2, 1, "cpu", TASK))
+        ray.shutdown()
+        with Ledger(tmp_path / "out", create=True) as ledger:
+            jobs = jobs_of(ledger.folder, "good-1")
+            with ledger.batch():
+                ledger.add(jobs)
+            executor = open_ray(Workers(1, 1, "cpu", "no_such_module:say"))
+            try:
+                summary = Engine(ledger, executor, jobs, rules=Rules()).run()
+            finally:
+                executor.close()
+        assert summary.exit_code == 3
+        assert "no worker could be started: its worker could not begin: ModuleNotFound" in (
+            summary.halted
+        )
+
+    def test_pictures_have_the_bytes_of_a_single_run(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(lay_out(tmp_path / "work"))
+        Image.fromarray(photo(48, 64)).save("cup.png")
+        more = {"quality": "draft", "set": {"optimize.steps": 2}}
+        asked = Campaign.of("look.yaml", ["photo.png", "cup.png"], "out", more=more)
+        events: list[Happening] = []
+        summary = asked.run("ray", workers=1, threads=1, on_event=events.append)
+        assert (summary.exit_code, summary.done) == (0, 2)
+        ran = run("apply", "look.yaml", "-c", "cup.png", "--quality", "draft", "--steps", "2",
+                  "-o", "single.png")  # fmt: skip
+        assert ran.code == 0, ran.err
+        assert Path("single.png").read_bytes() == Path("out/cup-look.png").read_bytes()
+        assert asked.run("ray", workers=1).done == 0
