@@ -18,7 +18,7 @@ import pytest
 from layered_nst.campaign.engine import Engine, Happening, Rules, Summary
 from layered_nst.campaign.executors.interface import Workers
 from layered_nst.campaign.executors.local import LocalExecutor, ended_how
-from layered_nst.campaign.executors.places import check_pool, settled
+from layered_nst.campaign.executors.places import settled
 from layered_nst.campaign.jobs import Job, JobState
 from layered_nst.campaign.ledger import Ledger
 from layered_nst.campaign.scheduling import Schedule
@@ -276,12 +276,6 @@ def test_workers_and_threads_share_the_processors(monkeypatch: pytest.MonkeyPatc
 def test_fewer_than_one_worker_is_refused() -> None:
     with pytest.raises(ExecutorError, match="`workers=0`: allowed: at least 1"):
         settled(Workers(0))
-
-
-def test_a_pool_that_would_wait_for_itself_is_refused() -> None:
-    check_pool(3, 4)
-    with pytest.raises(ExecutorError, match="2 actors on 2 processors leave none"):
-        check_pool(2, 2)
 
 
 def test_the_end_of_a_process_is_told_in_words() -> None:

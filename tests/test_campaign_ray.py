@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import tempfile
+import threading
 import types
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from test_campaign_engine import TASK, jobs_of, sentence, states
 from workbench import lay_out, photo, run
 
 from layered_nst.campaign import Campaign
+from layered_nst.campaign.carrying import laid_down, packed, paint_carried
 from layered_nst.campaign.engine import Engine, Happening, Rules
 from layered_nst.campaign.executors.interface import Workers
 from layered_nst.campaign.executors.rays import open_ray
@@ -84,6 +87,38 @@ def test_a_cluster_of_another_version_is_told(monkeypatch: pytest.MonkeyPatch) -
     )
 
 
+def test_a_picture_that_was_carried_has_the_bytes_of_one_that_was_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(lay_out(tmp_path / "work"))
+    Image.fromarray(photo(48, 64)).save("cup.png")
+    Path("cup.masks").mkdir()
+    Image.new("L", (48, 64), 255).crop((0, 0, 48, 64)).save("cup.masks/sky.png")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "elsewhere"))
+    Path(tempfile.tempdir or "").mkdir()
+    formats = {"all": {"size": 32}, "square": {"size": 32, "crop": "1:1", "keep": "center"}}
+    more = {"quality": "draft", "set": {"optimize.steps": 1}, "formats": formats}
+    asked = Campaign.of("look.yaml", ["cup.png", "photo.png"], "out", more=more)
+    jobs = {job.name: job for job in asked.jobs().jobs}
+    for name in ("cup-look-all.png", "photo-look-square.png"):
+        job = jobs[name]
+        parcel = packed(job)
+        assert {Path(file).name for file in parcel.files} >= {"dots.png", "stripes.png"}
+        outcome = paint_carried(job, parcel, lambda _: None, threading.Event())
+        assert not Path(job.output).exists(), "nothing is written where the campaign is"
+        laid_down(outcome)
+        content = job.photo
+        if job.crop:
+            (found,) = Path("out/.campaign/crops").rglob("photo.png")
+            content = str(found.absolute())
+        words = ("--quality", "draft", "--steps", "1", "--size", "32", "-o", "single.png")
+        ran = run("apply", "look.yaml", "-c", content, *words)
+        assert ran.code == 0, ran.err
+        assert Path("single.png").read_bytes() == Path(job.output).read_bytes(), name
+        assert outcome.photo_key
+        assert Path(f"out/.campaign/thumbnails/{job.mark}.jpg").is_file()
+
+
 @pytest.mark.slow
 class TestOnRay:
     """With Ray itself."""
@@ -149,3 +184,7 @@ class TestOnRay:
         assert ran.code == 0, ran.err
         assert Path("single.png").read_bytes() == Path("out/cup-look.png").read_bytes()
         assert asked.run("ray", workers=1).done == 0
+        os.remove("out/cup-look.png")
+        summary = asked.run("ray", workers=1, threads=1, carry=True)
+        assert (summary.exit_code, summary.done) == (0, 1)
+        assert Path("single.png").read_bytes() == Path("out/cup-look.png").read_bytes()

@@ -32,7 +32,7 @@ from layered_nst.recipe.nodes import Node, Place, from_plain
 from layered_nst.recipe.overrides import FLAG
 from layered_nst.words import did_you_mean, listed
 
-RATES = {"instant": 0.5, "draft": 10.0, "standard": 200.0, "fine": 500.0}
+RATES = {"instant": 0.5, "draft": 10.0, "standard": 200.0, "fine": 500.0, "print": 1000.0}
 """Seconds for a megapixel on two cores, by quality: for what comes first, until some are done."""
 USUAL_STEPS = {"draft": 30, "standard": 60, "fine": 120}
 """Steps that these rates are about, where a recipe states its own."""

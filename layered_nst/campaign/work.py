@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from layered_nst import api
 from layered_nst.campaign.expanding import with_places
@@ -45,17 +45,46 @@ _warmed = False
 Tell = Callable[[Mapping[str, Any]], None]
 
 
-def paint(job: Job, tell: Tell, stop: threading.Event) -> Outcome:
+class Source(Protocol):
+    """Where a job's recipe comes from, and under which names its files are told."""
+
+    def recipe(self, photo: Path) -> Recipe:
+        """The recipe on a photo, or on a crop of it."""
+
+    def as_told(self, result: Result) -> Result:
+        """A result that names its files as the campaign does."""
+
+
+class Here:
+    """A worker that shares its disk with the campaign."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def recipe(self, photo: Path) -> Recipe:
+        """See ``Source``."""
+        return _loaded(self.job, photo)
+
+    def as_told(self, result: Result) -> Result:
+        """See ``Source``."""
+        return result
+
+
+def paint(job: Job, tell: Tell, stop: threading.Event, source: Source | None = None) -> Outcome:
     """Paint a job's picture.
+
+    Args:
+        source: of its recipe; this disk if not given.
 
     Raises:
         LayeredNstError: whatever a single run would raise.
     """
     _warm()
     notes: list[str] = []
+    source = source or Here(job)
     with _kept_warnings(notes):
         photo = Path(job.photo)
-        loaded = _loaded(job, photo)
+        loaded = source.recipe(photo)
         drawn, content, photo_hash = drawn_on(loaded, photo, _hashes), photo, ""
         if job.crop:
             # What finds products takes a while to import.
@@ -63,9 +92,9 @@ def paint(job: Job, tell: Tell, stop: threading.Event) -> Outcome:
 
             photo_hash = _hashes(photo)
             content = cropped(job, loaded, photo_hash)
-            loaded = _loaded(job, content)
+            loaded = source.recipe(content)
         result, targets = _painted(job, loaded, content, tell, stop)
-        write_all(result, targets)
+        write_all(source.as_told(result), targets)
     # Of a photo that changes meanwhile, what was read counts.
     read = photo_hash or (result.inputs.photo if result.inputs else _hashes(photo))
     key = photo_key(read, drawn)

@@ -69,19 +69,3 @@ def gpus() -> list[str]:
         return [part.strip() for part in named.split(",") if part.strip() not in ("", "-1")]
     found = [p.name for p in Path("/dev").glob("nvidia*") if re.fullmatch(r"nvidia\d+", p.name)]
     return [name.removeprefix("nvidia") for name in sorted(found, key=lambda n: int(n[6:]))]
-
-
-def check_pool(actors: int, processors: int) -> None:
-    """Refuse a pool of Ray Data that would wait for itself.
-
-    Its actors and its own tasks share the processors: where the actors take all, nothing ever
-    moves, and nothing is said (ray-project/ray#44687).
-
-    Raises:
-        ExecutorError: no processor is left.
-    """
-    if actors >= processors:
-        raise ExecutorError(
-            f"{actors} actors on {processors} processors leave none to feed them, and Ray Data "
-            f"would wait for ever; at most {max(0, processors - 1)}"
-        )

@@ -14,16 +14,19 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from layered_nst import plugins
+from layered_nst.campaign.carrying import Parcel, laid_down, packed, paint_carried
 from layered_nst.campaign.executors.interface import Alive, Ended, Lost, News, Workers
 from layered_nst.campaign.executors.places import SettledWorkers, gpus, settled
-from layered_nst.campaign.executors.watching import Watch, outcome_of
+from layered_nst.campaign.executors.watching import Watch, outcome_of, outcome_of_error
 from layered_nst.campaign.executors.worker import task_at
+from layered_nst.campaign.identity import state_of
 from layered_nst.campaign.jobs import Job, Outcome
-from layered_nst.errors import ExecutorError
+from layered_nst.errors import ExecutorError, LayeredNstError
 
 OLDEST = (2, 9)
 """The first release of Ray that is known to do."""
@@ -59,6 +62,18 @@ class ActorWorker:
         with Watch(job.memory, self._over):
             return outcome_of(self._task, job, self._tell, self._stop)
 
+    def work_carried(self, job: Job, parcel: Parcel) -> Outcome:
+        """Do a job whose files have come along, as references to their bytes."""
+        import ray
+
+        def task(job: Job, tell: Any, stop: threading.Event) -> Outcome:
+            there = dict(zip(parcel.files, ray.get([*parcel.files.values()]), strict=True))
+            return paint_carried(job, replace(parcel, files=there), tell, stop)
+
+        self._stop.clear()
+        with Watch(job.memory, self._over):
+            return outcome_of(task, job, self._tell, self._stop)
+
     def news(self) -> tuple[Mapping[str, Any], str]:
         """How far the job is since the last time, and why this worker is about to end."""
         self._asked.wait(NEWS)
@@ -93,11 +108,6 @@ class RayExecutor:
     """Runs jobs in Ray's actors, each of which stays warm from job to job."""
 
     def __init__(self, asked: Workers) -> None:
-        if asked.carry:
-            raise ExecutorError(
-                "`carry`: jobs do not carry their files yet; share the folders of photos, recipes "
-                "and output with all machines of the cluster"
-            )
         self._ray = _imported()
         self._own = not self._ray.is_initialized()
         if self._own:
@@ -106,16 +116,37 @@ class RayExecutor:
         self.threads = self.asked.threads
         self.places: Sequence[str] = tuple(f"worker-{n}" for n in range(1, self.asked.count + 1))
         self._at = {place: self._started() for place in self.places}
+        self._put: dict[tuple[Path, str], Any] = {}
+        self._news: list[News] = []
 
     def submit(self, worker: str, job: Job) -> None:
         """See ``Executor``."""
         actor = self._at[worker]
+        if not self.asked.carry:
+            actor.waits[actor.handle.work.remote(job)] = "work"
+        else:
+            try:
+                parcel = packed(job, self._reference)
+            except (LayeredNstError, OSError) as error:
+                self._news.append(Ended(worker, outcome_of_error(error)))
+                return
+            sent = actor.handle.work_carried.remote(job, parcel)
+            actor.waits[sent] = "work"
         actor.busy = True
-        actor.waits[actor.handle.work.remote(job)] = "work"
         actor.waits[actor.handle.news.remote()] = "news"
+
+    def _reference(self, path: Path) -> Any:
+        """A file's bytes in Ray's store, each state of it once."""
+        key = (path, state_of(path))
+        if key not in self._put:
+            self._put[key] = self._ray.put(path.read_bytes())
+        return self._put[key]
 
     def poll(self, seconds: float) -> Sequence[News]:
         """See ``Executor``."""
+        if self._news:
+            found, self._news = self._news, []
+            return found
         waiting = {ref: place for place, actor in self._at.items() for ref in actor.waits}
         if not waiting:
             time.sleep(seconds)
@@ -154,7 +185,7 @@ class RayExecutor:
         actor.heard = True
         if kind == "work":
             actor.busy = False
-            return [Ended(place, found)]
+            return [Ended(place, _received(found) if self.asked.carry else found)]
         if kind == "news":
             told, actor.said = found
             if actor.busy:
@@ -212,6 +243,14 @@ class RayExecutor:
         """Shut the cluster down if we have begun it."""
         if self._own:
             self._ray.shutdown()
+
+
+def _received(outcome: Outcome) -> Outcome:
+    """An outcome whose files have been written here, or the error that this has met."""
+    try:
+        return laid_down(outcome)
+    except LayeredNstError as error:
+        return replace(outcome_of_error(error), seconds=outcome.seconds)
 
 
 def _imported() -> Any:

@@ -43,13 +43,14 @@ def outcome_of(task: Task, job: Job, tell: Tell, stop: threading.Event) -> Outco
     try:
         outcome = task(job, tell, stop)
     except (Exception, KeyboardInterrupt) as error:
-        outcome = _of_error(error)
+        outcome = outcome_of_error(error)
     peak = float(psutil.Process().memory_info().rss)
     seconds = time.perf_counter() - started
     return replace(outcome, seconds=seconds, peak=max(peak, outcome.peak))
 
 
-def _of_error(error: BaseException) -> Outcome:
+def outcome_of_error(error: BaseException) -> Outcome:
+    """How a job ends that meets an error."""
     if isinstance(error, Interrupted | KeyboardInterrupt):
         return Outcome(Ending.STOPPED, "interrupted")
     if any(getattr(one, "errno", None) in EVERYONES for one in _chain(error)):
