@@ -18,13 +18,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from test_tiles import both, distance, plan_of, problem_of
 from torch import Tensor
 from workbench import lay_out, run
 
 import layered_nst
 from layered_nst import apply_video
 from layered_nst.errors import ClipError, Interrupted, OutputError
+from layered_nst.networks.encoders import load_encoder
 from layered_nst.painting.losses.temporal import Anchor, Steadiness, colors_under
+from layered_nst.painting.objective import Objective
 from layered_nst.painting.problem import Colors, Earlier
 
 cv2 = pytest.importorskip("cv2")
@@ -81,6 +84,28 @@ def test_the_anchor_holds_means_and_spreads_of_colors() -> None:
         float(replace(anchor, wanted=[own]).terms(torch.from_numpy(now)[None].float())["anchor"])
         < 1e-9
     )
+
+
+def test_a_frame_in_tiles_is_held_as_at_once() -> None:
+    encoder, asked = load_encoder("light"), problem_of(96, 80)
+    held = Earlier(
+        asked.photo.flip(2), torch.rand(96, 80, generator=torch.Generator().manual_seed(3))
+    )
+    anchor = Colors(torch.tensor([0.3, 0.5, 0.7]), torch.eye(3) * 0.02)
+    regions = [replace(region, anchor=anchor) for region in asked.regions]
+    asked = replace(asked, earlier=[held], steadiness=300.0, regions=regions)
+    _, (terms, gradient), (found, tiled) = both(encoder, asked, plan_of((96, 1)), 48)
+    assert terms["temporal"] > 0
+    assert terms["anchor"] > 0
+    for name in ("temporal", "anchor"):
+        assert found[name] == pytest.approx(terms[name], rel=1e-4)
+    assert distance(tiled, gradient) < 1e-3
+
+
+def test_a_photo_knows_nothing_of_time() -> None:
+    encoder, asked = load_encoder("light"), problem_of(48, 64)
+    terms, _ = Objective(encoder, asked, plan_of((64, 1)), (48, 64)).backward(asked.start[None])
+    assert not {"temporal", "anchor"} & {*terms}
 
 
 # Flow
@@ -535,9 +560,45 @@ def test_apply_writes_film_manifest_and_poster(work: Path, monkeypatch: pytest.M
     told = json.loads(Path("out.json").read_text())
     assert told["clip"]["frames"] == SMALL.frames
     assert told["clip"]["shots"] == [0]
+    assert 0 <= told["clip"]["kept_from_the_frame_before"] < 1
     again = run("apply", "out.json", "-o", "again.mp4", "--json", "--to", "0.05")
     assert again.code == 0, again.err
     assert again.json["frames"] == 2
+
+
+def test_what_lies_in_the_way_is_left_as_it_is(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(lay_out(tmp_path / "way"))
+    words = ["apply", "look.yaml", "-c", str(work / "clip.mp4"), "--quality", "instant"]
+    words += ["--to", "0.05", "--json"]
+    Path("out.json").write_text('{"mine": 1}')
+    ran = run(*words, "-o", "out.mp4")
+    assert ran.code == 3
+    assert "out.json: is there and is no manifest" in ran.err
+    Path("out.json").unlink()
+    Image.new("RGB", (5, 5), "red").save("out.poster.png")
+    Path("look-clip.mp4").write_text("mine")
+    ran = run(*words, "-o", "out.mp4")
+    assert ran.code == 0, ran.err
+    assert ran.json["poster"] == "out.poster.2.png"
+    assert Image.open("out.poster.png").size == (5, 5)
+    ran = run(*words)
+    assert ran.json["output"] == "look-clip.2.mp4"
+    assert Path("look-clip.mp4").read_text() == "mine"
+    assert run(*words).json["output"] == "look-clip.2.mp4"  # it was painted here
+
+
+def test_one_frame_is_a_clip_and_paint_needs_no_recipe(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _film(Path("one.mp4"), [SMALL.frame(0)])
+    style = str(work / "dots.png")
+    ran = run("paint", "one.mp4", style, "--quality", "instant", "--size", "96", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["output"] == "one-dots.mp4"
+    assert ran.json["frames"] == 1
 
 
 def test_a_preview_is_small_and_of_every_nth_frame(

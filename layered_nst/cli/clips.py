@@ -68,6 +68,14 @@ def is_clip_of(recipe: Recipe) -> bool:
     return recipe.content is not None and is_clip(recipe.content)
 
 
+def suffix_for(source: Path) -> str:
+    """How the name of what is painted from a photo or a clip ends, if nobody names it."""
+    from layered_nst.video.clips import is_clip
+    from layered_nst.video.leaving import usual_suffix
+
+    return usual_suffix(source) if is_clip(source) else ".png"
+
+
 def check_of_clip(recipe: Any, clip: Path | None, options: dict[str, Any]) -> ClipCheck:
     """What a recipe finds in a clip, and what it would cost."""
     from layered_nst.video.looking import check_video

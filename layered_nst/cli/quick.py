@@ -62,18 +62,19 @@ def paint(
     no_cache: NoCacheOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Paint a photo in a style, without a recipe.
+    """Paint a photo, or a clip, in a style, without a recipe.
 
     OUT.json beside the picture holds the recipe: `layered-nst apply OUT.json` paints it again, and
     with -c another photo.
     """
+    from layered_nst.cli.clips import suffix_for
     from layered_nst.files.targets import free_name
     from layered_nst.recipe.at_once import recipe_at_once
 
     recipe = recipe_at_once(photo, style, keep=keep or ())
     if strength is not None:
         recipe["regions"][0]["strength"] = _number(strength)
-    name = Path(f"{photo.stem}-{Path(style).stem}.png")
+    name = Path(f"{photo.stem}-{Path(style).stem}{suffix_for(photo)}")
     apply(
         cast(Any, recipe),
         output=output or free_name(name, known=lambda _: False),

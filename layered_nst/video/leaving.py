@@ -153,14 +153,20 @@ def default_clip(source: Path | None, recipe: Recipe, *, named_clip: bool = Fals
         record = read_record(source)
         stem = source.stem if record is None else Path(record.picture).stem
         stem = f"{stem}-{recipe.content.stem}" if named_clip else stem
-    own = "" if recipe.content.is_dir() else recipe.content.suffix.lower()
-    suffix = own if own in WRITTEN else ".mp4"
-    wanted = Path(f"{stem}{'.apng' if suffix == '.png' else suffix}")
+    wanted = Path(f"{stem}{usual_suffix(recipe.content)}")
     name = free_name(wanted, known=_is_ours, reads=[recipe.content])
     if name != wanted:
         sentence = f"{wanted} is kept: it was not painted here; this clip is {name}"
         warnings.warn(sentence, LayeredNstWarning, stacklevel=2)
     return name
+
+
+def usual_suffix(clip: Path) -> str:
+    """How the name of what is painted from a clip ends: as its own, if that can be written."""
+    own = "" if clip.is_dir() else clip.suffix.lower()
+    if own == ".png":
+        return ".apng"
+    return own if own in WRITTEN else ".mp4"
 
 
 def _is_ours(path: Path) -> bool:

@@ -145,9 +145,9 @@ def _curve(result: VideoResult) -> Image.Image:
 
 
 def _table(result: VideoResult) -> str:
-    head = "frame,time,shot,seen,error,own,seconds\n"
+    head = "frame,time,shot,seen,still,error,own,seconds\n"
     rows = (
-        f"{n},{float(t):.6f},{line['shot']},{line['seen']},{line.get('error', '')},"
+        f"{n},{float(t):.6f},{line['shot']},{line['seen']},{line['still']},{line.get('error', '')},"
         f"{line.get('own', '')},{line['seconds']}\n"
         for n, (t, line) in enumerate(zip(result.times, result.store.lines, strict=True))
     )

@@ -135,6 +135,7 @@ class VideoResult:
             "every": self.excerpt.every,
             "warping_error": _mean(line["error"] for line in measured),
             "warping_error_of_the_clip": _mean(line["own"] for line in measured),
+            "kept_from_the_frame_before": _mean(line["still"] for line in lines[1:]),
             "damaged": [n for n, line in enumerate(lines) if line.get("damaged")],
         }
         told = manifest_of(self.poster())

@@ -417,6 +417,7 @@ class ClipRun:
             "key": self.key,
             "masks": list(masks.names),
             "seen": 0.0 if seen is None else round(seen.seen, 4),
+            "still": self._still(past),
             "coverage": {name: round(share, 4) for name, share in masks.coverage.items()},
             "depth": 16 if self.clip.depth > 8 else 8,
             **self._warped(past, seen),
@@ -427,6 +428,13 @@ class ClipRun:
         """Seconds for the rest, by the frames that are no first ones of their shot."""
         usual = sorted(self.spent[1:] or self.spent)
         return max(0, (self.count or 0) - number - 1) * usual[len(usual) // 2]
+
+    def _still(self, past: Past) -> float:
+        """Share of the frame that was kept from the one before, as it shows the same."""
+        before = self.pasts.get(past.number - 1)
+        if before is None or past.number == self.key:
+            return 0.0
+        return round(float((past.photo == before.photo).all(0).float().mean()), 4)
 
     def _warped(self, past: Past, seen: Motion | None) -> dict[str, float]:
         """How far the frame, and its photo, are from the frame before where that was seen."""
