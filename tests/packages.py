@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,24 @@ def single(path: Path, stated: dict[str, Any], code: str) -> Path:
     """A plug-in of one file."""
     path.write_text(f"PLUGIN = {json.dumps(stated)}\n\n{textwrap.dedent(code)}")
     return path
+
+
+PACKAGES = Path(__file__).parent / "plugins"
+"""Plug-ins that are packages of their own."""
+
+
+def installed(folder: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a package on the path as ``pip install -e`` would.
+
+    Args:
+        folder: of the package, with its pyproject.toml.
+        site: made, for what pip writes.
+    """
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    points = project["entry-points"]["layered_nst.plugins"]
+    info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir(parents=True)
+    lines = "".join(f"{name} = {value}\n" for name, value in points.items())
+    (info / "entry_points.txt").write_text(f"[layered_nst.plugins]\n{lines}")
+    for place in (site, folder):
+        monkeypatch.syspath_prepend(place)

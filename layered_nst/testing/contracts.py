@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from layered_nst import plugins
+from layered_nst.errors import ModelError
 from layered_nst.plugins import Part
 from layered_nst.plugins.parameters import check_schema, taken
 from layered_nst.testing.samples import sample
@@ -62,8 +63,10 @@ class Contract:
         with plugins.blamed(self.part):
             try:
                 return self.check(self.part)
+            except ModelError as missing:
+                kept: Exception = NotHere(str(missing))
             except (AssertionError, NotHere) as said:
-                kept: Exception = said
+                kept = said
         raise kept
 
     def tell(self) -> tuple[str, str]:

@@ -1,0 +1,1 @@
+"""A plug-in as it was written for api 1, and never changed since."""

@@ -1,0 +1,1 @@
+"""Layered TIFF files for Photoshop, from layered-nst."""

@@ -1,0 +1,1 @@
+"""Subjects by the networks of rembg, for layered-nst."""

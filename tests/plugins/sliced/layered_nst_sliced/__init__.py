@@ -1,0 +1,1 @@
+"""Sliced Wasserstein textures for layered-nst."""
