@@ -203,7 +203,7 @@ def test_a_look_without_pictures_is_refused_in_a_sentence(work: Path) -> None:
     stated = yaml.safe_load(Path("look.yaml").read_text())
     stated |= {"encoder": "light", "optimize": {"steps": 1, "losses": {"wasserstein": {}}}}
     stated["regions"][0]["style"] = {"library": "team.safetensors/dusk"}
-    with pytest.raises(LibraryError, match="dusk.*keeps thumbnails alone, and sliced/wasserstein"):
+    with pytest.raises(LibraryError, match=r"dusk.*keeps thumbnails alone, and sliced/wasserstein"):
         layered_nst.apply(stated, device="cpu")
 
 

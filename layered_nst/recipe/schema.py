@@ -421,7 +421,7 @@ class Video(Section):
     `quality: instant`. Without it, 2 in a draft, 5 in `standard` and 8 in `fine`."""
     segment_every: Annotated[int, Whole(1)] = 8
     """Regions are found anew in every so manyth frame, and carried by the flow in between."""
-    flow: Text = "dis"
+    flow: Annotated[Text, WrapValidator(partial(_or_of_plugin, "flow"))] = "dis"
     """What finds the optical flow: `dis`, or a plug-in's name."""
     loop: Flag = False
     """Closes a loop: the last frames lead back to the first one."""
@@ -582,7 +582,8 @@ class Recipe(Section):
             if isinstance(said, PluginPart):
                 yield said.kind, said.part
         yield from (("loss", name) for name in self.optimize.losses)
-        for kind, name in (("encoder", self.encoder), ("output", self.output.format)):
+        others = [("encoder", self.encoder), ("output", self.output.format)]
+        for kind, name in (*others, ("flow", self.video.flow)):
             if name is not None and "/" in name and not name.endswith(WEIGHTS_SUFFIX):
                 yield kind, name
 

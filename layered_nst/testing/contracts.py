@@ -118,6 +118,10 @@ def _of_kind(kind: str) -> Iterator[tuple[str, Check]]:
         from layered_nst.testing import strategies as home  # type: ignore[no-redef]
     elif kind == "output":
         from layered_nst.testing import outputs as home  # type: ignore[no-redef]
+    elif kind == "flow":
+        from layered_nst.testing import flows as home  # type: ignore[no-redef]
+    elif kind == "executor":
+        from layered_nst.testing import executors as home  # type: ignore[no-redef]
     elif kind == "command":
         from layered_nst.testing import commands as home  # type: ignore[no-redef]
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from layered_nst import plugins
-from layered_nst.errors import ClipError
+from layered_nst.errors import ClipError, PluginError
+from layered_nst.plugins import Part
 
 # Of Ruder et al. and Lai et al.: what is not where it is said to come from is hidden, and what
 # lies where motion changes is a border.
@@ -83,8 +85,19 @@ def flow_of(name: str) -> FlowOf:
     Raises:
         PluginError: none is called so.
     """
-    found: FlowOf = plugins.get("flow", name)
-    return found
+    part = plugins.part("flow", name)
+    found: FlowOf = plugins.object_of(part)
+    return found if part.is_own else partial(_of_plugin, part, found)
+
+
+def _of_plugin(part: Part, found: FlowOf, one: Tensor, other: Tensor) -> Tensor:
+    """What a plug-in's flow says, held to what flows promise."""
+    with plugins.blamed(part), torch.no_grad():
+        said = torch.as_tensor(found(one, other)).to(one.device, torch.float32)
+    if tuple(said.shape) != (2, *one.shape[1:]) or not bool(said.isfinite().all()):
+        wanted = (2, *one.shape[1:])
+        raise PluginError(f"{part}: gave {tuple(said.shape)}, and not {wanted} finite numbers")
+    return said
 
 
 def dis(one: Tensor, other: Tensor) -> Tensor:

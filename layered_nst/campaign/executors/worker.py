@@ -94,7 +94,6 @@ def _work() -> None:
     threading.Thread(target=_beat, args=(line,), daemon=True).start()
     with contextlib.suppress(OSError):
         while (job := jobs.get()) is not None:
-            stop.clear()
             with Watch(job.memory, lambda said: line.send(("lost", said))):
                 outcome = outcome_of(task, job, lambda told: line.send(("told", told)), stop)
             line.send(("ended", outcome))
@@ -112,6 +111,8 @@ def _listen(line: Line, stop: threading.Event, jobs: SimpleQueue[Job | None]) ->
         while True:
             kind, value = line.receive()
             if kind == "job":
+                # Here and not where it begins: it may be asked to stop before that.
+                stop.clear()
                 jobs.put(value)
             else:
                 stop.set()
