@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packages import Site, manifest_of
@@ -15,7 +16,13 @@ from layered_nst.testing.samples import sample
 OWN = contracts("layered-nst")
 
 
-@pytest.mark.parametrize("contract", OWN, ids=str)
+def marked(contract: Contract) -> Any:
+    """Clusters take a while to begin."""
+    slow = [pytest.mark.slow] if contract.part.name == "ray" else []
+    return pytest.param(contract, marks=slow, id=str(contract))
+
+
+@pytest.mark.parametrize("contract", [marked(contract) for contract in OWN])
 def test_ours_keep_what_plugins_must(contract: Contract) -> None:
     try:
         contract()

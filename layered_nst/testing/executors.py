@@ -14,7 +14,9 @@ from typing import Any
 from layered_nst import plugins
 from layered_nst.campaign.executors.interface import Ended, Executor, News, Workers
 from layered_nst.campaign.jobs import Ending, Job, Outcome
+from layered_nst.errors import ExecutorError
 from layered_nst.plugins import Part
+from layered_nst.testing.contracts import NotHere
 
 PATIENCE = 60.0
 """Seconds in which a worker must be there and have done its job."""
@@ -35,7 +37,10 @@ def echo(job: Job, tell: Callable[[Any], None], stop: threading.Event) -> Outcom
 def _opened(part: Part) -> Iterator[Executor]:
     with tempfile.TemporaryDirectory() as logs:
         asked = Workers(count=1, threads=1, device="cpu", task=ECHO, logs=Path(logs))
-        executor: Executor = plugins.object_of(part)(asked)
+        try:
+            executor: Executor = plugins.object_of(part)(asked)
+        except ExecutorError as error:
+            raise NotHere(str(error)) from error
         try:
             yield executor
         finally:
