@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from layered_nst.campaign.engine import Engine, Happening, Rules, Summary
 from layered_nst.campaign.executors.interface import Workers
@@ -282,3 +283,29 @@ def test_the_end_of_a_process_is_told_in_words() -> None:
     assert ended_how(3) == "its process ended with code 3"
     assert ended_how(-9) == "its process was ended by SIGKILL, as where memory runs out"
     assert ended_how(-200) == "its process was ended by signal 200"
+
+
+# what is seen
+
+
+def test_the_table_shows_what_runs_how_far_and_how_long_it_takes() -> None:
+    from layered_nst.campaign.jobs import Ending, Outcome
+    from layered_nst.campaign.ledger import Counts
+    from layered_nst.cli.watching import CampaignDisplay
+
+    jobs = jobs_of(Path(), "a", "b", "c", "d", cost=10.0)
+    display = CampaignDisplay(quiet=True)
+    display.start(Counts({JobState.QUEUED: 4, JobState.DONE: 6}), jobs)
+    told = {"done": 0.25, "level": 1, "levels": 3, "seconds_left": 70.0}
+    done = Outcome(Ending.DONE, seconds=5.0, pixels=(64, 48), exit_code=0)
+    display.tell(Happening("started", jobs[0], "worker-1"))
+    display.tell(Happening("done", jobs[0], "worker-1", outcome=done))
+    display.tell(Happening("failed", jobs[1], "worker-2", "is broken"))
+    display.tell(Happening("progress", jobs[2], "worker-1", told=told))
+    console = Console(width=110, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    display.began -= 36.0
+    console.print(display._table())
+    text = console.export_text()
+    assert "8 of 10  1 failed  100 an hour  about 1 min 12 s left" in text
+    assert re.search(r"worker-1 +c\.txt +level 1 of 3  25%  1 min 10 s left", text)
+    assert "a.txt" not in text

@@ -320,7 +320,7 @@ def _settle(
             ledger.end(job.name, JobState.DONE, _adopted(mark))
         elif job.problem:
             bad.append(job)
-        elif known is None or known.state in anew or not _is_same(job, known):
+        elif known is None or known.state in anew or not is_same(job, known):
             new.append(job)
         else:
             kept.append(job)
@@ -334,7 +334,7 @@ def _settle(
     ledger.set_state(sorted(standing.keys() - names), JobState.SKIPPED, GONE)
 
 
-def _is_same(job: Job, known: Standing) -> bool:
+def is_same(job: Job, known: Standing) -> bool:
     """Whether what the ledger says of a job still speaks of the same picture."""
     if known.spec != job.spec:
         return False

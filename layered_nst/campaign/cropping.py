@@ -3,6 +3,7 @@ whole. A crop is a picture of its own that a single run can be given as its phot
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,20 @@ from layered_nst.campaign.schema import aspect
 from layered_nst.errors import PictureError
 from layered_nst.files.hashes import text_hash
 from layered_nst.files.targets import make_folder
-from layered_nst.picture import Picture, read_picture, write_picture
-from layered_nst.recipe import Recipe, load_recipe
+from layered_nst.machine.device import choose_device
+from layered_nst.networks.segmenters import load_segmenter, segment
+from layered_nst.picture import (
+    Picture,
+    bleed_under_alpha,
+    fit_within,
+    read_picture,
+    resize_picture,
+    write_picture,
+)
+from layered_nst.recipe import Recipe
 from layered_nst.recipe.photos import is_drawn_on_its_photo
 from layered_nst.recipe.selectors import SubjectSelector
+from layered_nst.regions import select
 
 if TYPE_CHECKING:
     from layered_nst.campaign.jobs import Job
@@ -53,7 +64,8 @@ def cropped(job: Job, recipe: Recipe, photo_hash: str) -> Path:
     if not path.is_file():
         picture = read_picture(photo)
         box = None if job.keep == "center" else _product(job, recipe)
-        left, top, right, bottom = window(picture.size, aspect(job.crop), box, called=str(photo))
+        ratio, most = aspect(job.crop), job.keep == "most"
+        left, top, right, bottom = window(picture.size, ratio, box, called=str(photo), most=most)
         make_folder(path.parent)
         _write(path, picture, (left, top, right, bottom))
     return path
@@ -81,18 +93,25 @@ def _product(job: Job, recipe: Recipe) -> tuple[float, float, float, float] | No
         region.name for region in recipe.regions if isinstance(region.select, SubjectSelector)
     )
     if not names:
-        names, recipe = ("product",), load_recipe(_SUBJECT, content=job.photo)
+        return _subject(Path(job.photo), job.device)
     small = recipe.model_copy(update={"size": SEEN_AT})
     scene, _ = api.prepare(small, Path(job.photo), device=job.device, cache=job.cache)
     chosen = [i for i, name in enumerate(scene.masks.names) if name in names]
     return extent(scene.masks.masks[chosen].amax(0).cpu()) if chosen else None
 
 
-_SUBJECT = {
-    "recipe": 1,
-    "regions": [{"name": "product", "select": {"subject": True}, "protect": True}],
-}
-"""What is taken for the product where a recipe names none."""
+def _subject(photo: Path, device: str) -> tuple[float, float, float, float] | None:
+    """Where what a photo was taken of is, which is its product if the recipe names none."""
+    chosen, picture = choose_device(device), read_picture(photo)
+    if max(picture.size) > SEEN_AT:
+        picture = resize_picture(picture, fit_within(picture.size, SEEN_AT))
+    rgb = bleed_under_alpha(picture.rgb, picture.alpha).to(chosen)
+    seen = segment(load_segmenter("scenes", device=chosen), rgb)
+    if seen.subject is None:
+        return None
+    shown = replace(picture, rgb=rgb, alpha=None, native=None)
+    mask = select(SubjectSelector(subject=True), picture=shown, segment=lambda: seen)
+    return extent(mask.cpu())
 
 
 def extent(mask: Tensor) -> tuple[float, float, float, float] | None:
@@ -119,6 +138,7 @@ def window(
     product: tuple[float, float, float, float] | None,
     *,
     called: str,
+    most: bool = False,
 ) -> Box:
     """The largest part of a form, around the product.
 
@@ -127,6 +147,7 @@ def window(
         ratio: width by height of the part.
         product: left, top, right and bottom as shares of the photo; None for its center.
         called: what a message calls the photo.
+        most: a product that does not fit is cut on both sides alike.
 
     Raises:
         PictureError: the product does not fit into it whole.
@@ -137,27 +158,26 @@ def window(
     if product is None:
         left, top = (width - wide) // 2, (height - high) // 2
         return left, top, left + wide, top + high
-    horizontal = _placed(width, wide, product[0], product[2], max(size))
-    vertical = _placed(height, high, product[1], product[3], max(size))
-    if horizontal is None or vertical is None:
-        side, share = ("width", product[2] - product[0])
-        if vertical is None:
-            side, share = ("height", product[3] - product[1])
-        part = wide / width if side == "width" else high / height
-        raise PictureError(
-            f"{called}: the product takes {share:.0%} of its {side} and the crop {part:.0%}; say "
-            "keep: center where it may be cut"
-        )
-    return horizontal, vertical, horizontal + wide, vertical + high
+    across = (product[2] - product[0]) * width, wide, width, "width"
+    down = (product[3] - product[1]) * height, high, height, "height"
+    for taken, part, whole, side in (across, down):
+        if taken > part and not most:
+            raise PictureError(
+                f"{called}: the product takes {taken / whole:.1%} of its {side} and the crop "
+                f"{part / whole:.1%}; say keep: most or keep: center where it may be cut"
+            )
+    left = _placed(width, wide, product[0], product[2], max(size))
+    top = _placed(height, high, product[1], product[3], max(size))
+    return left, top, left + wide, top + high
 
 
-def _placed(whole: int, part: int, start: float, end: float, longest: int) -> int | None:
-    """Where a part of a side begins so that it holds a stretch; None if that is longer."""
+def _placed(whole: int, part: int, start: float, end: float, longest: int) -> int:
+    """Where a part of a side begins that lies around a stretch of it, px."""
     first, last = start * whole, end * whole
-    if last - first > part:
-        return None
-    margin = min(MARGIN * longest, (part - (last - first)) / 2)
     centered = round((first + last - part) / 2)
+    if last - first > part:
+        return max(0, min(whole - part, centered))
+    margin = min(MARGIN * longest, (part - (last - first)) / 2)
     most, least = int(first - margin), int(last + margin + 0.999) - part
     return max(0, min(whole - part, max(least, min(most, centered))))
 

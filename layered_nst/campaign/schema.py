@@ -84,9 +84,9 @@ class Format(Section):
     crop: Aspect | None = None
     """Width by height that the photo is cut to before it is painted, around its product, which
     stays whole. Without it, the photo keeps its form."""
-    keep: Literal["product", "center"] = "product"
-    """What a crop lies around: the product, which must fit into it whole, or the photo's center,
-    whatever that cuts."""
+    keep: Literal["product", "most", "center"] = "product"
+    """What a crop lies around: the product, which must fit into it whole; the product, as much of
+    it as fits (`most`); or the photo's center, whatever that cuts."""
     dpi: Annotated[float, Number(0, above=True)] | None = None
     """Pixels per inch, noted in the file. Without it, the recipe's, or those of the photo."""
     file: Literal["png", "jpeg", "tiff", "webp"] | None = None

@@ -30,7 +30,7 @@ class Measured:
 
     Attributes:
         an_hour: pictures, once all workers are warm.
-        own: time that workers were without a job, by the time that they had one.
+        own: time that passed between a worker's jobs, by the time that these took.
         started, painted: seconds until the first job was handed out, and until its first step.
     """
 
@@ -43,24 +43,31 @@ class Measured:
 def measure(asked: Campaign, executor: str, workers: int, threads: int) -> Measured:
     """Run a campaign and look at its times."""
     began = time.perf_counter()
-    ends: list[tuple[float, float]] = []
     first: dict[str, float] = {}
+    since: dict[str, float] = {}
+    ends: list[float] = []
+    own = worked = 0.0
 
     def heard(event: Happening) -> None:
-        first.setdefault(event.kind, time.perf_counter() - began)
-        if event.kind == "done" and event.outcome is not None:
-            ends.append((time.perf_counter() - began, event.outcome.seconds))
+        nonlocal own, worked
+        now = time.perf_counter() - began
+        first.setdefault(event.kind, now)
+        if event.kind != "done" or event.outcome is None:
+            return
+        # From the end of the worker's last job to that of this one; its first loads libraries.
+        if event.worker in since:
+            own += now - since[event.worker] - event.outcome.seconds
+            worked += event.outcome.seconds
+        since[event.worker] = now
+        ends.append(now)
 
     summary = asked.run(executor, workers=workers, threads=threads, on_event=heard)
     assert summary.exit_code == 0, summary
-    # From when the last worker has ended its first job, to when the first has none left.
-    warm, last = ends[workers - 1][0], ends[-workers][0] if workers > 1 else ends[-1][0]
-    inside = [(end, seconds) for end, seconds in ends[workers:] if end <= last]
-    passed = last - warm
-    worked = sum(seconds for _, seconds in inside)
+    # Between the ends of each worker's first and last job, so that none counts in part.
+    warm, last = ends[workers - 1], ends[-workers]
     return Measured(
-        an_hour=len(inside) / passed * 3600,
-        own=max(0.0, 1 - worked / (passed * workers)),
+        an_hour=(len(ends) - 2 * workers + 1) / (last - warm) * 3600,
+        own=own / worked,
         started=first["started"],
         painted=first["progress"],
     )
@@ -103,7 +110,7 @@ def main() -> None:
                 found[workers] = one = measure(made, asked.executor, workers, threads)
                 print(
                     f"{workers} × {threads} threads  {one.an_hour:.0f} an hour  "
-                    f"idle {one.own:.1%}  first job after {one.started:.2f} s, "
+                    f"the engine's own {one.own:.1%}  first job after {one.started:.2f} s, "
                     f"its first step after {one.painted:.1f} s",
                     flush=True,
                 )
