@@ -67,7 +67,7 @@ def test_a_level_has_what_its_encoder_is_tuned_for_where_the_quality_chooses(
         there = plan.at(level)
         assert there.style == pytest.approx(plan.style * tuned.style)
         assert there.contour == pytest.approx(plan.contour * tuned.style)
-        assert there.total_variation == plan.total_variation
+        assert there.total_variation == pytest.approx(plan.total_variation * tuned.total_variation)
         assert there.content == pytest.approx(plan.content * tuned.content)
 
 

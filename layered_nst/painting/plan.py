@@ -16,11 +16,12 @@ CONTENT_LAYERS: Mapping[str, float] = {"conv4_2": 1.0}
 
 @dataclass(frozen=True)
 class Tuning:
-    """Factors on a level's steps and on its weights of style and content."""
+    """Factors on a level's steps and on its weights of style, content and total variation."""
 
     steps: float = 1.0
     style: float = 1.0
     content: float = 1.0
+    total_variation: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ PRESETS: Mapping[str, Preset] = {
         first_steps=120,
         last_steps=36,
         heavy=1,
-        finish=Tuning(steps=1.1, style=1.25),
+        finish=Tuning(steps=1.1, style=1.25, total_variation=2.0),
     ),
     "fine": Preset(ratio=math.sqrt(2), first_steps=200, last_steps=60, heavy=3),
     # At a print's size a step of hed-vgg16 takes half a minute and more.
@@ -54,7 +55,7 @@ PRESETS: Mapping[str, Preset] = {
         first_steps=60,
         last_steps=16,
         heavy=1,
-        finish=Tuning(steps=0.5, style=1.25),
+        finish=Tuning(steps=0.5, style=1.25, total_variation=2.0),
     ),
 }
 # Where strokes are laid out: the same levels with the same steps in all qualities and at all sizes,
@@ -85,7 +86,7 @@ class Level:
         steps: their number.
         encoder: the one that it sees with.
         style: factor on the plan's weights of style and of contours, which are held against it.
-        content: factor on the plan's.
+        content, total_variation: factors on the plan's.
         strokes: side in px by which strokes are sized, where that is not ``longest``: as the level
             sees a window of the picture, or a picture that is very wide.
     """
@@ -95,6 +96,7 @@ class Level:
     encoder: str = HEAVY
     style: float = 1.0
     content: float = 1.0
+    total_variation: float = 1.0
     strokes: int | None = None
 
     @property
@@ -164,6 +166,7 @@ class Plan:
             self,
             style=self.style * level.style,
             content=self.content * level.content,
+            total_variation=self.total_variation * level.total_variation,
             contour=self.contour * level.style,
             strokes=level.strokes,
             pull=self.pull * level.style,
@@ -236,7 +239,10 @@ def _levels(
     if optimize.steps is None:  # who gives the steps means just these
         counts = [round(n * tuning.steps) for n, tuning in zip(counts, tunings, strict=True)]
     parts = zip(sides, counts, encoders, tunings, strict=True)
-    levels = (Level(s, n, e, t.style, t.content, _strokes(s, size)) for s, n, e, t in parts)
+    levels = (
+        Level(s, n, e, t.style, t.content, t.total_variation, _strokes(s, size))
+        for s, n, e, t in parts
+    )
     return tuple(v for v in levels if v.longest > approved * NEAREST or v.longest == sides[-1])
 
 
