@@ -250,6 +250,8 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
             r"strategy: found 'stil', allowed: joint, product-then-style, studio/still",
         ),
         ({"segmentation": {"halves": {"turned": 1}}}, "turned: found 1, allowed: true or false"),
+        ({"encoder": {"small": {}}}, "encoder: found a mapping, allowed: hed-vgg16, light"),
+        ({"output": {"format": {"studio/x": 1}}}, "output.format: found a mapping, allowed: png"),
         ({"encoder": "studio/smal"}, r"encoder: no encoder is called .*mean studio/small\?"),
         ({"optimize": {"losses": {"dork": {}}}}, r"optimize.losses.dork: no loss .*mean dark\?"),
         ({"optimize": {"losses": {"style": {}}}}, "losses.style: is a loss of this package"),

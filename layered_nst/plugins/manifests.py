@@ -35,6 +35,8 @@ OWN = "layered-nst"
 """The name of what this package itself brings."""
 
 DEVICES = ("cpu", "cuda", "mps")
+TAKING = ("selector", "segmenter", "loss", "strategy")
+"""Kinds of parts to which a recipe can say something."""
 DETERMINISM = ("same-bytes", "varies")
 """Whether the same seed gives the same bytes on the same machine."""
 HOLDS = ("picture", "layers")
@@ -247,7 +249,7 @@ def _part(stated: Any, where: str, plugin: Plugin) -> Part:
         place,
         plugin,
         _text(stated, "summary", where, needed=False),
-        _parameters(stated, where),
+        _parameters(stated, kind, where),
         tuple(_suffixes(stated, kind, where)),
         _one_of(stated, "holds", HOLDS, where, needed=kind == "output") or "",
         _one_of(stated, "determinism", DETERMINISM, where, needed=False) or DETERMINISM[0],
@@ -293,10 +295,12 @@ def _one_of(
     return str(found)
 
 
-def _parameters(stated: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+def _parameters(stated: Mapping[str, Any], kind: str, where: str) -> Mapping[str, Any]:
     schema = stated.get("parameters")
     if schema is None:
         return NOTHING
+    if kind not in TAKING:
+        raise PluginError(f"{where}: parameters: a recipe can say something to {', '.join(TAKING)}")
     if not isinstance(schema, Mapping):
         raise PluginError(f"{where}: parameters: found {schema!r}, allowed: a JSON Schema")
     # A key that nobody knows is a key that was misspelled.

@@ -76,7 +76,9 @@ LayerName = Literal[
 
 def _or_of_plugin(kind: str, value: Any, handler: Any) -> Any:
     """The full name of a plug-in's part, or else one of ours."""
-    return found_part(kind, value).full_name if names_plugin_part(kind, value) else handler(value)
+    if isinstance(value, str) and names_plugin_part(kind, value):
+        return found_part(kind, value).full_name
+    return handler(value)
 
 
 EncoderName = Literal["hed-vgg16", "light", "vgg16", "vgg19"]

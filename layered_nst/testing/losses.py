@@ -21,6 +21,7 @@ from layered_nst.painting.tiled import TiledObjective
 from layered_nst.plugins import Part
 from layered_nst.plugins.parameters import taken
 from layered_nst.recipe import Optimize
+from layered_nst.testing.contracts import NotHere
 from layered_nst.testing.samples import problem, random, sample, speed
 
 SIZE = (72, 56)
@@ -42,7 +43,9 @@ def _plan(part: Part, precision: str = "float32") -> Plan:
 def _made(part: Part, asked: Asked) -> list[FeatureLoss | PixelLoss]:
     own = part.is_own
     made = plugins.object_of(part)(asked) if own else plugged(part.full_name, asked)
-    return [] if made is None else [made]
+    if made is None:
+        raise NotHere("it asks nothing of the sample, a frame of a clip with three regions")
+    return [made]
 
 
 def _objective(part: Part, *, double: bool = False, precision: str = "float32") -> Objective:

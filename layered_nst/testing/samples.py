@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from layered_nst.painting.problem import PaintedRegion, Problem
+from layered_nst.painting.problem import Colors, Earlier, PaintedRegion, Problem
 from layered_nst.picture import Picture
 from layered_nst.styles.style import StylePicture
 
@@ -81,6 +81,9 @@ def pictures() -> dict[str, Picture]:
 def problem(height: int = 72, width: int = 56, *, double: bool = False) -> Problem:
     """Three regions with feathers that overlap, one of them small; a frozen square.
 
+    It is a frame of a clip, with an earlier one and the colors that its shot began with, and has a
+    coarser picture behind it, so that losses which ask for these have something to hold.
+
     Args:
         double: in float64.
     """
@@ -96,12 +99,24 @@ def problem(height: int = 72, width: int = 56, *, double: bool = False) -> Probl
     ]
     frozen = torch.zeros(height, width, dtype=dtype)
     frozen[height // 2 : height // 2 + 9, : width // 3] = 1
+    began = Colors(torch.full((3,), 0.4, dtype=dtype), 0.05 * torch.eye(3, dtype=dtype))
     regions = [
-        PaintedRegion(f"r{k}", share, styles[: 1 + k % 2], content=1 + k, contour=0.5 * k)
+        PaintedRegion(
+            f"r{k}", share, styles[: 1 + k % 2], content=1 + k, contour=0.5 * k, anchor=began
+        )
         for k, share in enumerate(shares)
     ]
     seen = photo(height, width).to(dtype)
-    return Problem(seen.flip(2), seen, seen, regions, frozen)
+    return Problem(
+        content=seen.flip(2),
+        photo=seen,
+        start=seen,
+        regions=regions,
+        frozen=frozen,
+        earlier=[Earlier(seen.flip(1), random(height, width, seed=7).to(dtype))],
+        steadiness=1.0,
+        composed=photo(height // 2, width // 2).to(dtype),
+    )
 
 
 def speed(pixels: int, work: Callable[[], Any]) -> str:
