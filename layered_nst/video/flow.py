@@ -133,7 +133,8 @@ def motion(frame: Tensor, earlier: Tensor, flow: FlowOf) -> Motion:
     sure = reliability_of(back, hidden_by(back, forth))
     earlier = _lit_alike(earlier, frame, back, sure)
     gap = _gap(back, frame, earlier)
-    other = gap > DIFFERENT + 3 * gap.median()
+    # A fine pattern never fits to the pixel.
+    other = gap > DIFFERENT + 3 * gap.median() + _contrast(frame) / 2
     return mended(Motion(back, sure * ~other), frame, earlier)
 
 
@@ -187,6 +188,15 @@ def averaged(flow: NDArray[Any], weight: NDArray[Any], side: int) -> NDArray[Any
 def _explains(back: Tensor, frame: Tensor, earlier: Tensor) -> Tensor:
     """Where a flow makes the frame of the earlier one, shape (H, W)."""
     return (_gap(back, frame, earlier) < UNEXPLAINED) & lands_inside(back)
+
+
+def _contrast(photo: Tensor) -> Tensor:
+    """Standard deviation of the gray values around each pixel, shape (H, W)."""
+    gray = photo.mean(0).numpy()
+    near = (NEAR, NEAR)
+    mean = cv2().blur(gray, near, borderType=cv2().BORDER_REFLECT)
+    squares = cv2().blur(gray**2, near, borderType=cv2().BORDER_REFLECT)
+    return torch.from_numpy(np.sqrt(np.maximum(squares - mean**2, 0)))
 
 
 def _gap(back: Tensor, frame: Tensor, earlier: Tensor) -> Tensor:

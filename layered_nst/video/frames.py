@@ -52,8 +52,10 @@ RIPE = 0.9
 """What is held so far is not painted any further where nothing changes."""
 HELD_AT_ONCE = 0.8
 """How far a frame of ``quality: instant`` is what was painted before, where that is relied on."""
-THIN = 7
-"""Px up to which a gap in what is known is bridged from both sides."""
+THIN = 3
+"""Narrower gaps in what is known, px, are bridged from both sides."""
+BOLDEST = 0.25
+"""How far copied strokes may be from the photo, of 1."""
 MARGIN = 3
 """Px from a region's border within which its strokes are not copied."""
 REACHES = (1, 2, 4)
@@ -375,8 +377,9 @@ def with_strokes(plain: Tensor, known: Tensor, share: Tensor, whose: Tensor) -> 
     """
     sure, numbers = (share > 0.5).numpy(), whose.numpy()
     painted = (known / share.clamp(min=0.5)).numpy()
-    strokes, filled = painted - plain.numpy(), plain.numpy().copy()
-    thin = ~sure & ~ndimage.binary_opening(~sure, np.ones((THIN, THIN)))
+    strokes = (painted - plain.numpy()).clip(-BOLDEST, BOLDEST)
+    filled = plain.numpy().copy()
+    thin = ~sure & ~_wide(~sure)
     for number in np.unique(numbers[~sure]):
         own = sure & (numbers == number)
         if not own.any():
@@ -387,6 +390,13 @@ def with_strokes(plain: Tensor, known: Tensor, share: Tensor, whose: Tensor) -> 
             here, there = _sources(inner, ~sure & ~thin & (numbers == number))
             filled[:, here[0], here[1]] += strokes[:, there[0], there[1]]
     return torch.from_numpy(filled).clamp(0, 1)
+
+
+def _wide(lacking: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What is lacking but for thin gaps; it goes on beyond the picture's borders."""
+    around = np.pad(lacking, THIN, constant_values=True)
+    wide: NDArray[np.bool_] = ndimage.binary_opening(around, np.ones((THIN, THIN)))
+    return wide[THIN:-THIN, THIN:-THIN]
 
 
 def _bridge(
@@ -411,9 +421,17 @@ def _sources(own: NDArray[np.bool_], lacking: NDArray[np.bool_]) -> tuple[Indice
     """
     row, column = ndimage.distance_transform_edt(~own, return_distances=False, return_indices=True)
     here = np.nonzero(lacking)
-    down, across = row[here] - here[0], column[here] - here[1]
+    # Each piece takes them from one side: from pixel to pixel they would be noise.
+    pieces = ndimage.label(lacking, np.ones((3, 3)))[0][here]
+    down, across = (
+        np.bincount(pieces, (nearest[here] - place).astype(float))[pieces]
+        for nearest, place in zip((row, column), here, strict=True)
+    )
     upright = np.abs(down) > np.abs(across)
-    steps = np.where(upright, np.sign(down), 0), np.where(upright, 0, np.sign(across))
+    steps = (
+        np.where(upright, np.sign(down), 0).astype(int),
+        np.where(upright, 0, np.sign(across)).astype(int),
+    )
     found, there = np.zeros(len(here[0]), bool), (here[0].copy(), here[1].copy())
     for far in FAR:
         place = tuple(
