@@ -336,6 +336,28 @@ def test_a_campaign_is_told_from_a_recipe() -> None:
     assert not is_campaign(Path("nowhere.yaml"))
 
 
+def test_a_recipe_is_told_what_it_needs_to_be_run_as_a_campaign() -> None:
+    for words in (("run", "look.yaml"), ("status", "look.yaml"), ("resume", "look.yaml")):
+        ran = run("campaign", *words)
+        assert (ran.code, ran.error) == (
+            1,
+            "look.yaml: is a recipe and no campaign; name photos and --output beside it",
+        )
+    ran = run("campaign", "run", "look.yaml", "shots")
+    assert ran.error == "look.yaml: is a recipe; --output must name a folder for the pictures"
+
+
+def test_what_fails_before_it_begins_is_told_too() -> None:
+    ran = run("campaign", "run", "look.yaml", "nowhere.png", "-o", "out", "--workers", "1")
+    assert ran.code == 1
+    assert f"failed: nowhere-look.png  {Path.cwd()}/nowhere.png: no such file" in ran.err
+    ran = run("campaign", "run", "look.yaml", "shots", "-o", "out", "--device", "cudaa")
+    assert (ran.code, ran.error) == (
+        2,
+        "device cudaa: no such kind; allowed: auto, cpu, cuda, mps, xpu",
+    )
+
+
 def test_aspects_are_width_by_height() -> None:
     assert [aspect(text) for text in ("4:5", "16:9", "1.91:1", "3x2", "2/1")] == [
         0.8,

@@ -22,7 +22,7 @@ from layered_nst.campaign.ledger import NAME, Counts, Ledger, Standing
 from layered_nst.campaign.loading import Stated, load_campaign, of_mapping, simple
 from layered_nst.campaign.reporting import check_report
 from layered_nst.campaign.standing import Status, alone, status_of
-from layered_nst.errors import CampaignError, OutputError
+from layered_nst.errors import CampaignError, DeviceError, OutputError
 from layered_nst.files.hashes import file_hash
 from layered_nst.files.targets import make_folder, probe
 
@@ -134,7 +134,9 @@ class Campaign:
             CampaignError: two pictures of one name, a damaged ledger, another run in the folder.
             OutputError: the folder cannot be written to.
             ExecutorError: the executor is not here, or does not answer.
+            DeviceError: no such kind of device.
         """
+        _check_device(self.device)
         make_folder(self.output)
         _check_writable(self.output)
         check_report(self.output)
@@ -274,6 +276,15 @@ def begun_in(folder: Path) -> Stated:
 
 def _more(count: int) -> list[str]:
     return [f"and {count} more"] if count > 0 else []
+
+
+DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
+"""Kinds of devices; whether a machine has one, its workers find out."""
+
+
+def _check_device(name: str) -> None:
+    if name.partition(":")[0] not in DEVICES:
+        raise DeviceError(f"device {name}: no such kind; allowed: {', '.join(DEVICES)}")
 
 
 def _check_writable(folder: Path) -> None:

@@ -92,6 +92,10 @@ def load_campaign(
         found = "a list" if isinstance(plain, list) else show(plain)
         sentence = f"found {found}, allowed: a mapping that starts with campaign: 1"
         raise CampaignError(f"{shown(path)}: {sentence}")
+    if KEY not in root.value and "recipe" in root.value:
+        raise CampaignError(
+            f"{shown(path)}: is a recipe and no campaign; name photos and `output` beside it"
+        )
     over = from_plain(more or {}, Place("", None, Path.cwd()))
     laid = Node(merge(root, over).value, root.place)
     return checked(laid, file=path, output=output)

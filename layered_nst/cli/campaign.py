@@ -255,6 +255,7 @@ def _folder(path: Path) -> Path:
 def _run(campaign: Campaign, executor: str, *, as_json: bool, **options: Any) -> None:
     with CampaignDisplay(quiet=as_json) as display:
         summary = campaign.run(executor, on_event=display.tell, on_start=display.start, **options)
+    display.tell_unseen(campaign.status().failed)
     _tell_end(campaign, summary, as_json=as_json)
     if summary.exit_code:
         raise typer.Exit(summary.exit_code)

@@ -20,8 +20,10 @@ from layered_nst.words import duration, fine_duration
 if TYPE_CHECKING:
     from layered_nst.campaign.engine import Happening
     from layered_nst.campaign.jobs import Job
-    from layered_nst.campaign.ledger import Counts
+    from layered_nst.campaign.ledger import Counts, Entry
 
+MOST_TOLD = 20
+"""Failures of before that are told one by one."""
 MOST_SHOWN = 16
 """Running jobs that the table shows."""
 
@@ -37,6 +39,7 @@ class CampaignDisplay:
         self.quiet = quiet
         self.total = self.before = self.done = self.failed = 0
         self.left = self.cost = self.seconds = 0.0
+        self.told: set[str] = set()
         self.running: dict[str, tuple[str, dict[str, Any]]] = {}
         self.began = time.monotonic()
         self.live = Live(console=err, refresh_per_second=4, get_renderable=self._table)
@@ -78,7 +81,17 @@ class CampaignDisplay:
             self.seconds += event.outcome.seconds
         elif event.kind in ("failed", "poisoned"):
             self.failed += 1
+        self.told.add(event.job.name)
         self._log(event)
+
+    def tell_unseen(self, failed: Sequence[Entry]) -> None:
+        """Jobs that failed before a worker had them, such as those without a photo."""
+        unseen = [entry for entry in failed if entry.name not in self.told]
+        for entry in [] if self.quiet else unseen[:MOST_TOLD]:
+            name, said = escape(entry.name), escape(entry.sentence)
+            err.print(f"[red]{entry.state}:[/] [bold]{name}[/]  {said}", highlight=False)
+        if len(unseen) > MOST_TOLD and not self.quiet:
+            err.print(f"and {len(unseen) - MOST_TOLD} more", highlight=False)
 
     def _log(self, event: Happening) -> None:
         if self.quiet:
