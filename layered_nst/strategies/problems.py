@@ -123,8 +123,10 @@ def _contour(region: Region, recipe: Recipe) -> float:
 def _moved_colors(scene: Scene) -> Tensor:
     """The photo with each region's color statistics moved to those of its style."""
     photo = scene.picture.rgb
-    layers = [_moved(region, scene) * scene.mask(region.name) for region in scene.painted]
-    return sum(layers, photo * scene.kept).clamp(0, 1)
+    total = photo * scene.kept
+    for region in scene.painted:  # one at a time: of a print, all together would be the peak
+        total += _moved(region, scene) * scene.mask(region.name)
+    return total.clamp_(0, 1)
 
 
 def _moved(region: Region, scene: Scene) -> Tensor:

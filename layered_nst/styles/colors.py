@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from layered_nst.machine.device import in_float64
-from layered_nst.styles.moments import Moments, compute, update
+from layered_nst.styles.moments import Moments, compute, merge, update
 
 # No color is drawn out more than so many times: gains reached 9 in the gallery and 30 on gray
 # skies, where what a JPEG leaves of chroma became a pattern, and the content that is held.
@@ -20,6 +20,8 @@ LARGEST_GAIN = 4.0
 # Colors that differ by less than 5 of 255 are one color; of what such a swatch is laid on, this
 # much of light and dark stays.
 ONE_COLOR, LIGHT_KEPT = 3 * 0.02**2, 0.6
+PART = 2**22
+"""Pixels whose colors are counted at a time."""
 
 
 def color_moments(rgb: Tensor, weight: Tensor) -> Moments:
@@ -29,8 +31,11 @@ def color_moments(rgb: Tensor, weight: Tensor) -> Moments:
         rgb: colors of shape (3, H, W).
         weight: weights in [0, 1] of shape (H, W).
     """
-    rows, weights = in_float64(rgb.flatten(1).T), in_float64(weight.flatten())
-    return compute(update(rows, weights)).to("cpu")
+    # In parts: in float64 a print's colors would take four times the memory of the print.
+    colored, weighed = torch.split(rgb.flatten(1), PART, 1), torch.split(weight.flatten(), PART)
+    parts = zip(colored, weighed, strict=True)
+    sums = [update(in_float64(colors.T), in_float64(weights)) for colors, weights in parts]
+    return compute(sums[0] if len(sums) == 1 else merge(*sums)).to("cpu")
 
 
 def transport(source: Moments, target: Moments) -> tuple[Tensor, Tensor]:
