@@ -295,8 +295,12 @@ def _summary(title: str, found: dict[str, list[dict[str, float]]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("pairs", "styles", "seen", "photos", "sheet", "json"):
-        parser.add_argument(f"--{name}", type=Path)
+    parser.add_argument("--pairs", type=Path)
+    parser.add_argument("--styles", type=Path)
+    parser.add_argument("--seen", type=Path)
+    parser.add_argument("--photos", type=Path)
+    parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--json", type=Path)
     parser.add_argument("--each", type=int, default=1, help="photos for each style")
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--rounds", type=int, default=7)
