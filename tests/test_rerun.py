@@ -148,6 +148,13 @@ def test_without_a_name_it_takes_the_next_number() -> None:
 # files that are gone or changed
 
 
+@pytest.mark.parametrize("command", ["check", "masks"])
+def test_a_change_is_told_once(command: str) -> None:
+    Path("dots.png").write_bytes(Path("stripes.png").read_bytes())
+    ran = run(command, "out.json")
+    assert (ran.code, ran.err.count("has changed since")) == (0, 1)
+
+
 def test_a_style_that_changed_is_a_note_that_names_it() -> None:
     Path("dots.png").write_bytes(Path("stripes.png").read_bytes())
     ran = run("apply", "out.png", "-o", "second.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,6 +67,17 @@ def is_clip_of(recipe: Recipe) -> bool:
     from layered_nst.video.clips import is_clip
 
     return recipe.content is not None and is_clip(recipe.content)
+
+
+def applies_to_clip(recipe: Path, content: Path | None) -> bool:
+    """Whether a recipe, loaded for what is named beside it, is applied to a clip.
+
+    What there is to warn of is left to those who load it to work with it.
+    """
+    from layered_nst import api
+
+    with warnings.catch_warnings(action="ignore"):
+        return is_clip_of(api.load(recipe, content))
 
 
 def suffix_for(source: Path) -> str:

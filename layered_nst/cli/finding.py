@@ -50,6 +50,7 @@ def masks(
     Masks in PHOTO.masks count: mend one in any editor, and recipes with a region of its name take
     it on this photo. What was mended is never replaced.
     """
+    from layered_nst.cli.clips import applies_to_clip
     from layered_nst.outputs.rerun import holds_recipe
     from layered_nst.recipe.beside import masks_folder
     from layered_nst.recipe.files import shown
@@ -60,7 +61,7 @@ def masks(
     with printed_notes() as notes:
         if holds_recipe(source):
             more = {"overrides": set_ or (), "cache": not no_cache, **options}
-            if _is_of_clip(source, content):
+            if applies_to_clip(source, content):
                 _tell_masks_of_clip(source, content, output, notes, as_json, **more)
                 return
             found = recipe_masks(source, content, **more)
@@ -72,13 +73,6 @@ def masks(
         note(sentence)
     told = {"coverage": found.coverage, "notes": [*notes, *map(spelled, found.notes)]}
     _tell_files(written, as_json, **told)
-
-
-def _is_of_clip(recipe: Path, content: Path | None) -> bool:
-    from layered_nst import api
-    from layered_nst.cli.clips import is_clip_of
-
-    return is_clip_of(api.load(recipe, content))
 
 
 def _tell_masks_of_clip(

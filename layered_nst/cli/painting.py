@@ -17,6 +17,7 @@ from layered_nst.cli.clips import (
     FromOption,
     PreviewOption,
     ToOption,
+    applies_to_clip,
     apply_clip,
     check_of_clip,
     is_clip_of,
@@ -323,7 +324,7 @@ def check(
         "cache": not no_cache,
     }
     with printed_notes() as warned:
-        if is_clip_of(api.load(recipe, content)):
+        if applies_to_clip(recipe, content):
             found_in_clip = check_of_clip(recipe, content, options)
             _print_clip_check(found_in_clip, recipe, warned, as_json=as_json)
             return
