@@ -389,7 +389,9 @@ def test_quality_steps_and_seed_stand_in_for_the_recipes_own() -> None:
     assert pixels(given) != pixels(apply("look.yaml", quality="fine", steps=2, overrides=noise))
     listed = apply("look.yaml", steps=[1, 2], overrides=["optimize.levels=[24, 48]"])
     assert len(listed.losses) == 3
-    with pytest.raises(RecipeError, match=r"optimize\.quality: found 'best', allowed: draft"):
+    with pytest.raises(
+        RecipeError, match=r"optimize\.quality: found 'best', allowed: instant, draft"
+    ):
         apply("look.yaml", quality="best")
 
 

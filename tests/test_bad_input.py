@@ -179,12 +179,14 @@ def test_a_photo_of_one_pixel_is_painted(options: list[str]) -> None:
 def test_an_animation_is_painted_by_its_first_picture_with_a_note() -> None:
     frames = [Image.fromarray(photo()), Image.new("RGB", (64, 48))]
     frames[0].save("moving.gif", save_all=True, append_images=frames[1:])
-    ran = run("apply", "look.yaml", "-c", "moving.gif")
+    ran = run("apply", "look.yaml", "-c", "moving.gif", "-o", "still.png")
     assert ran.code == 0
     notes = [line for line in ran.err.splitlines() if line.startswith("note: moving.gif")]
     assert len(notes) == 1
     assert "first" in notes[0]
-    assert any("first" in note for note in worked("-c", "moving.gif").json["notes"])
+    assert any(
+        "first" in note for note in worked("-c", "moving.gif", "-o", "still.png").json["notes"]
+    )
 
 
 def test_a_photo_that_lies_on_its_side_is_painted_upright() -> None:

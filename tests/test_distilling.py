@@ -935,8 +935,8 @@ def test_a_recipe_names_an_encoder_file_relative_to_itself(own: Path, folder: Pa
     ran = run("apply", "recipes/look.yaml", "-o", "out.png", "--no-preview")
     assert ran.code == 0, ran.err
     manifest = json.loads((folder / "out.json").read_text())
-    assert manifest["recipe"]["encoder"] == str(own)
-    assert manifest["files"]["encoder"]["path"] == str(own)
+    assert manifest["recipe"]["encoder"] == "weights/ours.safetensors"
+    assert manifest["files"]["encoder"]["path"] == "weights/ours.safetensors"
     assert manifest["models"]["encoder"]["name"] == "ours"
     assert manifest["models"]["encoder"]["sha256"] == manifest["files"]["encoder"]["sha256"]
     set_here = ("--set", "encoder=weights/ours.safetensors", "--no-preview")

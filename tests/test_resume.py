@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -551,9 +552,18 @@ def killed(recipe: str, *, until: str, **where: Any) -> None:
     with running(recipe, **where) as process:
         assert process.stdout is not None
         said = process.stdout.readline().strip()
+        if where.get("waiting"):
+            wait_for(OUT)  # it is written beside the painting
         process.kill()
         assert said == until, process.communicate()[1]
         assert process.wait(60) == -signal.SIGKILL
+
+
+def wait_for(path: Path) -> None:
+    for _ in range(300):
+        if path.exists():
+            return
+        time.sleep(0.1)
 
 
 LEVELS = ("--set", "optimize.levels=[24, 48]", "--set", "optimize.steps=[3, 4]")

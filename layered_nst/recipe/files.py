@@ -77,14 +77,20 @@ def missing_files(root: Node) -> list[Mistake]:
     for steps, path in _paths(root, (), part_paths(root)):
         if not is_for_this_photo(root, steps):
             continue
-        # A clip may be a folder of frames.
-        is_frames = steps == ("content",) and os.path.isdir(path)
+        # A clip may be a folder of frames, but for the recipe's own, which is what "" means.
+        own = root.place_of(steps).folder
+        is_frames = steps == ("content",) and Path(path) != own and _has_frames(Path(path))
         reason = None if is_frames else why_unusable(Path(path))
         if reason and steps[-1] == "library":
             reason = _no_library(Path(path))
         if reason:
             found.append(problem_at(root, steps, reason))
     return found
+
+
+def _has_frames(folder: Path) -> bool:
+    """Whether a path is a folder that files lie in, as the frames of a clip do."""
+    return os.path.isdir(folder) and any(path.is_file() for path in folder.iterdir())
 
 
 def named_files(recipe: Recipe) -> dict[str, Path]:
