@@ -19,7 +19,7 @@ from torch import Tensor
 from layered_nst.machine import allocator
 from layered_nst.networks.encoders import Encoder
 from layered_nst.networks.encoders.tiles import Tile, cut
-from layered_nst.painting.losses.loss import FeatureLoss, Sums
+from layered_nst.painting.losses.loss import FeatureLoss, Sums, added
 from layered_nst.painting.losses.pixels import PixelLoss
 from layered_nst.painting.objective import Makes, Objective, Objectives, Reader
 from layered_nst.painting.plan import Plan
@@ -120,7 +120,7 @@ class TiledObjective(Objective):
         for tile in self.tiles:
             found = self._send_back(tile, pixels, slopes, gradient)
             seen = [
-                _added(sums, more) if loss.linear else sums
+                added(sums, more) if loss.linear else sums
                 for loss, sums, more in zip(self.losses, seen, found, strict=True)
             ]
         with torch.no_grad():
@@ -147,7 +147,7 @@ class TiledObjective(Objective):
         for tile in self.tiles:
             readers = [(loss, loss.on(tile)) for loss in losses]
             seen = self._see(pixels[:, :, *tile.read], readers)
-            total = [_added(*pair) for pair in zip(total, seen, strict=True)] if total else seen
+            total = [added(*pair) for pair in zip(total, seen, strict=True)] if total else seen
         allocator.give_back()
         return total
 
@@ -202,11 +202,3 @@ def _with_values(
     return [
         {layer: tuple(next(rest) for _ in parts) for layer, parts in sums.items()} for sums in seen
     ]
-
-
-def _added(one: Mapping[str, Sums], other: Mapping[str, Sums]) -> dict[str, Sums]:
-    """What is seen on both."""
-    return {
-        layer: tuple(a + b for a, b in zip(parts, other[layer], strict=True))
-        for layer, parts in one.items()
-    }

@@ -17,6 +17,14 @@ Read = Callable[[str, Tensor], Sums]
 """Takes a layer's name and its features (1, C, h, w), as the encoder computes them."""
 
 
+def added(one: Mapping[str, Sums], other: Mapping[str, Sums]) -> dict[str, Sums]:
+    """What is seen on two parts of a picture, by layer."""
+    return {
+        layer: tuple(a + b for a, b in zip(parts, other[layer], strict=True))
+        for layer, parts in one.items()
+    }
+
+
 @runtime_checkable
 class FeatureLoss(Protocol):
     """A loss of features: ``prepare`` once, ``read`` layer by layer, and of the sums the terms.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from layered_nst.machine import allocator
 from layered_nst.networks.encoders.tiles import Tile
-from layered_nst.painting.losses.loss import Read, Sums
+from layered_nst.painting.losses.loss import Read, Sums, added
 from layered_nst.painting.plan import Plan
 from layered_nst.painting.sight import Sight
 from layered_nst.regions.layers import layer_masks
@@ -104,10 +104,8 @@ class StyleLoss:
                 pooling=self.sight.plan.pooling,
                 measured=False,
             )
-            for layer, features in seen.items():
-                part = read(layer, features)
-                before = found.get(layer)
-                found[layer] = part if before is None else tuple(map(torch.add, before, part))
+            part = {layer: read(layer, features) for layer, features in seen.items()}
+            found = added(found, part) if found else part
         return {layer: (mean, second) for layer, (mean, second) in found.items()}
 
     def _layer_masks(self, tile: Tile) -> dict[str, Tensor]:
