@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ def held_to(rgb: Tensor, palette: Sequence[RGB]) -> Tensor:
         rgb: shape (3, H, W) in [0, 1].
         palette: at least one color, red, green and blue from 0 to 255.
     """
-    table = _table(palette).to(rgb)
+    table = _table(tuple(palette)).to(rgb)
     flat, found = rgb.flatten(1), torch.empty_like(rgb).flatten(1)
     for first in range(0, flat.shape[1], BANDS):
         part = slice(first, first + BANDS)
@@ -41,8 +42,12 @@ def held_to(rgb: Tensor, palette: Sequence[RGB]) -> Tensor:
     return found.view_as(rgb)
 
 
-def _table(palette: Sequence[RGB]) -> Tensor:
-    """Lab of the nearest mixture to each color of a cube, shape (3, blue, green, red)."""
+@lru_cache(maxsize=16)
+def _table(palette: tuple[RGB, ...]) -> Tensor:
+    """Lab of the nearest mixture to each color of a cube, shape (3, blue, green, red).
+
+    It takes about a second, and every frame of a clip asks for it.
+    """
     axis = torch.linspace(0, 1, GRID, dtype=torch.float64)
     blue, green, red = torch.meshgrid(axis, axis, axis, indexing="ij")
     cube = torch.stack([red, green, blue]).flatten(1)[:, None]
