@@ -123,6 +123,7 @@ class FramePainter:
 
     def next(
         self,
+        number: int,
         scene: Scene,
         links: Sequence[Link],
         tell: OnProgress,
@@ -132,6 +133,7 @@ class FramePainter:
         """Paint a frame from those before it.
 
         Args:
+            number: of the frame.
             links: to earlier frames, the nearest first; at least one.
             toward: of a loop, what its first frame says of this one.
 
@@ -143,7 +145,6 @@ class FramePainter:
         # What shows the same keeps its photo, so that many small changes are a large one in the
         # end.
         photo = torch.where(still, nearest.photo, scene.picture.rgb.cpu())
-        number = links[0].past.number + 1
         if toward is None and bool(still.all()) and bool((nearest.ripe > RIPE).all()):
             return replace(nearest, number=number, photo=photo)
         canvas, ripe = self._painted(scene, links, still, tell, toward)
@@ -213,8 +214,7 @@ class FramePainter:
         still, device = problem(scene, self.plan), scene.picture.rgb.device
         plain, share = self._plain(still).cpu(), _share(told, scene.size)
         known = sum((one.picture * one.share for one in told), torch.zeros_like(plain))
-        whose = scene.masks.masks.argmax(0).cpu()
-        start = known + (1 - share) * with_strokes(plain, known, share, whose)
+        start = known + (1 - share) * with_strokes(plain, known, share, whose_pixels(scene))
         start = start.clamp(0, 1).to(device)
         return replace(
             still,

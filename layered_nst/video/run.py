@@ -266,9 +266,8 @@ class ClipRun:
         """Settle plan, memory and what the frames belong to, by the first of them."""
         picture, eyes = self.scenery.look(frame.picture, size=self.size)
         masks = self.regions.at(0, frame.picture, picture, eyes, None)
-        self.first_masks = masks
-        styles = self.scenery.styles(picture, masks)
-        scene = self.scenery.scene(frame.picture, picture, masks, styles, eyes)
+        self.styles = self.scenery.styles(picture, masks)
+        scene = self.scenery.scene(frame.picture, picture, masks, self.styles, eyes)
         plan = planned(scene)
         encoders = load_encoders(plan.encoders, weights_dir=self.weights_dir, device=self.device)
         self.encoders = encoders
@@ -299,29 +298,28 @@ class ClipRun:
             return
         self._look()
         started = time.monotonic()
-        picture, eyes = self.scenery.look(frame.picture, size=self.size, remembered=False)
-        links, seen = self._links(number, picture.rgb.cpu())
-        if not links:
-            self.key, self.shot = number, self.shot + 1
-        if number == 0:
-            masks, scene = self.first_masks, self.scene
-        else:
-            masks = self.regions.at(number, frame.picture, picture, eyes, seen)
-            if not links:
-                self.styles = self.scenery.styles(picture, masks)
-            scene = self.scenery.scene(frame.picture, picture, masks, self.styles)
-        if number == 0:
-            self.styles = scene.styles
+        scene, links, seen = self._scene(number, frame)
         if links:
             toward = self._toward(number)
-            past = self.painter.next(scene, links, self._told, toward=toward)
-            past = replace(past, number=number)
+            past = self.painter.next(number, scene, links, self._told, toward=toward)
         else:
+            self.key, self.shot = number, self.shot + 1
             canvas = self.painter.first(scene, self._told)
             ripe, whose = torch.ones(self.size), whose_pixels(scene)
-            past = Past(number, picture.rgb.cpu(), canvas.cpu(), ripe, whose)
-        canvas = past.canvas.to(picture.rgb)
-        self._keep(past, finished(canvas, scene).cpu(), masks, frame, seen, started)
+            past = Past(number, scene.picture.rgb.cpu(), canvas.cpu(), ripe, whose)
+        self._keep(past, scene, frame, seen, started)
+
+    def _scene(self, number: int, frame: ClipFrame) -> tuple[Scene, list[Link], Motion | None]:
+        """The recipe on a frame, and what ``_links`` says of that; with new styles at a cut."""
+        if number == 0:
+            return self.scene, [], None
+        picture, eyes = self.scenery.look(frame.picture, size=self.size, remembered=False)
+        links, seen = self._links(number, picture.rgb.cpu())
+        masks = self.regions.at(number, frame.picture, picture, eyes, seen)
+        if not links:
+            self.styles = self.scenery.styles(picture, masks)
+        scene = self.scenery.scene(frame.picture, picture, masks, self.styles)
+        return scene, links, seen
 
     def _toward(self, number: int) -> Told | None:
         """Of a loop, what its first frame says of one of the last."""
@@ -375,16 +373,16 @@ class ClipRun:
     def _keep(
         self,
         past: Past,
-        rgb: Tensor,
-        masks: RegionMasks,
+        scene: Scene,
         frame: ClipFrame,
         seen: Motion | None,
         started: float,
     ) -> None:
-        line, state = self._line(past, masks, frame, seen), self._state(past, masks)
+        rgb = finished(past.canvas.to(scene.picture.rgb), scene).cpu()
+        line, state = self._line(past, scene.masks, frame, seen), self._state(past, scene.masks)
         seconds = time.monotonic() - started
         told = {**line, "seconds": round(seconds, 3)}
-        self.store.put(rgb, self._alpha(frame), state, told, depth=line["depth"])
+        self.store.put(rgb, self._alpha(scene), state, told, depth=line["depth"])
         self.spent.append(seconds)
         self._remember(past)
         self.store.forget_states([*self.pasts, *([] if self.loop is None else [0])])
@@ -451,12 +449,8 @@ class ClipRun:
             found[name] = float(f"{float((gap * sure).sum() / sure.sum().clamp(min=1)):.4g}")
         return found
 
-    def _alpha(self, frame: ClipFrame) -> Tensor | None:
-        if not self.clip.alpha:
-            return None
-        picture, _ = self.scenery.look(frame.picture, size=self.size, remembered=False)
-        alpha = picture.alpha
-        return torch.ones(self.size) if alpha is None else alpha.cpu()
+    def _alpha(self, scene: Scene) -> Tensor | None:
+        return scene.visible.cpu() if self.clip.alpha else None
 
     def _remember(self, past: Past) -> None:
         """Keep a frame for those after it, and forget those that none of them asks for."""
