@@ -15,11 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from layered_nst.api import Overrides, load
-from layered_nst.errors import ClipError
 from layered_nst.files.targets import made_folder
-from layered_nst.machine.cache import Cache, open_cache
-from layered_nst.machine.device import choose_device
-from layered_nst.machine.memory import obtainable_bytes, parse_memory
+from layered_nst.machine.cache import Cache
+from layered_nst.machine.memory import obtainable_bytes
 from layered_nst.outputs.result import files_of
 from layered_nst.picture import MAX_PIXELS, is_ours, to_image, write_picture
 from layered_nst.picture.layout import Words, grid, tile
@@ -28,10 +26,10 @@ from layered_nst.regions import RegionMasks
 from layered_nst.regions.overlay import overlay
 from layered_nst.strategies.checking import Check, checked
 from layered_nst.strategies.costs import estimate
-from layered_nst.video.clips import ClipFrame, Excerpt, open_clip
+from layered_nst.video.clips import ClipFrame, Excerpt
 from layered_nst.video.flow import motion
 from layered_nst.video.frames import REACHES
-from layered_nst.video.run import CUT, WHOLE, ClipRun
+from layered_nst.video.run import CUT, WHOLE, ClipRun, run_of
 from layered_nst.words import duration, fine_duration, pixels, storage
 
 SHOWN = 12
@@ -77,28 +75,6 @@ class ClipCheck:
         }
 
 
-def _run(recipe: Any, clip: Any, options: Mapping[str, Any]) -> ClipRun:
-    """A run that paints nothing."""
-    asked = dict(options)
-    part, overrides = asked.pop("part", WHOLE), asked.pop("overrides", ())
-    memory, max_pixels = asked.pop("memory", None), asked.pop("max_pixels", MAX_PIXELS)
-    loaded: Recipe = load(recipe, clip, size=asked.pop("size", None), overrides=overrides)
-    if loaded.content is None:
-        raise ClipError("content: the recipe names no clip; add content: or give `content`")
-    return ClipRun(
-        recipe=loaded,
-        clip=open_clip(loaded.content, max_pixels=max_pixels),
-        excerpt=part,
-        output=None,
-        device=choose_device(asked.pop("device", None)),
-        strict=asked.pop("strict", False),
-        weights_dir=asked.pop("weights_dir", None),
-        max_pixels=max_pixels,
-        cache=open_cache(asked.pop("cache", True)),
-        memory=None if memory is None else parse_memory(memory),
-    )
-
-
 def check_video(
     recipe: str | Path | Mapping[str, Any] | Recipe,
     clip: str | Path | None = None,
@@ -122,8 +98,16 @@ def check_video(
     Raises:
         LayeredNstError: whatever ``apply_video`` would raise before its first step.
     """
-    options = {k: v for k, v in locals().items() if k not in ("recipe", "clip")}
-    run = _run(recipe, clip, options)
+    run = run_of(
+        load(recipe, clip, size=size, overrides=overrides),
+        part=part,
+        device=device,
+        strict=strict,
+        weights_dir=weights_dir,
+        max_pixels=max_pixels,
+        cache=cache,
+        memory=memory,
+    )
     started = time.perf_counter()
     _, frames = run.begun()
     spent = time.perf_counter() - started
@@ -192,8 +176,14 @@ def video_masks(
     Raises:
         LayeredNstError: as ``apply_video``; ``OutputError`` if the sheet cannot be written.
     """
-    options = {k: v for k, v in locals().items() if k not in ("recipe", "clip", "folder")}
-    run = _run(recipe, clip, options)
+    run = run_of(
+        load(recipe, clip, size=size, overrides=overrides),
+        part=part,
+        device=device,
+        weights_dir=weights_dir,
+        max_pixels=max_pixels,
+        cache=cache,
+    )
     reads = files_of(run.recipe)
     first, frames = run.begun()
     (target,) = made_folder(folder, [SHEET], known=is_ours, reads=reads)

@@ -142,25 +142,19 @@ def apply_video(
     loaded = load(
         recipe, clip, size=size, quality=quality, steps=steps, seed=seed, overrides=overrides
     )
-    if loaded.content is None:
-        raise ClipError("content: the recipe names no clip; add content: or give `content`")
-    found = open_clip(loaded.content, max_pixels=max_pixels)
-    run = ClipRun(
-        recipe=loaded,
-        clip=found,
-        excerpt=part,
+    run = run_of(
+        loaded,
         output=None if output is None else Path(output),
-        device=choose_device(device),
+        part=part,
+        device=device,
         strict=strict,
         weights_dir=weights_dir,
         max_pixels=max_pixels,
-        cache=open_cache(cache),
-        memory=None if memory is None else parse_memory(memory),
-        asked_to_stop=_asked(stop),
-        on_scene=on_scene,
-        on_frame=on_frame,
-        on_progress=on_progress,
+        cache=cache,
+        memory=memory,
     )
+    run.asked_to_stop = _asked(stop)
+    run.on_scene, run.on_frame, run.on_progress = on_scene, on_frame, on_progress
     return run.painted(resume=resume)
 
 
@@ -488,6 +482,44 @@ class ClipRun:
             complete=complete,
             temporary=self.temporary,
         )
+
+
+def run_of(
+    loaded: Recipe,
+    *,
+    output: Path | None = None,
+    part: Excerpt = WHOLE,
+    device: str | torch.device | None = None,
+    strict: bool = False,
+    weights_dir: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+    cache: bool | str | Path | Cache = True,
+    memory: float | str | None = None,
+) -> ClipRun:
+    """A run that has painted nothing yet.
+
+    Args:
+        loaded: the recipe, with the clip as its content.
+        output, part, device, strict, weights_dir, max_pixels, cache, memory: as ``apply_video``
+            takes them.
+
+    Raises:
+        LayeredNstError: there is no such clip, or something asked for is not there.
+    """
+    if loaded.content is None:
+        raise ClipError("content: the recipe names no clip; add content: or give `content`")
+    return ClipRun(
+        recipe=loaded,
+        clip=open_clip(loaded.content, max_pixels=max_pixels),
+        excerpt=part,
+        output=output,
+        device=choose_device(device),
+        strict=strict,
+        weights_dir=weights_dir,
+        max_pixels=max_pixels,
+        cache=open_cache(cache),
+        memory=None if memory is None else parse_memory(memory),
+    )
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
