@@ -24,6 +24,8 @@ ANIMATIONS = (".gif", ".webp", ".png", ".apng")
 """Names that end so are clips if there is more than one picture in them."""
 FRAMES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 """Names of pictures that a folder of frames is made of."""
+NEEDED = "clips need PyAV and OpenCV: pip install 'layered-nst[video]'"
+"""What to say where one of them is not there."""
 USUAL_RATE = Fraction(25)
 """Frames a second of a folder of pictures, which says none."""
 

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from layered_nst.errors import ClipError, PictureError
 from layered_nst.picture import Picture
 from layered_nst.picture.opening import check_pixels
-from layered_nst.video.clips import USUAL_RATE, Clip, ClipFrame, ColorTags
+from layered_nst.video.clips import NEEDED, USUAL_RATE, Clip, ClipFrame, ColorTags
 from layered_nst.video.sequences import same_size
 
-NEEDED = "clips need PyAV and OpenCV: pip install 'layered-nst[video]'"
 # The matrices that containers name, by swscale's own numbers.
 MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 HD_ROWS = 720

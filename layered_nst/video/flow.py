@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from layered_nst import plugins
 from layered_nst.errors import ClipError, PluginError
 from layered_nst.plugins import Part
+from layered_nst.video.clips import NEEDED
 
 # Of Ruder et al. and Lai et al.: what is not where it is said to come from is hidden, and what
 # lies where motion changes is a border.
@@ -75,7 +76,7 @@ def cv2() -> Any:
     try:
         import cv2 as found
     except ImportError as error:
-        raise ClipError("clips need PyAV and OpenCV: pip install 'layered-nst[video]'") from error
+        raise ClipError(NEEDED) from error
     return found
 
 
@@ -118,12 +119,18 @@ def evened(picture: Tensor) -> NDArray[np.uint8]:
     """The light and dark of a picture (3, H, W), its local mean and contrast taken out."""
     weights = picture.new_tensor([0.299, 0.587, 0.114])
     gray = (picture * weights[:, None, None]).sum(0).cpu().numpy()
-    near = (LOCAL, LOCAL)
-    mean = cv2().blur(gray, near, borderType=cv2().BORDER_REFLECT)
-    squares = cv2().blur(gray**2, near, borderType=cv2().BORDER_REFLECT)
-    spread = np.sqrt(np.maximum(squares - mean**2, 0))
+    mean, spread = _around(gray, LOCAL)
     even = (gray - mean) / (spread + FAINT_CONTRAST)
     return np.asarray((127.5 + 42 * even).clip(0, 255), np.uint8)
+
+
+def _around(gray: NDArray[Any], side: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Mean and standard deviation in the square of so many px around each pixel, (H, W)."""
+    mean, squares = (
+        cv2().blur(plane, (side, side), borderType=cv2().BORDER_REFLECT)
+        for plane in (gray, gray**2)
+    )
+    return mean, np.sqrt(np.maximum(squares - mean**2, 0))
 
 
 def motion(frame: Tensor, earlier: Tensor, flow: FlowOf) -> Motion:
@@ -192,11 +199,7 @@ def _explains(back: Tensor, frame: Tensor, earlier: Tensor) -> Tensor:
 
 def _contrast(photo: Tensor) -> Tensor:
     """Standard deviation of the gray values around each pixel, shape (H, W)."""
-    gray = photo.mean(0).numpy()
-    near = (NEAR, NEAR)
-    mean = cv2().blur(gray, near, borderType=cv2().BORDER_REFLECT)
-    squares = cv2().blur(gray**2, near, borderType=cv2().BORDER_REFLECT)
-    return torch.from_numpy(np.sqrt(np.maximum(squares - mean**2, 0)))
+    return torch.from_numpy(_around(photo.mean(0).numpy(), NEAR)[1])
 
 
 def _gap(back: Tensor, frame: Tensor, earlier: Tensor) -> Tensor:
@@ -278,8 +281,3 @@ def moved(planes: Tensor, back: Tensor, *, smooth: bool = False) -> Tensor:
         cv2().remap(plane.numpy(), x, y, how, borderMode=cv2().BORDER_REPLICATE) for plane in source
     ]
     return torch.from_numpy(np.stack(parts)).to(planes)
-
-
-def still(size: tuple[int, int]) -> Tensor:
-    """The flow of what does not move, shape (2, H, W)."""
-    return torch.zeros(2, *size)
