@@ -24,8 +24,8 @@ from layered_nst.video.sequences import same_size
 MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 HD_ROWS = 720
 """From here on films that do not say their matrix are BT.709, below BT.601."""
-FULL = 2
-"""A film's range of numbers that is all of them."""
+LIMITED, FULL = 1, 2
+"""A film's range of numbers: those of television, or all of them."""
 
 
 def pyav() -> Any:
@@ -308,10 +308,15 @@ def _matrix_of(frame: Any) -> tuple[int, ...] | None:
     return None
 
 
+def packed(*, alpha: bool, deep: bool) -> str:
+    """What FFmpeg calls pixels in RGB, one after the other, of 8 bits a channel or deep ones."""
+    return ("rgba64le" if deep else "rgba") if alpha else ("rgb48le" if deep else "rgb24")
+
+
 def _picture(frame: Any, clip: Clip) -> Picture:
     """A frame as it is to be seen."""
     deep = max(part.bits for part in frame.format.components) > 8
-    kind = ("rgba64le" if deep else "rgba") if clip.alpha else ("rgb48le" if deep else "rgb24")
+    kind = packed(alpha=clip.alpha, deep=deep)
     said = MATRICES.get(int(frame.colorspace))
     usual = 1 if frame.height >= HD_ROWS else 5
     pixels = Turn.of(frame).applied(

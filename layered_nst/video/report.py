@@ -23,7 +23,7 @@ from layered_nst.recipe import Output, dump_recipe
 from layered_nst.video.clips import Clip
 from layered_nst.video.flow import flow_of, motion
 from layered_nst.video.result import VideoResult
-from layered_nst.video.writing import FilmFrame, write_clip
+from layered_nst.video.writing import FilmFrame, eight_bits, write_clip
 from layered_nst.words import duration, pixels
 
 SIDE = 480
@@ -55,22 +55,19 @@ def write_clip_report(result: VideoResult, folder: Path, *, notes: Sequence[str]
     return folder / PAGE
 
 
-def _pairs(result: VideoResult) -> Iterator[tuple[FilmFrame, Tensor]]:
-    """Each painted frame and its photo, small."""
-    photos = result.excerpt.of(result.clip.read())
-    for frame, photo in zip(result.frames(), photos, strict=False):
-        rgb = photo.picture.rgb
-        yield frame, resize(rgb, fit_within(result.size, min(SIDE, max(result.size))))
+def _photos(result: VideoResult) -> Iterator[Tensor]:
+    """The photo of each frame, small."""
+    size = fit_within(result.size, min(SIDE, max(result.size)))
+    return (resize(f.picture.rgb, size) for f in result.excerpt.of(result.clip.read()))
 
 
 def _film(result: VideoResult, folder: Path) -> str:
     """A film of photo and result side by side; its name."""
 
     def frames() -> Iterator[FilmFrame]:
-        for frame, photo in _pairs(result):
+        for frame, photo in zip(result.frames(), _photos(result), strict=False):
             size = (photo.shape[2], photo.shape[1])
-            eight = frame.pixels if frame.pixels.dtype == np.uint8 else frame.pixels // 257
-            ours = Image.fromarray(eight.astype(np.uint8)).convert("RGB").resize(size)
+            ours = Image.fromarray(eight_bits(frame.pixels)).convert("RGB").resize(size)
             both = np.concatenate([np.asarray(to_image(photo)), np.asarray(ours)], 1)
             both = both[: both.shape[0] // 2 * 2, : both.shape[1] // 2 * 2]
             yield FilmFrame(both, frame.time, frame.length, frame.file)
@@ -78,13 +75,15 @@ def _film(result: VideoResult, folder: Path) -> str:
     silent = Clip(
         result.clip.path, result.size, result.clip.read, result.clip.rate, result.clip.base
     )
-    name = "film.webm"
+
+    def written(name: str) -> str:
+        write_clip(folder / name, frames(), silent, output=Output(), excerpt=result.excerpt)
+        return name
+
     try:
-        write_clip(folder / name, frames(), silent, output=Output(), excerpt=result.excerpt)
+        return written("film.webm")
     except LayeredNstError:
-        name = "film.webp"  # what is needed for films is not installed
-        write_clip(folder / name, frames(), silent, output=Output(), excerpt=result.excerpt)
-    return name
+        return written("film.webp")  # what is needed for films is not installed
 
 
 def _flows(result: VideoResult, folder: Path) -> list[tuple[int, str]]:
@@ -93,7 +92,7 @@ def _flows(result: VideoResult, folder: Path) -> list[tuple[int, str]]:
     chosen = {round(1 + n * (count - 2) / max(1, MOST_FLOWS - 1)) for n in range(MOST_FLOWS)}
     flow, found = flow_of(result.recipe.video.flow), []
     before: Tensor | None = None
-    for number, (_, photo) in enumerate(_pairs(result)):
+    for number, photo in zip(range(count), _photos(result), strict=False):
         if before is not None and number in chosen:
             moving = motion(photo, before, flow)
             shown = torch.cat(

@@ -24,7 +24,7 @@ from layered_nst.scene.provenance import Inputs
 from layered_nst.scene.scene import Scene
 from layered_nst.video.clips import Clip, Excerpt
 from layered_nst.video.keeping import FrameStore
-from layered_nst.video.writing import FilmFrame, write_clip
+from layered_nst.video.writing import FilmFrame, eight_bits, write_clip
 from layered_nst.words import duration, pixels
 
 
@@ -61,7 +61,7 @@ class VideoResult:
 
     def __iter__(self) -> Iterator[Image.Image]:
         """Its frames as Pillow pictures, one after the other."""
-        return (Image.fromarray(_eight(frame.pixels)) for frame in self.frames())
+        return (Image.fromarray(eight_bits(frame.pixels)) for frame in self.frames())
 
     def __repr__(self) -> str:
         so_far = "" if self.complete else ", so far"
@@ -184,7 +184,3 @@ def _planes(pixels_: NDArray[Any]) -> Tensor:
     most = 65535 if pixels_.dtype == np.uint16 else 255
     planes = torch.from_numpy(pixels_.astype(np.float32) / most)
     return planes.movedim(-1, 0).contiguous()
-
-
-def _eight(pixels_: NDArray[Any]) -> NDArray[Any]:
-    return (pixels_ // 257).astype(np.uint8) if pixels_.dtype == np.uint16 else pixels_

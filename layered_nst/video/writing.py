@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,8 +16,8 @@ from PIL import Image
 from layered_nst.errors import OutputError
 from layered_nst.files.atomic import replacing
 from layered_nst.recipe import Output
-from layered_nst.video.clips import Clip, Excerpt
-from layered_nst.video.films import MATRICES, pyav, why
+from layered_nst.video.clips import USUAL_RATE, Clip, Excerpt
+from layered_nst.video.films import FULL, HD_ROWS, LIMITED, MATRICES, packed, pyav, why
 
 WRITTEN = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".webp", ".apng", "")
 """How the names of clips end that can be written; "" is a folder of frames."""
@@ -32,7 +32,7 @@ class Codec:
         formats: of pixels, the first that fits is taken: plain, with more bits, with alpha.
         files: endings of the names of files that hold it.
         options: of the library, from a quality of 1 to 100.
-        is_halved: whether it wants even sides, as its color is at half the size.
+        is_even: whether it wants even sides, as its color is at half the size.
     """
 
     library: str
@@ -43,7 +43,6 @@ class Codec:
     is_even: bool = False
 
 
-MATROSKA = (".mkv",)
 CODECS = {
     "vp9": Codec("libvpx-vp9", "yuv420p", (".mp4", ".m4v", ".webm", ".mkv"), alpha="yuva420p"),
     "av1": Codec("libsvtav1", "yuv420p", (".mp4", ".m4v", ".webm", ".mkv"), deep="yuv420p10le"),
@@ -123,7 +122,7 @@ def check_film(path: Path, clip: Clip, size: tuple[int, int], output: Output) ->
 
 def is_film(path: Path) -> bool:
     """Whether a clip of this name is written by PyAV."""
-    return path.suffix.lower() in (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
+    return path.suffix.lower() in CONTAINERS
 
 
 CONTAINERS = {
@@ -206,7 +205,7 @@ def _write_animation(path: Path, frames: Iterator[FilmFrame], clip: Clip, output
     kind = {".gif": "GIF", ".webp": "WEBP", ".apng": "PNG"}[path.suffix.lower()]
     shown = list(frames)
     lengths = _milliseconds(shown)
-    pictures = [Image.fromarray(_eight_bits(frame.pixels)) for frame in shown]
+    pictures = [Image.fromarray(eight_bits(frame.pixels)) for frame in shown]
     first, *more = _one_palette(pictures) if kind == "GIF" else pictures
     how: dict[str, Any] = {"duration": lengths, "loop": 0 if clip.loops is None else clip.loops}
     if kind == "WEBP":
@@ -234,7 +233,8 @@ def _milliseconds(frames: Sequence[FilmFrame]) -> list[int]:
     return [max(1, later - sooner) for sooner, later in pairwise(marks)]
 
 
-def _eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+def eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Pixels of 8 or 16 bits a channel as pixels of 8."""
     return (pixels // 257).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
 
 
@@ -274,7 +274,7 @@ def _encode(
                         packet.duration = max(1, round(length / packet.time_base))
                     file.mux(packet)
 
-            for frame in _chained(first, frames):
+            for frame in chain([first], frames):
                 coded = _coded(frame, stream, clip, shift)
                 lengths[coded.pts * clip.base] = frame.length
                 mux(coded)
@@ -283,14 +283,9 @@ def _encode(
             sound.up_to(None)
 
 
-def _chained(first: FilmFrame, rest: Iterator[FilmFrame]) -> Iterator[FilmFrame]:
-    yield first
-    yield from rest
-
-
 def _stream(file: Any, first: FilmFrame, clip: Clip, codec: Codec, quality: int) -> Any:
     height, width, channels = first.pixels.shape
-    rate = clip.rate or Fraction(25)
+    rate = clip.rate or USUAL_RATE
     stream = file.add_stream(codec.library, rate=rate.limit_denominator(100_000))
     context = stream.codec_context
     stream.width, stream.height = width, height
@@ -301,7 +296,7 @@ def _stream(file: Any, first: FilmFrame, clip: Clip, codec: Codec, quality: int)
     tags = clip.tags
     context.color_primaries, context.color_trc = tags.primaries, tags.transfer
     matrix, full = _matrix(stream.pix_fmt, height, clip)
-    context.colorspace, context.color_range = matrix, 2 if full else 1
+    context.colorspace, context.color_range = matrix, FULL if full else LIMITED
     if channels == 4 and codec.library == "libvpx-vp9":
         stream.metadata["alpha_mode"] = "1"
     return stream
@@ -320,7 +315,7 @@ def _matrix(pix_fmt: str, height: int, clip: Clip) -> tuple[int, bool]:
     if pix_fmt.startswith("yuvj"):
         return 5, True
     told = clip.tags.matrix
-    return (told if told in MATRICES else 1 if height >= 720 else 6), clip.tags.full_range
+    return (told if told in MATRICES else 1 if height >= HD_ROWS else 6), clip.tags.full_range
 
 
 def _options(library: str, quality: int, *, has_alpha: bool) -> dict[str, str]:
@@ -343,8 +338,7 @@ def _options(library: str, quality: int, *, has_alpha: bool) -> dict[str, str]:
 
 def _coded(frame: FilmFrame, stream: Any, clip: Clip, shift: Fraction) -> Any:
     av = pyav()
-    channels, deep = frame.pixels.shape[2], frame.pixels.dtype == np.uint16
-    kind = ("rgba64le" if deep else "rgba") if channels == 4 else ("rgb48le" if deep else "rgb24")
+    kind = packed(alpha=frame.pixels.shape[2] == 4, deep=frame.pixels.dtype == np.uint16)
     matrix, full = _matrix(stream.pix_fmt, frame.pixels.shape[0], clip)
     raw = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame.pixels), format=kind)
     sws = MATRICES.get(matrix, 5)
@@ -352,7 +346,7 @@ def _coded(frame: FilmFrame, stream: Any, clip: Clip, shift: Fraction) -> Any:
         format=stream.pix_fmt,
         src_colorspace=sws,
         dst_colorspace=sws,
-        dst_color_range=2 if full else 1,
+        dst_color_range=FULL if full else LIMITED,
     )
     coded.pts = round((frame.time - shift) / clip.base)
     coded.time_base = clip.base
