@@ -228,17 +228,21 @@ class Result:
 
 def proofed_by(recipe: Recipe) -> Path | None:
     """The ICC file that a recipe's pictures are proofed by."""
-    output = recipe.output
-    if output.proof is not None:
-        return output.proof
-    return None if output.profile in ("sRGB", "keep") else Path(output.profile)
+    return recipe.output.proof or _profile_file(recipe)
+
+
+def _profile_file(recipe: Recipe) -> Path | None:
+    """The ICC file that a recipe's ``output.profile`` names, if it names one."""
+    named = recipe.output.profile
+    return None if named in ("sRGB", "keep") else Path(named)
 
 
 def press_of(recipe: Recipe) -> dict[str, bytes]:
     """The profile that a recipe's ``output.profile`` names as a file, by what it describes."""
-    if recipe.output.profile in ("sRGB", "keep"):
+    path = _profile_file(recipe)
+    if path is None:
         return {}
-    profile, space = read_profile(Path(recipe.output.profile))
+    profile, space = read_profile(path)
     return {space: profile}
 
 

@@ -142,11 +142,10 @@ def write_picture(
     if alpha is not None and (background is not None or inks is not None or not form.alpha):
         kept = kept and replace(kept, share=kept.share * alpha.to(kept.share))
         rgb, alpha = _laid_on(rgb, alpha, background or _WHITE), None
+    kept = None if inks is not None else kept  # its numbers are those of RGB
     onto = inks or _writable_profile(profile, path)
     finished = Finished(
-        pixels=(_separated if inks else _quantized)(
-            rgb, alpha, depth=depth, profile=onto, kept=kept
-        ),
+        pixels=_quantized(rgb, alpha, depth=depth, profile=onto, inks=inks is not None, kept=kept),
         profile=onto or color.srgb_profile(),
         inks=inks is not None,
         dpi=(dpi, dpi) if isinstance(dpi, (int, float)) else dpi,
@@ -259,44 +258,25 @@ def _quantized(
     *,
     depth: int,
     profile: bytes | None,
+    inks: bool = False,
     kept: Kept | None = None,
 ) -> NDArray[Any]:
-    """(H, W, 3 or 4) uint8 or uint16, in the numbers of ``profile``."""
+    """(H, W, 3 or 4) uint8 or uint16, in the numbers of ``profile``: of an opaque picture its
+    ``inks``, from none to all of each."""
     height, width = int(rgb.shape[1]), int(rgb.shape[2])
     dtype = np.uint8 if depth == 8 else np.uint16
-    pixels = np.empty((height, width, 3 if alpha is None else 4), dtype)
-    convert = profile is not None and not color.is_srgb(profile)
+    colors = 4 if inks else 3
+    pixels = np.empty((height, width, colors + (alpha is not None)), dtype)
+    convert = profile is not None and (inks or not color.is_srgb(profile))
 
     def finish(rows: slice) -> None:
         band = _band(rgb, rows)
         if convert and profile is not None:
-            band = color.from_srgb(band, profile)
+            band = color.from_srgb(band, profile, "cmyk" if inks else "rgb")
             band = band if kept is None else (band + kept.lost(rows, profile)).clip(0.0, 1.0)
-        pixels[rows, :, :3] = _whole(band, dtype)
+        pixels[rows, :, :colors] = _whole(band, dtype)
         if alpha is not None:
             pixels[rows, :, 3] = _whole(_clean(alpha[rows]).numpy(), dtype)
-
-    color.for_each_band(height, width, finish)
-    return pixels
-
-
-def _separated(
-    rgb: Tensor,
-    alpha: Tensor | None,
-    *,
-    depth: int,
-    profile: bytes | None,
-    kept: Kept | None = None,
-) -> NDArray[Any]:
-    """(H, W, 4) uint8 or uint16: ink of an opaque picture, from none to all of it."""
-    assert alpha is None
-    assert profile is not None
-    height, width = int(rgb.shape[1]), int(rgb.shape[2])
-    dtype = np.uint8 if depth == 8 else np.uint16
-    pixels = np.empty((height, width, 4), dtype)
-
-    def finish(rows: slice) -> None:
-        pixels[rows] = _whole(color.from_srgb(_band(rgb, rows), profile, "cmyk"), dtype)
 
     color.for_each_band(height, width, finish)
     return pixels
