@@ -8,7 +8,6 @@ line in ``frames.jsonl``: a frame without a line was not finished, and is painte
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import warnings
@@ -27,6 +26,7 @@ from layered_nst.files.atomic import replacing
 from layered_nst.files.targets import check_target, make_folder
 from layered_nst.files.tensors import read_tensors, write_tensors
 from layered_nst.files.texts import json_text
+from layered_nst.outputs.manifest import mapping_in
 from layered_nst.picture import read_picture, write_picture
 
 FORMAT = 1
@@ -48,9 +48,9 @@ def frames_folder(output: Path) -> Path:
 
 
 def _card(folder: Path) -> dict[str, Any] | None:
-    with contextlib.suppress(OSError, ValueError):
-        found = json.loads((folder / CARD).read_text("utf-8"))
-        if isinstance(found, dict) and "layered-nst frames" in found:
+    with contextlib.suppress(OSError):
+        found = mapping_in((folder / CARD).read_bytes())
+        if found is not None and "layered-nst frames" in found:
             return found
     return None
 
@@ -129,7 +129,7 @@ class FrameStore:
         found: list[dict[str, Any]] = []
         with contextlib.suppress(OSError, UnicodeDecodeError):
             for text in (self.folder / LINES).read_text("utf-8").splitlines():
-                line = _line(text)
+                line = mapping_in(text)
                 if line is None or not self.file(len(found)).is_file():
                     break
                 found.append(line)
@@ -232,14 +232,6 @@ class FrameStore:
         self._clear()
         with contextlib.suppress(OSError):
             self.folder.rmdir()
-
-
-def _line(text: str) -> dict[str, Any] | None:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _warn(sentence: str) -> None:
