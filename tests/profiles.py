@@ -50,13 +50,16 @@ def profile(space: Space) -> bytes:
         b"gTRC": _curve(space),
         b"bTRC": _curve(space),
     }
+    return _file(tags, 0x04000000, b"mntrRGB XYZ ")
+
+
+def _file(tags: dict[bytes, bytes], version: int, what: bytes) -> bytes:
+    """A profile of these tags; ``what`` names device, its colors, and the space in between."""
     offset, directory, body = 132 + 12 * len(tags), struct.pack(">I", len(tags)), b""
     for name, data in tags.items():
         directory += name + struct.pack(">II", offset + len(body), len(data))
         body += data + b"\0" * (-len(data) % 4)
-    head = struct.pack(
-        ">I4sI4s4s4s", offset + len(body), b"", 0x04000000, b"mntr", b"RGB ", b"XYZ "
-    )
+    head = struct.pack(">I4sI12s", offset + len(body), b"", version, what)
     head += struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + b"acsp" + b"\0" * 28 + _fixed(D50)
     return head.ljust(128, b"\0") + directory + body
 
@@ -110,15 +113,7 @@ def press() -> bytes:
     back = _lut16(3, 4, 25, np.concatenate([color, black], 1) * 65535)
     tags = {b"desc": _old_text("press"), b"cprt": b"text" + bytes(4) + b"public domain\0"}
     tags |= {b"wtpt": _point(D50), b"A2B0": there, b"B2A0": back}
-    offset, directory, body = 132 + 12 * len(tags), struct.pack(">I", len(tags)), b""
-    for name, data in tags.items():
-        directory += name + struct.pack(">II", offset + len(body), len(data))
-        body += data + b"\0" * (-len(data) % 4)
-    head = struct.pack(
-        ">I4sI4s4s4s", offset + len(body), b"", 0x02400000, b"prtr", b"CMYK", b"Lab "
-    )
-    head += struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + b"acsp" + b"\0" * 28 + _fixed(D50)
-    return head.ljust(128, b"\0") + directory + body
+    return _file(tags, 0x02400000, b"prtrCMYKLab ")
 
 
 def _lut16(inputs: int, outputs: int, steps: int, numbers: NDArray[np.float64]) -> bytes:
