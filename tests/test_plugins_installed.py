@@ -15,6 +15,7 @@ from packages import Site, manifest_of, selector, single
 
 from layered_nst import plugins
 from layered_nst.errors import PluginError
+from layered_nst.machine.plugin_code import identity
 from layered_nst.plugins.installed import GROUP, entry_points
 
 LIGHT = "def bright(said, view):\n    return view.picture.rgb.mean(0)\n"
@@ -231,16 +232,16 @@ def test_a_file_that_is_no_plugin_is_refused_by_name(
 def test_the_hash_of_a_plugin_follows_its_code_and_no_bytecode(site: Site) -> None:
     folder = site.install("studio", manifest_of("studio", selector("bright")), LIGHT)
     (plugin,) = plugins.installed().plugins
-    before = plugins.identity(plugin)
+    before = identity(plugin)
     assert before["version"] == "1.2"
     (folder / "__pycache__").mkdir()
     (folder / "__pycache__" / "x.cpython-311.pyc").write_bytes(b"x")
-    assert plugins.identity(plugin) == before
+    assert identity(plugin) == before
     (folder / "weights.bin").write_bytes(b"x")
-    after = plugins.identity(plugin)
+    after = identity(plugin)
     assert after != before
     (folder / "weights.bin").write_bytes(b"y")
-    assert plugins.identity(plugin) not in (before, after)
+    assert identity(plugin) not in (before, after)
 
 
 def test_an_error_in_a_plugins_code_is_told_with_its_name_version_and_line(site: Site) -> None:

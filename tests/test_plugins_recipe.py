@@ -24,6 +24,7 @@ from layered_nst.errors import (
     PluginError,
     RecipeError,
 )
+from layered_nst.machine.plugin_code import identity
 from layered_nst.recipe import dump_recipe, json_schema, load_recipe
 from layered_nst.scene.provenance import recipe_hash
 
@@ -326,7 +327,7 @@ def test_a_run_with_plugins_paints_and_tells_of_them(tmp_path: Path) -> None:
     assert ran.code == 0, ran.err
     manifest = json.loads(Path("out.json").read_text())
     (plugin,) = plugins.installed().plugins
-    assert manifest["plugins"] == {"studio": plugins.identity(plugin)}
+    assert manifest["plugins"] == {"studio": identity(plugin)}
     assert manifest["models"]["segmenter"]["name"] == "studio/halves"
     assert manifest["losses"]["dark"] > 0
     assert run("apply", "out.png", "-o", "again.png").code == 0

@@ -28,6 +28,7 @@ from layered_nst.cli.options import (
     joined_overrides,
     limits,
 )
+from layered_nst.machine.plugin_code import identity
 from layered_nst.plugins import Part, Plugin
 from layered_nst.words import fine_duration, storage
 
@@ -230,7 +231,7 @@ def info(
     """Show what a plug-in or a part says of itself: parameters, devices, memory, license."""
     plugin, parts = _found(name)
     if as_json:
-        hashed = {} if plugin is None else registered.identity(plugin)
+        hashed = {} if plugin is None else identity(plugin)
         whole = {} if plugin is None else {"plugin": plugin.name, "license": plugin.license}
         print_json({**whole, **hashed, "parts": [_part_as_data(part) for part in parts]})
         return
@@ -269,7 +270,7 @@ def _lines_of(plugin: Plugin) -> Iterator[tuple[str, str]]:
     yield "license", plugin.license
     yield from [("package", plugin.distribution)] if plugin.distribution else []
     yield "source", str(plugin.source)
-    yield "sha256", registered.identity(plugin)["sha256"]
+    yield "sha256", identity(plugin)["sha256"]
 
 
 def _lines_of_part(part: Part) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ from layered_nst import plugins
 from layered_nst.errors import LayeredNstWarning, RecipeError
 from layered_nst.files.hashes import file_hash
 from layered_nst.files.targets import free_name
+from layered_nst.machine.plugin_code import identities
 from layered_nst.outputs.manifest import (
     MANIFEST_KEY,
     RECIPE_KEY,
@@ -66,7 +67,7 @@ class Record:
         return [*self._other_files(recipe), *([made] if others else []), *self._other_code(recipe)]
 
     def _other_code(self, recipe: Recipe) -> Iterator[str]:
-        for name, found in plugins.identities(recipe.plugin_parts()).items():
+        for name, found in identities(recipe.plugin_parts()).items():
             was = self.plugins.get(name)
             if was is None or was == found:
                 continue

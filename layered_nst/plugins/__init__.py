@@ -28,13 +28,13 @@ executor   ``(workers) -> Executor``, see ``campaign.executors.interface``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from layered_nst.errors import PluginError
-from layered_nst.plugins.code import blamed, check_device, identity, object_of
+from layered_nst.plugins.code import blamed, check_device, object_of
 from layered_nst.plugins.installed import VARIABLE, Broken, Installed, brings_commands
 from layered_nst.plugins.manifests import API, KINDS, OWN, Part, Plugin, read_manifest
 from layered_nst.plugins.registry import Registry
@@ -58,8 +58,6 @@ __all__ = [
     "files",
     "find",
     "get",
-    "identities",
-    "identity",
     "installed",
     "known",
     "names",
@@ -129,17 +127,6 @@ def part(kind: str, name: str) -> Part:
 def find(kind: str, name: str) -> Part | None:
     """See ``Registry.find``."""
     return registry().find(kind, name)
-
-
-def identities(named: Iterable[tuple[str, str]]) -> dict[str, dict[str, str]]:
-    """Version and hash of the code of each plug-in that has one of these parts, by its name.
-
-    Args:
-        named: kind and name of each part.
-    """
-    found = (part(kind, name).plugin for kind, name in named)
-    used = {plugin.name: plugin for plugin in found if plugin is not None and not plugin.is_own}
-    return {name: identity(used[name]) for name in sorted(used)}
 
 
 def names(kind: str) -> tuple[str, ...]:

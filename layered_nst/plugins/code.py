@@ -1,14 +1,12 @@
-"""The code of plug-ins: imported when it is first asked for, hashed, blamed for what it does."""
+"""The code of plug-ins: imported when it is first asked for, blamed for what it does."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from threading import RLock
@@ -113,34 +111,6 @@ def check_device(part: Part, device: str) -> None:
     """
     if device not in part.devices:
         raise PluginError(f"{part}: runs on {', '.join(part.devices)}, not on {device}")
-
-
-def identity(plugin: Plugin) -> dict[str, str]:
-    """Version of a plug-in and SHA-256 of its code, by which pictures and caches know it."""
-    files = _files(plugin)
-    states = tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files)
-    base = plugin.folder or plugin.source.parent
-    return {"version": plugin.version, "sha256": _hash(str(base), states)}
-
-
-def _files(plugin: Plugin) -> list[Path]:
-    if plugin.folder is None:
-        return [plugin.source]
-    return sorted(
-        path
-        for path in plugin.folder.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"
-    )
-
-
-@lru_cache(maxsize=64)
-def _hash(base: str, states: tuple[tuple[str, int, int], ...]) -> str:
-    total = hashlib.sha256()
-    for name, _, size in states:
-        total.update(f"{Path(name).relative_to(base).as_posix()} {size};".encode())
-        with open(name, "rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()
 
 
 @contextlib.contextmanager

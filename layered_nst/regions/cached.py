@@ -13,6 +13,7 @@ from layered_nst import plugins
 from layered_nst.errors import ModelError, PictureError
 from layered_nst.files.hashes import digest, file_hash
 from layered_nst.machine.cache import Cache
+from layered_nst.machine.plugin_code import identities
 from layered_nst.networks.catalogue import weights_path
 from layered_nst.networks.segmenters import METHOD, Segmentation
 from layered_nst.plugins.parameters import paths_in
@@ -79,7 +80,7 @@ def _plugged_key(spec: PluginSegmenter) -> list[Any] | None:
     part = plugins.part(spec.kind, spec.part)
     if part.determinism != "same-bytes" or [*paths_in(part.parameters, spec.parameters)]:
         return None  # what it reads may have changed
-    return [spec.part, spec.parameters, plugins.identities([(spec.kind, spec.part)])]
+    return [spec.part, spec.parameters, identities([(spec.kind, spec.part)])]
 
 
 def _weights(spec: str | CustomSegmenter, weights_dir: Path | None) -> Path:

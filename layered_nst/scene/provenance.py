@@ -11,8 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from layered_nst import plugins
 from layered_nst.files.hashes import bytes_hash, file_hash, text_hash
+from layered_nst.machine.plugin_code import identities
 from layered_nst.networks.catalogue import weights_path
 from layered_nst.networks.encoders.encoder import encoder_path, is_plugged
 from layered_nst.picture import Picture
@@ -72,7 +72,7 @@ def read_inputs(
         "segmenter": _segmenter(scene, weights_dir),
         **_detector(recipe),
     }
-    used = plugins.identities(recipe.plugin_parts())
+    used = identities(recipe.plugin_parts())
     return Inputs(photo, files, models, str(scene.picture.rgb.device), precision, used)
 
 
@@ -93,7 +93,7 @@ def _encoder(name: str, weights_dir: Path | None) -> dict[str, str]:
 
 def _plugged(kind: str, name: str) -> dict[str, str]:
     """A network of a plug-in: its weights are part of what the plug-in is."""
-    (found,) = plugins.identities([(kind, name)]).values()
+    (found,) = identities([(kind, name)]).values()
     return {"name": name, "sha256": found["sha256"]}
 
 

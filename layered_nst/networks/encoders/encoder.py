@@ -19,6 +19,7 @@ from layered_nst import plugins
 from layered_nst.errors import ModelError, PluginError
 from layered_nst.files.hashes import bytes_hash, text_hash
 from layered_nst.files.tensors import openable
+from layered_nst.machine.plugin_code import identities
 from layered_nst.networks.catalogue import weights_path
 from layered_nst.networks.encoders.encoder_files import read_encoder_file
 from layered_nst.networks.encoders.rectified import convolve, convolve_and_pool, max_pool
@@ -303,7 +304,7 @@ def _plugged(name: str, device: torch.device | str, dtype: torch.dtype) -> Encod
         raise PluginError(f"{part}: made a {type(made).__name__}, which is no Encoder")
     made.name = made.source = part.full_name
     # What it sees depends on its code too.
-    made.fingerprint = text_hash(f"{made.fingerprint} {plugins.identities([('encoder', name)])}")
+    made.fingerprint = text_hash(f"{made.fingerprint} {identities([('encoder', name)])}")
     return made.to(device).requires_grad_(False).eval()
 
 
