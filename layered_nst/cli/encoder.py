@@ -20,14 +20,22 @@ from layered_nst.cli.options import (
     SeedOption,
     WeightsOption,
     WeightsOutput,
-    limits,
 )
-from layered_nst.cli.training import counted, resumable, training_bar
+from layered_nst.cli.training import (
+    BatchOption,
+    Bfloat16Option,
+    EveryOption,
+    RateOption,
+    StepsOption,
+    counted,
+    planned,
+    read_pictures,
+    training,
+    training_bar,
+)
 from layered_nst.errors import ModelError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from layered_nst.training.encoders.matching import DistillPlan
     from layered_nst.training.encoders.scoring import LayerScore
 
@@ -66,22 +74,12 @@ def distill(
             help="Light encoder to train on, as wide as it is: light, or what this wrote.",
         ),
     ] = None,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of the training.")] = 6000,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Crops in a step.")] = 8,
+    steps: StepsOption = 6000,
+    batch: BatchOption = 8,
     crop: Annotated[int, typer.Option("--crop", help="Side of a crop in px, 32 to 1024.")] = 144,
-    learning_rate: Annotated[
-        float, typer.Option("--learning-rate", help="Learning rate at its highest.")
-    ] = 1e-3,
-    bfloat16: Annotated[
-        bool,
-        typer.Option(
-            "--bfloat16/--no-bfloat16",
-            help="Multiply in bfloat16, twice as fast where there is hardware.",
-        ),
-    ] = False,
-    every: Annotated[
-        int, typer.Option("--every", min=1, help="Steps from checkpoint to checkpoint.")
-    ] = 250,
+    learning_rate: RateOption = 1e-3,
+    bfloat16: Bfloat16Option = False,
+    every: EveryOption = 250,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     weights: WeightsOption = None,
@@ -99,7 +97,10 @@ def distill(
     """
     if start is not None and width is not None:
         raise typer.BadParameter("--width: the encoder of --start has widths of its own; name one")
-    plan = _plan(
+    from layered_nst.training.encoders.matching import DistillPlan
+
+    plan = planned(
+        DistillPlan,
         **({} if width is None else {"width": width}),
         steps=steps,
         batch=batch,
@@ -108,14 +109,7 @@ def distill(
         bfloat16=bfloat16,
         seed=seed,
     )
-    from layered_nst.machine.memory import memory_errors
-
-    with (
-        printed_notes() as notes,
-        resumable(output, f"step {every}"),
-        training_bar() as bar,
-        memory_errors(_too_much),
-    ):
+    with training(output, every) as (bar, notes):
         scores = _distilled(
             bar,
             photos,
@@ -159,7 +153,7 @@ def _distilled(
     chosen, paths = choose_device(device), find_pictures(photos)
     wide = load_encoder(teacher, weights_dir=weights, device=chosen)
     first = None if start is None else load_encoder(start, weights_dir=weights)
-    pictures = _read(paths, bar, max_pixels)
+    pictures = read_pictures(paths, bar, max_pixels)
     shown = Training(bar, len(pictures), plan.steps)
     return distilling.distill(
         wide,
@@ -172,29 +166,6 @@ def _distilled(
         on_step=shown.step,
         on_score=shown.score,
     )
-
-
-def _plan(**options: Any) -> DistillPlan:
-    from layered_nst.training.encoders.matching import DistillPlan
-
-    try:
-        return DistillPlan(**options)
-    except ValueError as error:
-        raise typer.BadParameter(f"--{str(error).replace('_', '-', 1)}") from error
-
-
-def _too_much() -> str:
-    return (
-        "out of memory: the pictures and a step of the training do not fit; name fewer pictures, "
-        "or take a smaller --batch or --crop"
-    )
-
-
-def _read(paths: list[Path], bar: Progress, max_pixels: int | None) -> list[Tensor]:
-    from layered_nst.training.encoders.pictures import read_training_pictures
-
-    with counted(bar, "reading pictures") as tell:
-        return read_training_pictures(paths, on_picture=tell, **limits(max_pixels))
 
 
 class Training:
@@ -254,7 +225,7 @@ def score_command(
 
     chosen, teacher = choose_device(device), _teacher_of(encoder, weights)
     with printed_notes() as notes, training_bar() as bar:
-        pictures = _read(find_pictures(photos), bar, max_pixels)
+        pictures = read_pictures(find_pictures(photos), bar, max_pixels)
         with counted(bar, "scoring") as tell:
             scores = score_encoder(
                 load_encoder(encoder, weights_dir=weights, device=chosen),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,13 +18,25 @@ from layered_nst.cli.options import (
     SeedOption,
     WeightsOption,
     WeightsOutput,
-    limits,
 )
-from layered_nst.cli.training import counted, counted_by_name, resumable, training_bar
+from layered_nst.cli.training import (
+    BatchOption,
+    Bfloat16Option,
+    EveryOption,
+    RateOption,
+    StepsOption,
+    counted_by_name,
+    enough_memory,
+    planned,
+    read_pictures,
+    training,
+    training_bar,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from layered_nst.training.painters.searching import Front
     from layered_nst.training.painters.teaching import TeachingPlan
 
 app = typer.Typer(help="Teach painters for quality: instant.", no_args_is_help=True)
@@ -49,20 +60,7 @@ FormOption = Annotated[
         help="As `painter search` finds it. [96,48,32,16/1,1,1,0, or that of --start]",
     ),
 ]
-StepsOption = Annotated[int, typer.Option("--steps", min=1, help="Steps of the training.")]
-BatchOption = Annotated[int, typer.Option("--batch", min=1, help="Crops in a step.")]
 CropOption = Annotated[int, typer.Option("--crop", help="Side of a crop in px, 64 to 1024.")]
-RateOption = Annotated[float, typer.Option("--learning-rate", help="Learning rate at its highest.")]
-Bfloat16Option = Annotated[
-    bool,
-    typer.Option(
-        "--bfloat16/--no-bfloat16",
-        help="Multiply in bfloat16, twice as fast where there is hardware.",
-    ),
-]
-EveryOption = Annotated[
-    int, typer.Option("--every", min=1, help="Steps from checkpoint to checkpoint.")
-]
 SheetOption = Annotated[
     int, typer.Option("--sheet", min=1, help="Steps from sheet to sheet, OUTPUT.png.")
 ]
@@ -97,15 +95,17 @@ def train(
     Recipes name the result as `painter: OUTPUT`. A run that was stopped goes on from its last
     checkpoint, OUTPUT.training, when the same command is given again.
     """
+    from layered_nst.training.painters.teaching import TeachingPlan
+
     told = {"steps": steps, "batch": batch, "crop": crop, "learning_rate": learning_rate}
-    plan = _plan(**told, **_form(form, start), bfloat16=bfloat16, seed=seed)
+    plan = planned(TeachingPlan, **told, **_form(form, start), bfloat16=bfloat16, seed=seed)
     read: dict[str, Any] = {
         "encoder": encoder,
         "start": start,
         "weights": weights,
         "max_pixels": max_pixels,
     }
-    with _training(output, every) as (bar, notes):
+    with training(output, every) as (bar, notes):
         scores = _taught(
             bar, photos, styles, output, plan, every=every, sheet=sheet, device=device, **read
         )
@@ -144,15 +144,15 @@ def search(
 
     A search that was stopped goes on when the same command is given again.
     """
-    from layered_nst.machine.memory import memory_errors
     from layered_nst.training.painters.telling import tell_front
 
-    limits_given = {"latency": _time(latency, "--latency"), "budget": _time(budget, "--budget")}
-    read: dict[str, Any] = {"encoder": encoder, "start": start, "weights": weights}
-    with printed_notes() as notes, training_bar() as bar, memory_errors(_too_much):
+    most, time = _time(latency, "--latency"), _time(budget, "--budget")
+    with printed_notes() as notes, training_bar() as bar, enough_memory():
         shown, looks = (_read(paths, bar, max_pixels) for paths in ([photos], styles))
-        front = _searched(bar, shown, looks, output, seed, limits_given["budget"], **read)
-    told = tell_front(front, output, limits_given["latency"])
+        front = _searched(
+            bar, shown, looks, output, seed, time, encoder=encoder, start=start, weights=weights
+        )
+    told = tell_front(front, output, most)
     if as_json:
         print_json({**told.as_dict(), "notes": notes})
     else:
@@ -179,7 +179,7 @@ def _searched(
     encoder: str,
     start: str | None,
     weights: Path | None,
-) -> Any:
+) -> Front:
     """Search, and tell how it goes."""
     from layered_nst.files.targets import make_folder
     from layered_nst.instant.painter_files import load_painter
@@ -193,8 +193,9 @@ def _searched(
     make_folder(folder)
     plan = plan_for(seeing, photos, styles, folder, budget=budget, seed=seed)
     with counted_by_name(bar) as tell:
-        options: dict[str, Any] = {"plan": plan, "space": Space(), "start": first, "on_step": tell}
-        return search(seeing, photos, styles, folder, **options)
+        return search(
+            seeing, photos, styles, folder, plan=plan, space=Space(), start=first, on_step=tell
+        )
 
 
 @app.command("score")
@@ -228,21 +229,6 @@ def score_command(
             loaded, seeing, *(_read(paths, bar, max_pixels) for paths in ([photos], styles))
         )
     _tell(painter, scores, notes, as_json=as_json)
-
-
-@contextmanager
-def _training(output: Path, every: int) -> Iterator[tuple[Progress, Any]]:
-    """The bar of a training and the notes that it leaves; says how to go on, and what to do where
-    memory runs out."""
-    from layered_nst.machine.memory import memory_errors
-
-    with (
-        printed_notes() as notes,
-        resumable(output, f"step {every}"),
-        training_bar() as bar,
-        memory_errors(_too_much),
-    ):
-        yield bar, notes
 
 
 def _taught(
@@ -288,20 +274,9 @@ def _taught(
 
 
 def _read(paths: list[Path], bar: Progress, max_pixels: int | None) -> list[Tensor]:
-    from layered_nst.training.encoders.pictures import find_pictures, read_training_pictures
+    from layered_nst.training.encoders.pictures import find_pictures
 
-    with counted(bar, "reading pictures") as tell:
-        found = find_pictures(paths)
-        return read_training_pictures(found, on_picture=tell, **limits(max_pixels))
-
-
-def _plan(**options: Any) -> TeachingPlan:
-    from layered_nst.training.painters.teaching import TeachingPlan
-
-    try:
-        return TeachingPlan(**options)
-    except ValueError as error:
-        raise typer.BadParameter(f"--{str(error).replace('_', '-', 1)}") from error
+    return read_pictures(find_pictures(paths), bar, max_pixels)
 
 
 def _form(text: str | None, start: str | None) -> dict[str, Any]:
@@ -317,13 +292,6 @@ def _form(text: str | None, start: str | None) -> dict[str, Any]:
     except ValueError as error:
         sentence = str(error) if "allowed" in str(error) else f"{text}: {error}"
         raise typer.BadParameter(f"--form: {sentence}") from error
-
-
-def _too_much() -> str:
-    return (
-        "out of memory: the pictures and a step of the training do not fit; name fewer pictures, "
-        "or take a smaller --batch or --crop"
-    )
 
 
 def _tell(painter: str, scores: Mapping[str, float], notes: Any, *, as_json: bool) -> None:
