@@ -12,6 +12,7 @@ import torch
 
 from layered_nst.errors import ModelError
 from layered_nst.files.atomic import replacing
+from layered_nst.strategies.checkpoints import sweep
 
 GENERATOR = "generator"
 SEVERAL = ("classes", "pictures", "photos", "styles")
@@ -21,6 +22,14 @@ SEVERAL = ("classes", "pictures", "photos", "styles")
 def training_path(output: Path) -> Path:
     """Where the state of an unfinished training is kept: ``OUTPUT.training``."""
     return output.with_suffix(output.suffix + ".training")
+
+
+def swept(output: Path) -> Path:
+    """Where the checkpoint is; what an earlier run left of unfinished files is removed."""
+    checkpoint = training_path(output)
+    for path in (checkpoint, output):
+        sweep(path)
+    return checkpoint
 
 
 def save_training(path: Path, state: Mapping[str, Any], belongs: Mapping[str, Any]) -> None:

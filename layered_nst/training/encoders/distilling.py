@@ -15,24 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
-from layered_nst.errors import ModelError
 from layered_nst.files.targets import check_weights_output
 from layered_nst.networks.encoders.encoder import Encoder
 from layered_nst.networks.encoders.encoder_files import is_distilled
-from layered_nst.strategies.checkpoints import sweep
-from layered_nst.training.checkpoints import restored, save_training, training_path
+from layered_nst.training.checkpoints import restored, save_training, swept
 from layered_nst.training.encoders.matching import DEFAULT_PLAN, DistillPlan, distillation_loss
 from layered_nst.training.encoders.pictures import pictures_digest, split, training_crops
 from layered_nst.training.encoders.scoring import check_pair, student_errors
 from layered_nst.training.encoders.students import Student, new_student, save_student, student_of
+from layered_nst.training.steps import averaged, check_loss, descend, set_learning_rate
 
 SAMPLE = 64
 """Crops from which channels are chosen and linear maps are solved."""
-AVERAGING = 0.998
-"""Decay a step of the average of weights that is scored and kept."""
 
 
 @dataclass
@@ -84,9 +81,7 @@ def distill(
     if start is not None:
         check_pair(start, teacher)
     trained, held = split(pictures)
-    checkpoint = training_path(output)
-    for path in (checkpoint, output):
-        sweep(path)
+    checkpoint = swept(output)
     made = _made_by(plan, start)
     belongs = _belonging(teacher, pictures, made)
     if checkpoint.exists():
@@ -97,7 +92,7 @@ def distill(
     scores: dict[str, float] = {}
     while state.step < plan.steps:
         loss = _update(state, teacher, trained, plan, device)
-        _check_loss(loss, state.step, plan)
+        check_loss(loss, state.step, plan.learning_rate)
         on_step(state.step, plan.steps, loss)
         if state.step % every == 0 or state.step == plan.steps:
             scores = _export(state, teacher, held, output, made, device)
@@ -118,13 +113,6 @@ def check_output(output: Path, *, reads: Iterable[Path] = ()) -> None:
     """
     kind = "encoder that was distilled"
     check_weights_output(output, known=is_distilled, kind=kind, reads=reads)
-
-
-def _check_loss(loss: float, step: int, plan: DistillPlan) -> None:
-    if not math.isfinite(loss):
-        raise ModelError(
-            f"step {step}: the loss is {loss}; try a learning rate below {plan.learning_rate:g}"
-        )
 
 
 def _new_state(
@@ -154,10 +142,7 @@ def _state_of(
 ) -> _DistillingState:
     student = student.to(device)
     optimizer = torch.optim.Adam(student.parameters(), lr=plan.learning_rate, betas=(0.9, 0.99))
-    averaging = get_ema_multi_avg_fn(AVERAGING)  # type: ignore[no-untyped-call]
-    return _DistillingState(
-        student, AveragedModel(student, multi_avg_fn=averaging), optimizer, energy
-    )
+    return _DistillingState(student, averaged(student), optimizer, energy)
 
 
 def _crops(pictures: Sequence[Tensor], plan: DistillPlan) -> Tensor:
@@ -172,28 +157,15 @@ def _update(
     device: torch.device | str,
 ) -> float:
     """One update of the student and of its running average; returns the loss before it."""
-    _set_learning_rate(state, plan)
+    set_learning_rate(state.optimizer, plan.learning_rate, state.step, plan.steps, least=0.01)
     crops = _crops(pictures, plan).to(device)
     with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=plan.bfloat16):
         with torch.no_grad():
             targets = teacher(crops, teacher.layers)
         loss = distillation_loss(state.student, crops, targets, plan, state.energy)
-    state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(state.student.parameters(), 1.0)
-    state.optimizer.step()
-    state.average.update_parameters(state.student)
+    before = descend(loss, state.student, state.average, state.optimizer)
     state.step += 1
-    return float(loss.item())
-
-
-def _set_learning_rate(state: _DistillingState, plan: DistillPlan) -> None:
-    """Warm up over the first 100 steps, and fall as a half cosine to 1 %."""
-    warm = min(1.0, (state.step + 1) / 100)
-    progress = state.step / plan.steps
-    factor = warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
-    for group in state.optimizer.param_groups:
-        group["lr"] = plan.learning_rate * factor
+    return before
 
 
 def _export(

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
-from layered_nst.errors import ModelError
 from layered_nst.files.hashes import digest
 from layered_nst.files.targets import check_weights_output
 from layered_nst.instant.grain import PERIOD, grained
@@ -32,18 +31,17 @@ from layered_nst.painting.plan import make_plan
 from layered_nst.painting.problem import PaintedRegion, Problem
 from layered_nst.recipe import Optimize
 from layered_nst.regions.layers import layer_masks
-from layered_nst.strategies.checkpoints import sweep
 from layered_nst.styles.moments import columns, region_moments
 from layered_nst.styles.style import StylePicture
-from layered_nst.training.checkpoints import restored, save_training, training_path
+from layered_nst.training.checkpoints import restored, save_training, swept
 from layered_nst.training.encoders.pictures import pictures_digest, split
 from layered_nst.training.painters.losses import Contrasts, relative, roughness, style_code
 from layered_nst.training.painters.samples import Sample, draw_samples, integer
 from layered_nst.training.painters.scoring import draw_sheet, score_painter, sheet_path
+from layered_nst.training.steps import averaged, check_loss, descend, set_learning_rate
 
 SEEN: Mapping[str, float] = {"conv1_1": 1.0, "conv2_1": 1.0, "conv3_1": 1.5, "conv4_1": 1.5}
 """How much the moments of each layer count."""
-AVERAGING = 0.998
 MIN_CROP, MAX_CROP = 64, 1024
 """Sides of a crop in px: below, a region has hardly a position; above, no memory."""
 DRAFTED = 20
@@ -135,10 +133,7 @@ def new_state(
     contrasts = Contrasts({layer: encoder.width(layer) for layer in SEEN}).to(device)
     parameters = [*painter.parameters(), *contrasts.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=plan.learning_rate, betas=(0.9, 0.99))
-    averaging = get_ema_multi_avg_fn(AVERAGING)  # type: ignore[no-untyped-call]
-    return TeachingState(
-        painter, AveragedModel(painter, multi_avg_fn=averaging), contrasts, optimizer
-    )
+    return TeachingState(painter, averaged(painter), contrasts, optimizer)
 
 
 def update(
@@ -150,21 +145,17 @@ def update(
     device: torch.device | str,
 ) -> float:
     """One update of the painter and of its running average; returns the loss before it."""
-    _set_learning_rate(state, plan)
+    set_learning_rate(state.optimizer, plan.learning_rate, state.step, plan.steps, least=0.02)
     drawn, shown = draw_samples(photos, styles, batch=plan.batch, side=plan.crop)
     samples, shown = [sample.to(device) for sample in drawn], shown.to(device)
     terms = losses(state, encoder, samples, shown, plan)
-    loss = torch.stack(list(terms.values())).sum()
-    state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(state.painter.parameters(), 1.0)
-    state.optimizer.step()
-    state.average.update_parameters(state.painter)
+    total = torch.stack(list(terms.values())).sum()
+    loss = descend(total, state.painter, state.average, state.optimizer)
     state.step += 1
     for name, value in terms.items():
         before = state.terms.get(name, value.item())
         state.terms[name] = before + 0.02 * (value.item() - before)
-    return float(loss.item())
+    return loss
 
 
 def losses(
@@ -316,15 +307,6 @@ def _styled(
     return total, style_code(own), style_code(aims)
 
 
-def _set_learning_rate(state: TeachingState, plan: TeachingPlan) -> None:
-    """Warm up over the first 100 steps, and fall as a half cosine to 2 %."""
-    warm = min(1.0, (state.step + 1) / 100)
-    progress = state.step / plan.steps
-    factor = warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-    for group in state.optimizer.param_groups:
-        group["lr"] = plan.learning_rate * factor
-
-
 def teach(
     encoder: Encoder,
     photos: Sequence[Tensor],
@@ -367,7 +349,7 @@ def teach(
     check_output(output)
     (photos, held_photos), (styles, held_styles) = split(photos), split(styles)
     held = (held_photos, held_styles)
-    checkpoint = _swept(output)
+    checkpoint = swept(output)
     plan = plan if start is None else replace(plan, form=start.form)
     belongs = _belonging(encoder, photos, styles, plan, start)
     seeing = encoder.multiplying_in("bfloat16" if plan.bfloat16 else "float32")
@@ -379,7 +361,7 @@ def teach(
     scores: dict[str, float] = {}
     while state.step < plan.steps:
         loss = update(state, seeing, photos, styles, plan, device)
-        _check_loss(loss, state.step, plan)
+        check_loss(loss, state.step, plan.learning_rate)
         on_step(state.step, plan.steps, state.terms)
         if state.step % every == 0 or state.step == plan.steps:
             scores = _export(state, encoder, held, output, plan)
@@ -406,14 +388,6 @@ def _export(
     return scores
 
 
-def _swept(output: Path) -> Path:
-    """Where the checkpoint is; what an earlier run left of unfinished files is removed."""
-    checkpoint = training_path(output)
-    for path in (checkpoint, output):
-        sweep(path)
-    return checkpoint
-
-
 def check_output(output: Path) -> None:
     """Find out before hours of training that their result could not be written.
 
@@ -421,13 +395,6 @@ def check_output(output: Path) -> None:
         OutputError: another suffix, no such folder, a file of another kind in its place.
     """
     check_weights_output(output, known=is_painter, kind="painter", reads=())
-
-
-def _check_loss(loss: float, step: int, plan: TeachingPlan) -> None:
-    if not math.isfinite(loss):
-        raise ModelError(
-            f"step {step}: the loss is {loss}; try a learning rate below {plan.learning_rate:g}"
-        )
 
 
 def _average(state: TeachingState) -> Painter:

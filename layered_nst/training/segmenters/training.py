@@ -14,7 +14,7 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from layered_nst.errors import DataError, ModelError
 from layered_nst.files.hashes import file_hash, text_hash
@@ -39,8 +39,7 @@ from layered_nst.networks.segmenters.segmenter import (
     NetworkSegmenter,
     load_segmenter,
 )
-from layered_nst.strategies.checkpoints import sweep
-from layered_nst.training.checkpoints import restored, save_training, training_path
+from layered_nst.training.checkpoints import restored, save_training, swept
 from layered_nst.training.segmenters.dataset import (
     IGNORED,
     LabeledPhotos,
@@ -51,6 +50,7 @@ from layered_nst.training.segmenters.dataset import (
 )
 from layered_nst.training.segmenters.depthwise import FasterDepthwise
 from layered_nst.training.segmenters.scoring import SegmentationScore, confusion
+from layered_nst.training.steps import averaged, descend
 
 
 @dataclass(frozen=True)
@@ -183,9 +183,7 @@ def train_segmenter(
     pool = training_pool(data, balance=plan.balance)
     torch.manual_seed(plan.seed)
     state = _new_state(data, plan, imagenet, start, device)
-    checkpoint, belongs = training_path(output), _belonging(data, plan, imagenet, start)
-    for path in (checkpoint, output):
-        sweep(path)
+    checkpoint, belongs = swept(output), _belonging(data, plan, imagenet, start)
     if checkpoint.exists():
         _restore(state, checkpoint, belongs)
     for epoch in range(state.epoch, plan.epochs):
@@ -265,8 +263,7 @@ def _new_state(
         lr=plan.learning_rate,
         weight_decay=plan.weight_decay,
     )
-    averaging = get_ema_multi_avg_fn(plan.ema)  # type: ignore[no-untyped-call]
-    average = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
+    average = averaged(network, decay=plan.ema, use_buffers=True)
     return _TrainingState(network, average, optimizer, frozen=start is not None)
 
 
@@ -344,12 +341,7 @@ def _step(
     if (labels != IGNORED).any():
         dice: nn.Module = smp.losses.DiceLoss("multiclass", ignore_index=IGNORED)
         loss = loss + plan.dice * dice(logits, labels)
-    state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(state.network.parameters(), 5.0)
-    state.optimizer.step()
-    state.average.update_parameters(state.network)
-    return float(loss.item())
+    return descend(loss, state.network, state.average, state.optimizer, longest=5.0)
 
 
 def _cross_entropy(
