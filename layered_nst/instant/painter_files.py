@@ -18,9 +18,9 @@ from layered_nst.files.tensors import read_metadata, read_tensors, write_tensors
 from layered_nst.instant.network import LAYERS, Form, Painter
 from layered_nst.networks.catalogue import weights_path
 from layered_nst.networks.encoders import Encoder
+from layered_nst.networks.own_files import OwnFiles
 
-FORMAT = "layered-nst painter 1"
-"""What such a file says in its metadata."""
+FILES = OwnFiles("layered-nst painter 1", "a painter", "layered-nst painter train")
 BUNDLED = "instant"
 """The painter that comes with this package."""
 
@@ -55,7 +55,7 @@ def write_painter(
         for name, value in painter.state_dict().items()
     }
     metadata = {
-        "format": FORMAT,
+        "format": FILES.format,
         "form": json.dumps(asdict(painter.form)),
         "encoder": encoder.fingerprint,
         "notes": json.dumps({"encoder": encoder.name, **notes}),
@@ -70,7 +70,7 @@ def read_painter_file(path: Path) -> PainterFile:
     Raises:
         ModelError: the file is missing, broken, no painter, or one of another version.
     """
-    metadata = _metadata(path)
+    metadata = FILES.metadata(path)
     try:
         said = json.loads(metadata["form"])
         form = Form(tuple(said["widths"]), tuple(said["depths"]))
@@ -80,7 +80,7 @@ def read_painter_file(path: Path) -> PainterFile:
     except (KeyError, ValueError, TypeError) as error:
         raise ModelError(f"{path}: what it says about itself is damaged ({error!r})") from error
     except (OSError, SafetensorError) as error:
-        raise _broken(path, error) from error
+        raise FILES.broken(path, error) from error
     if sealed != digest(tensors):
         raise ModelError(f"{path}: is damaged; its data is not what was stored")
     return PainterFile(tensors, form, encoder, notes)
@@ -89,34 +89,9 @@ def read_painter_file(path: Path) -> PainterFile:
 def is_painter(path: Path) -> bool:
     """Whether a file is a painter, of whatever version."""
     try:
-        return _is_ours(read_metadata(path))
+        return FILES.is_ours(read_metadata(path))
     except (OSError, SafetensorError):
         return False
-
-
-def _is_ours(metadata: Mapping[str, str]) -> bool:
-    return metadata.get("format", "").startswith("layered-nst painter")
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    try:
-        metadata = read_metadata(path)
-    except (OSError, SafetensorError) as error:
-        raise _broken(path, error) from error
-    if not _is_ours(metadata):
-        raise ModelError(f"{path}: is no painter; `layered-nst painter train` writes such files")
-    if metadata["format"] != FORMAT:
-        raise ModelError(
-            f"{path}: written as {metadata['format']!r}; this version reads {FORMAT!r}"
-        )
-    return metadata
-
-
-def _broken(path: Path, error: Exception) -> ModelError:
-    if isinstance(error, FileNotFoundError):
-        return ModelError(f"{path}: no such file of a painter's weights")
-    reason = " ".join(str(error).split())
-    return ModelError(f"{path}: is broken, cut short, or no safetensors file ({reason})")
 
 
 def load_painter(

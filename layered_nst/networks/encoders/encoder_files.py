@@ -16,9 +16,9 @@ from torch import Tensor
 from layered_nst.errors import ModelError
 from layered_nst.files.hashes import digest
 from layered_nst.files.tensors import read_metadata, read_tensors, write_tensors
+from layered_nst.networks.own_files import OwnFiles
 
-FORMAT = "layered-nst encoder 1"
-"""What such a file says in its metadata."""
+FILES = OwnFiles("layered-nst encoder 1", "an encoder", "layered-nst encoder distill")
 
 SHAPES = ((2, 2, 3, 3, 3), (2, 2, 4, 4, 4))
 """Convolutions in each block of VGG-16 and VGG-19: recipes name the layers of no others."""
@@ -50,7 +50,7 @@ def write_encoder_file(path: Path, file: EncoderFile) -> None:
         OutputError: missing folder, no permission, full disk.
     """
     metadata = {
-        "format": FORMAT,
+        "format": FILES.format,
         "blocks": json.dumps(file.blocks),
         "notes": json.dumps(dict(file.notes)),
         "digest": digest(file.tensors),
@@ -65,7 +65,7 @@ def read_encoder_file(path: Path) -> EncoderFile:
         ModelError: the file is missing, broken, no encoder, or one of another version; or a value
             in it is no number.
     """
-    metadata = _metadata(path)
+    metadata = FILES.metadata(path)
     try:
         blocks = tuple(json.loads(metadata["blocks"]))
         notes = json.loads(metadata.get("notes", "{}"))
@@ -76,7 +76,7 @@ def read_encoder_file(path: Path) -> EncoderFile:
     try:
         tensors = read_tensors(path)
     except (OSError, SafetensorError) as error:
-        raise _broken(path, error) from error
+        raise FILES.broken(path, error) from error
     _check_shapes(path, tensors, blocks)
     _check_values(path, tensors, metadata.get("digest"))
     return EncoderFile(tensors, blocks, notes)
@@ -88,32 +88,7 @@ def is_distilled(path: Path) -> bool:
         metadata = read_metadata(path)
     except (OSError, SafetensorError):
         return False
-    return _is_ours(metadata) and "notes" in metadata
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    try:
-        metadata = read_metadata(path)
-    except (OSError, SafetensorError) as error:
-        raise _broken(path, error) from error
-    if not _is_ours(metadata):
-        raise ModelError(f"{path}: is no encoder; `layered-nst encoder distill` writes such files")
-    if metadata["format"] != FORMAT:
-        raise ModelError(
-            f"{path}: written as {metadata['format']!r}; this version reads {FORMAT!r}"
-        )
-    return metadata
-
-
-def _is_ours(metadata: Mapping[str, str]) -> bool:
-    return metadata.get("format", "").startswith("layered-nst encoder")
-
-
-def _broken(path: Path, error: Exception) -> ModelError:
-    if isinstance(error, FileNotFoundError):
-        return ModelError(f"{path}: no such file of an encoder's weights")
-    reason = " ".join(str(error).split())
-    return ModelError(f"{path}: is broken, cut short, or no safetensors file ({reason})")
+    return FILES.is_ours(metadata) and "notes" in metadata
 
 
 def _check_shapes(path: Path, tensors: Mapping[str, Tensor], blocks: Sequence[int]) -> None:
