@@ -164,17 +164,33 @@ def training_crops(pictures: Sequence[Tensor], *, batch: int, side: int) -> Tens
 
 
 def _crop(pictures: Sequence[Tensor], side: int) -> Tensor:
-    """A square of a random picture at a random scale, perhaps mirrored, as floats in [0, 1]."""
-    picture = pictures[_integer(len(pictures))]
+    return random_square(pictures, side, lambda *_: side * 2 ** uniform(-0.7, 1.3))
+
+
+def random_square(
+    pictures: Sequence[Tensor],
+    side: int,
+    span: Callable[[int, int], float],
+    *,
+    mode: str = "bilinear",
+) -> Tensor:
+    """A square of a random picture, perhaps mirrored, as floats, shape (3, side, side).
+
+    Args:
+        pictures: uint8, shape (3, H, W).
+        span: draws the side in px that is cut from a picture of a height and width.
+        mode: in which that is resized; what is bicubic may leave [0, 1].
+    """
+    picture = pictures[integer(len(pictures))]
     height, width = picture.shape[1:]
-    span = min(height, width, max(8, round(side * 2 ** _uniform(-0.7, 1.3))))
-    top, left = _integer(height - span + 1), _integer(width - span + 1)
-    cut = picture[None, :, top : top + span, left : left + span].float() / 255
-    if span != side:
+    cut_side = min(height, width, max(8, round(span(height, width))))
+    top, left = integer(height - cut_side + 1), integer(width - cut_side + 1)
+    cut = picture[None, :, top : top + cut_side, left : left + cut_side].float() / 255
+    if cut_side != side:
         cut = F.interpolate(
-            cut, (side, side), mode="bilinear", align_corners=False, antialias=span > side
+            cut, (side, side), mode=mode, align_corners=False, antialias=cut_side > side
         )
-    return cut[0].flip(2) if _uniform(0, 1) < 0.5 else cut[0]
+    return cut[0].flip(2) if uniform(0, 1) < 0.5 else cut[0]
 
 
 def _spoiled(crops: Tensor, number: int) -> Tensor:
@@ -186,25 +202,27 @@ def _spoiled(crops: Tensor, number: int) -> Tensor:
     crop = crops[number]
     if number % 2 == 0:
         return crop
-    if _uniform(0, 1) < 0.3:
-        crop = crop.lerp(crops[number - 1], _uniform(0.1, 0.9))
-    if _uniform(0, 1) < 0.4:
+    if uniform(0, 1) < 0.3:
+        crop = crop.lerp(crops[number - 1], uniform(0.1, 0.9))
+    if uniform(0, 1) < 0.4:
         mean = crop.mean((1, 2), keepdim=True)
         mixing = torch.eye(3) + 0.25 * torch.randn(3, 3)
         moved = (mixing @ (crop - mean).flatten(1)).view_as(crop)
-        crop = moved * _uniform(0.4, 1.6) + mean + 0.15 * torch.randn(3, 1, 1)
-    if _uniform(0, 1) < 0.7:
+        crop = moved * uniform(0.4, 1.6) + mean + 0.15 * torch.randn(3, 1, 1)
+    if uniform(0, 1) < 0.7:
         side = crop.shape[1]
-        coarse = max(2, round(side / 2 ** _integer(3)))
-        grain = torch.randn(1, 1 if _uniform(0, 1) < 0.3 else 3, coarse, coarse)
+        coarse = max(2, round(side / 2 ** integer(3)))
+        grain = torch.randn(1, 1 if uniform(0, 1) < 0.3 else 3, coarse, coarse)
         grain = F.interpolate(grain, (side, side), mode="bilinear", align_corners=False)
-        crop = crop + 0.15 * _uniform(0, 1) ** 2 * grain[0]
+        crop = crop + 0.15 * uniform(0, 1) ** 2 * grain[0]
     return crop
 
 
-def _uniform(low: float, high: float) -> float:
+def uniform(low: float, high: float) -> float:
+    """A number from ``low`` to ``high``, drawn from torch's global generator."""
     return low + (high - low) * torch.rand(()).item()
 
 
-def _integer(end: int) -> int:
+def integer(end: int) -> int:
+    """A number from 0 and below ``end``, drawn from torch's global generator."""
     return int(torch.randint(end, ()))

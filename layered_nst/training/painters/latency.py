@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 
@@ -79,8 +79,7 @@ def _whole_seconds(form: Form, channels: tuple[int, ...]) -> float:
     return _least(lambda: painter(colors, carried, modulation))
 
 
-def _least(run: object) -> float:
-    assert callable(run)
+def _least(run: Callable[[], object]) -> float:
     run()
     taken = []
     for _ in range(ROUNDS):

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from layered_nst.styles.colors import color_moments, move_colors, with_light_of
+from layered_nst.training.encoders.pictures import integer, random_square, uniform
 
 SCALES = (224, 1024)
 """Longest sides in px at which pictures are seen: crops of a preview and of a larger picture."""
@@ -92,24 +93,9 @@ def random_regions(count: int, side: int) -> Tensor:
 
 def crop(pictures: Sequence[Tensor], side: int) -> Tensor:
     """A square of a random picture, seen at a random size, perhaps mirrored, in [0, 1]."""
-    picture = pictures[integer(len(pictures))]
-    height, width = picture.shape[1:]
-    longest = SCALES[0] * (SCALES[1] / SCALES[0]) ** uniform(0, 1)
-    span = min(height, width, max(8, round(side * max(height, width) / longest)))
-    top, left = integer(height - span + 1), integer(width - span + 1)
-    cut = picture[None, :, top : top + span, left : left + span].float() / 255
-    if span != side:
-        cut = F.interpolate(
-            cut, (side, side), mode="bicubic", align_corners=False, antialias=span > side
-        ).clamp(0, 1)
-    return cut[0].flip(2) if uniform(0, 1) < 0.5 else cut[0]
 
+    def span(height: int, width: int) -> float:
+        longest: float = SCALES[0] * (SCALES[1] / SCALES[0]) ** uniform(0, 1)
+        return side * max(height, width) / longest
 
-def uniform(low: float, high: float) -> float:
-    """A number from ``low`` to ``high``."""
-    return low + (high - low) * torch.rand(()).item()
-
-
-def integer(end: int) -> int:
-    """A number from 0 and below ``end``."""
-    return int(torch.randint(end, ()))
+    return random_square(pictures, side, span, mode="bicubic").clamp(0, 1)

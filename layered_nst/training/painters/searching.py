@@ -286,7 +286,7 @@ def plan_for(
     path = folder / MADE[0]
     if path.is_file():
         kept = SearchPlan(**json.loads(path.read_text("utf-8")))
-        return kept if kept.seed == seed else replace(kept, seed=seed)
+        return replace(kept, seed=seed)
     plan = SearchPlan(seed=seed)
     if budget is not None:
         took = _seconds_of_step(encoder, photos, styles, plan)

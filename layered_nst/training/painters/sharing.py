@@ -118,11 +118,12 @@ def filled(whole: Painter, start: Painter) -> None:
 
     What it adds to them at first adds nothing: it is smaller by a hundred.
     """
+    given = dict(start.named_parameters())
     with torch.no_grad():
         for name, parameter in whole.named_parameters():
             parameter.mul_(0.01)
-            if name in dict(start.named_parameters()):
-                value = dict(start.named_parameters())[name]
+            if name in given:
+                value = given[name]
                 if name.startswith("modulate"):
                     index = int(name.split(".")[1])
                     half, own = whole.form.widths[index], start.form.widths[index]

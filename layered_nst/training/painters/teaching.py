@@ -34,9 +34,9 @@ from layered_nst.regions.layers import layer_masks
 from layered_nst.styles.moments import columns, region_moments
 from layered_nst.styles.style import StylePicture
 from layered_nst.training.checkpoints import restored, save_training, swept
-from layered_nst.training.encoders.pictures import pictures_digest, split
+from layered_nst.training.encoders.pictures import integer, pictures_digest, split
 from layered_nst.training.painters.losses import Contrasts, relative, roughness, style_code
-from layered_nst.training.painters.samples import Sample, draw_samples, integer
+from layered_nst.training.painters.samples import Sample, draw_samples
 from layered_nst.training.painters.scoring import draw_sheet, score_painter, sheet_path
 from layered_nst.training.steps import averaged, check_loss, descend, set_learning_rate
 
