@@ -79,8 +79,8 @@ def _of_whole(plugin: Plugin) -> Iterator[Verdict]:
     said = "; ".join(found.problems) or f"{found.seconds:.2f} s"
     state = "broken" if found.problems else "kept"
     yield Verdict(plugin.name, "it is imported without an error and in silence", state, said)
-    versions = {e.version for e in entry_points() if e.distribution == plugin.distribution}
     if plugin.distribution:
+        versions = {e.version for e in entry_points() if e.distribution == plugin.distribution}
         same = plugin.version in versions
         said = "" if same else f"plugin.yaml says {plugin.version}, it is {', '.join(versions)}"
         name = "its version is that of its package"

@@ -7,8 +7,9 @@ import os
 import pickle
 import random
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,19 @@ from layered_nst.testing.samples import sample
 class NotHere(Exception):  # noqa: N818 - nothing is wrong
     """What a part needs is not on this machine, so that nothing can be said of it."""
 
+
+HOMES: Mapping[str, str] = {
+    "selector": "selectors",
+    "segmenter": "segmenters",
+    "encoder": "encoders",
+    "loss": "losses",
+    "strategy": "strategies",
+    "output": "outputs",
+    "flow": "flows",
+    "executor": "executors",
+    "command": "commands",
+}
+"""Which module tells what parts of a kind keep."""
 
 Check = Callable[[Part], str | None]
 """Raises AssertionError, or says a number for people."""
@@ -105,27 +119,10 @@ def contracts_of(part: Part) -> list[Contract]:
 
 
 def _of_kind(kind: str) -> Iterator[tuple[str, Check]]:
-    # Each brings its part of the package along.
-    if kind == "selector":
-        from layered_nst.testing import selectors as home
-    elif kind == "segmenter":
-        from layered_nst.testing import segmenters as home  # type: ignore[no-redef]
-    elif kind == "encoder":
-        from layered_nst.testing import encoders as home  # type: ignore[no-redef]
-    elif kind == "loss":
-        from layered_nst.testing import losses as home  # type: ignore[no-redef]
-    elif kind == "strategy":
-        from layered_nst.testing import strategies as home  # type: ignore[no-redef]
-    elif kind == "output":
-        from layered_nst.testing import outputs as home  # type: ignore[no-redef]
-    elif kind == "flow":
-        from layered_nst.testing import flows as home  # type: ignore[no-redef]
-    elif kind == "executor":
-        from layered_nst.testing import executors as home  # type: ignore[no-redef]
-    elif kind == "command":
-        from layered_nst.testing import commands as home  # type: ignore[no-redef]
-    else:
+    if kind not in HOMES:
         return
+    # Each brings its part of the package along.
+    home = import_module(f"layered_nst.testing.{HOMES[kind]}")
     yield from home.CONTRACTS.items()
     exercise = next(iter(home.CONTRACTS.values()))
     yield "it leaves the program as it was", lambda part: _leaves_no_trace(part, exercise)

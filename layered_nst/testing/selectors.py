@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import io
+import tempfile
 from collections.abc import Mapping
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -47,24 +48,19 @@ def _seen(rgb: Tensor) -> Segmentation:
 
 
 def _mask(part: Part, picture: Picture) -> Tensor:
-    if part.is_own:
-        stated = SAID.get(part.name) or {"mask": _drawn(picture)}
-    else:
-        stated = {part.full_name: sample(part.parameters)}
-    selector = TypeAdapter(Selector).validate_python(stated)
-    return select(selector, picture=picture, segment=partial(_seen, picture.rgb))
+    with tempfile.TemporaryDirectory() as folder:
+        if part.is_own:
+            stated = SAID.get(part.name) or {"mask": _drawn(picture, Path(folder, "mask.png"))}
+        else:
+            stated = {part.full_name: sample(part.parameters)}
+        selector = TypeAdapter(Selector).validate_python(stated)
+        return select(selector, picture=picture, segment=partial(_seen, picture.rgb))
 
 
-def _drawn(picture: Picture) -> Any:
+def _drawn(picture: Picture, path: Path) -> str:
     """A mask file with the photo's form."""
-    import tempfile
-
-    file = io.BytesIO()
-    to_image(picture.rgb).convert("L").save(file, "PNG")
-    path = tempfile.NamedTemporaryFile(suffix=".png", delete=False)  # noqa: SIM115 - read later
-    path.write(file.getvalue())
-    path.close()
-    return path.name
+    to_image(picture.rgb).convert("L").save(path)
+    return str(path)
 
 
 def in_range(part: Part) -> None:

@@ -42,16 +42,11 @@ class Tracer:
 
     def __call__(self, part: Part, found: Any) -> Any:
         """What is used in place of a part, with a clock."""
-        if part.kind in ("judge", "detector") or not self._is_taken(found):
+        if part.kind in ("judge", "detector"):
             return found
         if isinstance(found, Strategy):
-            self._of(part)
             return replace(found, paint=self.timed(part, found.paint))
-        return self.timed(part, found)
-
-    @staticmethod
-    def _is_taken(found: Any) -> bool:
-        return callable(found) or isinstance(found, Strategy)
+        return self.timed(part, found) if callable(found) else found
 
     def _of(self, part: Part) -> Used:
         return self.used.setdefault((part.kind, part.full_name), Used(part))
@@ -78,7 +73,7 @@ class Tracer:
         if part.kind == "segmenter" and hasattr(made, "classes"):
             return _Timed(made, self.timed(part, made))
         if part.kind != "loss" or made is None:
-            return self.timed(part, made) if part.kind == "loss" and callable(made) else made
+            return made
         clocked = copy.copy(made)
         for name in METHODS:
             with suppress(AttributeError):
