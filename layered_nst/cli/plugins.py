@@ -28,9 +28,10 @@ from layered_nst.cli.options import (
     joined_overrides,
     limits,
 )
+from layered_nst.errors import PluginError
 from layered_nst.machine.plugin_code import identity
 from layered_nst.plugins import Part, Plugin
-from layered_nst.words import fine_duration, storage
+from layered_nst.words import did_you_mean, fine_duration, storage
 
 if TYPE_CHECKING:
     from layered_nst.testing.checking import Verdict
@@ -247,9 +248,6 @@ def info(
 
 def _found(name: str) -> tuple[Plugin | None, list[Part]]:
     """A plug-in with all its parts, or the parts of a name."""
-    from layered_nst.errors import PluginError
-    from layered_nst.words import did_you_mean
-
     every = registered.parts()
     of_plugin = [part for part in every if part.plugin is not None and part.plugin.name == name]
     if of_plugin:

@@ -17,6 +17,9 @@ from layered_nst.painting.problem import PaintedRegion, Problem, is_painted
 from layered_nst.painting.tiled import STYLE_TILE
 from layered_nst.styles.style import stroke_side, style_moments
 
+LARGE = 1280
+"""Styles that are seen at more px on their longest side are read in tiles."""
+
 
 def painter_for(plan: Plan, encoder: Encoder) -> Painter:
     """The painter that a plan names, on the encoder's device.
@@ -70,7 +73,3 @@ def _targets(
         )
         for layer in LAYERS
     }
-
-
-LARGE = 1280
-"""Styles that are seen at more px on their longest side are read in tiles."""

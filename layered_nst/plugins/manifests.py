@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -214,14 +214,12 @@ def _parts(stated: Any, source: str, plugin: Plugin) -> tuple[Part, ...]:
     listed = stated.get("parts")
     if not isinstance(listed, Sequence) or isinstance(listed, str) or not listed:
         raise PluginError(f"{source}: parts: allowed: a list of at least one")
-    plugin = Plugin(
-        name,
-        _text(stated, "version", source, needed=name != OWN),
-        _text(stated, "license", source),
-        _text(stated, "summary", source, needed=False),
-        plugin.source,
-        plugin.folder,
-        plugin.distribution,
+    plugin = replace(
+        plugin,
+        name=name,
+        version=_text(stated, "version", source, needed=name != OWN),
+        license=_text(stated, "license", source),
+        summary=_text(stated, "summary", source, needed=False),
     )
     parts = tuple(_part(one, f"{source}: parts[{n}]", plugin) for n, one in enumerate(listed))
     taken: set[tuple[str, str]] = set()

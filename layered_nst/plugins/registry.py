@@ -75,9 +75,9 @@ class Registry:
 
     def installed(self) -> Installed:
         """What is installed, and what single files bring; looked for once."""
-        key = (self.files, os.environ.get(VARIABLE))
+        files, allowed = key = (self.files, os.environ.get(VARIABLE))
         if self._installed is None or self._installed[0] != key:
-            self._installed = (key, find_installed(*key[:1], allowed=key[1]))
+            self._installed = (key, find_installed(files, allowed=allowed))
         return self._installed[1]
 
     def get(self, kind: str, name: str) -> Any:
