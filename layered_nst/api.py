@@ -153,7 +153,7 @@ def apply(
     scene = replace(scene, notes=scene.notes + room.notes)
     on_scene(scene, plan)
     track = Track(
-        scene, plan, inputs, on_progress, keeper, state, room.memory, _asked(stop), deadline
+        scene, plan, inputs, on_progress, keeper, state, room.memory, question_of(stop), deadline
     )
     with memory_errors(lambda: _out_of_memory(loaded, chosen, scene, costs, room.tried)):
         painted = _painted(track, encoders, room)
@@ -188,7 +188,7 @@ def _painted(track: Track, encoders: Mapping[str, Encoder], room: Room) -> torch
     return painted.cpu()
 
 
-def _asked(stop: Event | Callable[[], bool] | None) -> Callable[[], bool]:
+def question_of(stop: Event | Callable[[], bool] | None) -> Callable[[], bool]:
     """The question whether to stop, in one form."""
     if stop is None:
         return lambda: False

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from layered_nst.api import Event, Overrides, load
+from layered_nst.api import Event, Overrides, load, question_of
 from layered_nst.errors import ClipError, Interrupted
 from layered_nst.machine.cache import Cache, open_cache
 from layered_nst.machine.device import choose_device
@@ -153,15 +153,9 @@ def apply_video(
         cache=cache,
         memory=memory,
     )
-    run.asked_to_stop = _asked(stop)
+    run.asked_to_stop = question_of(stop)
     run.on_scene, run.on_frame, run.on_progress = on_scene, on_frame, on_progress
     return run.painted(resume=resume)
-
-
-def _asked(stop: Event | Callable[[], bool] | None) -> Callable[[], bool]:
-    if stop is None:
-        return lambda: False
-    return stop if callable(stop) else stop.is_set
 
 
 def clip_size(recipe: Recipe, clip: Clip) -> tuple[int, int]:
