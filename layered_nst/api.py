@@ -299,8 +299,7 @@ def load(
     record = read_record(Path(recipe)) if isinstance(recipe, str | Path) else None
     source: Any = recipe if record is None else record.recipe
     if record is not None and content is not None:
-        # What was approved is a picture of the photo that this one stands in for.
-        source = {key: value for key, value in record.recipe.items() if key != "approved"}
+        source = record.recipe_for_other_photo()
     called = "" if record is None else str(record.source)
     overrides = _with(overrides, quality=quality, steps=steps, seed=seed)
     if content is None or isinstance(content, str | os.PathLike):

@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from layered_nst.campaign.engine import Happening, Summary
 from layered_nst.campaign.jobs import Ending, JobState, Outcome
 from layered_nst.campaign.ledger import VERSION, Ledger
 from layered_nst.campaign.standing import alone, is_running
+from layered_nst.campaign.work import paint
 from layered_nst.errors import CampaignError, OutputError
 
 TASK = "jobs_to_try:say"
@@ -141,6 +143,24 @@ def test_a_ledger_is_made_anew_from_the_pictures(painted: Path, first: Any) -> N
     assert list(Path("team").glob("campaign.db.damaged-*"))
 
 
+def test_a_finished_picture_is_a_recipe_for_other_photos_and_for_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(lay_out(tmp_path / "work"))
+    Image.fromarray(photo(48, 64)).save("cup.png")
+    small = ("--size", "32", "--steps", "1")
+    assert run("apply", "look.yaml", "--quality", "draft", *small, "-o", "draft.png").code == 0
+    ran = run("finish", "draft.png", "--quality", "draft", *small, "-o", "finished.png")
+    assert ran.code == 0, ran.err
+    for photos in (["cup.png"], []):
+        (job,) = Campaign.of("finished.png", photos, "out").jobs().jobs
+        paint(job, lambda _: None, threading.Event())
+        ran = run("apply", "finished.png", "-c", job.photo, "-o", "single.png")
+        assert ran.code == 0, ran.err
+        assert Path("single.png").read_bytes() == Path(job.output).read_bytes()
+    assert job.photo == str(Path("photo.png").absolute())
+
+
 # with jobs that write a line
 
 
@@ -221,8 +241,6 @@ def test_a_run_on_another_machine_is_seen_by_its_counter_not_by_its_clock(folder
         def beats() -> None:
             other = Ledger(asked.output)
             other.tell("beat", json.dumps({**beat, "count": 2, "at": 0}))
-
-        import threading
 
         timer = threading.Timer(0.3, beats)
         timer.start()

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from layered_nst.campaign.expanding import readable_recipe
 from layered_nst.campaign.jobs import Ending, Job, Outcome
+from layered_nst.campaign.loading import readable_recipe
 from layered_nst.files.atomic import replacing
 from layered_nst.files.hashes import bytes_hash
 from layered_nst.files.targets import make_folder

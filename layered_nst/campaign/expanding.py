@@ -13,7 +13,7 @@ from typing import Any
 
 from layered_nst.campaign.identity import Hashes, drawn_on, spec_of, state_of
 from layered_nst.campaign.jobs import WORK, Job
-from layered_nst.campaign.loading import Stated
+from layered_nst.campaign.loading import Stated, readable_recipe
 from layered_nst.campaign.naming import (
     ENDINGS,
     SUFFIXES,
@@ -111,20 +111,6 @@ class Shelf:
         files = tuple(str(path) for path in named_files(recipe).values())
         group = text_hash(json.dumps([str(source), recipe.size, recipe.optimize.quality, files]))
         return Loaded(recipe, spec, group[:16], cost_of(recipe, crop), files)
-
-
-def readable_recipe(source: Path) -> Any:
-    """What ``load_recipe`` takes for a recipe, a packed look, or a picture that carries one."""
-    if source.suffix.lower() in (".yaml", ".yml"):
-        return source
-    from layered_nst.machine.cache import own_cache
-    from layered_nst.outputs.rerun import read_record
-    from layered_nst.recipe.unpacking import is_look, unpack_look
-
-    if is_look(source):
-        return unpack_look(source, own_cache().folder / "looks")
-    record = read_record(source)
-    return source if record is None else record.recipe
 
 
 def with_places(sentence: str, overrides: Overrides) -> str:

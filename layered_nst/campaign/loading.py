@@ -162,6 +162,21 @@ def _lines(path: Path) -> list[str]:
     return path.read_text("utf-8", errors="replace").splitlines()
 
 
+def readable_recipe(source: Path) -> Any:
+    """What ``load_recipe`` takes for a recipe, a packed look, or a picture that carries one, on
+    whatever photo the campaign names: the same that ``api.load`` loads beside a photo."""
+    if source.suffix.lower() in (".yaml", ".yml"):
+        return source
+    from layered_nst.machine.cache import own_cache
+    from layered_nst.outputs.rerun import read_record
+    from layered_nst.recipe.unpacking import is_look, unpack_look
+
+    if is_look(source):
+        return unpack_look(source, own_cache().looks)
+    record = read_record(source)
+    return source if record is None else record.recipe_for_other_photo()
+
+
 def simple(
     recipe: Path, photos: Sequence[Path], *, output: Path, more: Mapping[str, Any]
 ) -> Stated:
@@ -177,7 +192,7 @@ def simple(
     """
     named = [str(path.absolute()) for path in photos]
     if not named:
-        content = load_recipe(recipe).content
+        content = load_recipe(readable_recipe(recipe)).content
         if content is None:
             raise CampaignError(f"{recipe}: names no photo; name some, or a folder of them")
         named = [str(content)]

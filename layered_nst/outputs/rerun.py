@@ -51,6 +51,10 @@ class Record:
     picture: str = ""
     plugins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
+    def recipe_for_other_photo(self) -> dict[str, Any]:
+        """The recipe without what was approved: a picture of the photo that another replaces."""
+        return {key: value for key, value in self.recipe.items() if key != "approved"}
+
     def changes(self, recipe: Recipe) -> list[str]:
         """What is no longer as it was when the picture was made, in sentences.
 
