@@ -17,7 +17,7 @@ from layered_nst.campaign.engine import Engine, Happening, OnEvent, Rules, Summa
 from layered_nst.campaign.executors.interface import PAINT, Executor, Workers
 from layered_nst.campaign.expanding import Expansion, expand
 from layered_nst.campaign.identity import Hashes, photo_key
-from layered_nst.campaign.jobs import AGAIN, OPEN, WORK, Ending, Job, JobState, Outcome
+from layered_nst.campaign.jobs import AGAIN, OPEN, WORK, Ending, Job, JobState, Outcome, mark_path
 from layered_nst.campaign.ledger import NAME, Counts, Ledger, Standing
 from layered_nst.campaign.loading import Stated, load_campaign, of_mapping, simple
 from layered_nst.campaign.reporting import check_report
@@ -223,7 +223,7 @@ class Campaign:
             _settle(ledger, found, adopted, again=again)
         for mark in adopted:
             with contextlib.suppress(OSError):
-                (self.output / WORK / "done" / f"{mark}.json").unlink()
+                mark_path(self.output / WORK, mark).unlink()
         open_names = {e.name for e in ledger.entries((JobState.QUEUED,))}
         return _measured([job for job in found.jobs if job.name in open_names], ledger)
 
@@ -305,8 +305,8 @@ def _set_aside(folder: Path) -> None:
 
 def _marks(work: Path) -> dict[str, Mapping[str, Any]]:
     """What workers have left of jobs that were done when nobody could hear it any more."""
-    found = {}
-    for path in (work / "done").glob("*.json"):
+    found, any_mark = {}, mark_path(work, "*")
+    for path in any_mark.parent.glob(any_mark.name):
         with contextlib.suppress(OSError, ValueError):
             found[path.stem] = json.loads(path.read_text("utf-8"))
     return found
@@ -314,7 +314,7 @@ def _marks(work: Path) -> dict[str, Mapping[str, Any]]:
 
 def _forget_mark(work: Path, job: Job) -> None:
     with contextlib.suppress(OSError):
-        (work / "done" / f"{job.mark}.json").unlink()
+        mark_path(work, job.mark).unlink()
 
 
 def _settle(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from layered_nst.campaign.jobs import Ending, Job, Outcome
+from layered_nst.campaign.jobs import Ending, Job, Outcome, mark_path, thumbnail_path
 from layered_nst.campaign.loading import readable_recipe
 from layered_nst.files.atomic import replacing
 from layered_nst.files.hashes import bytes_hash
@@ -144,7 +144,7 @@ class Carried:
         """The picture and what belongs to it, by the names of the campaign."""
         work, mark = Path(self.there.work), self.job.mark
         found = {self.job.output: Path(self.there.output).read_bytes()}
-        for path in (work / "thumbnails" / f"{mark}.jpg", *(work / "crops").glob("*/*")):
+        for path in (thumbnail_path(work, mark), *(work / "crops").glob("*/*")):
             if path.suffix == ".jpg" or path.stem == Path(self.job.photo).stem:
                 found[str(self._told(path))] = path.read_bytes()
         return found
@@ -165,7 +165,7 @@ def paint_carried(
     Returns:
         The outcome, with the files in ``brought``.
     """
-    from layered_nst.campaign.work import mark_path, paint
+    from layered_nst.campaign.work import paint
 
     source = Carried(job, parcel)
     # What a try that failed on the way has left is nobody's.

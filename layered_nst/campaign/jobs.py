@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from layered_nst.files.hashes import text_hash
+
 
 class JobState(StrEnum):
     """Where a job stands in the ledger."""
@@ -92,9 +94,17 @@ class Job:
     @property
     def mark(self) -> str:
         """A short name of its own for files that belong to it."""
-        from layered_nst.files.hashes import text_hash
-
         return text_hash(f"{self.name} {self.spec}")[:24]
+
+
+def mark_path(work: Path, mark: str) -> Path:
+    """Where a worker says that a job is done, until the ledger says it."""
+    return work / "done" / f"{mark}.json"
+
+
+def thumbnail_path(work: Path, mark: str) -> Path:
+    """Where the small picture of a job lies."""
+    return work / "thumbnails" / f"{mark}.jpg"
 
 
 class Ending(StrEnum):

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from PIL import Image
 
-from layered_nst.campaign.jobs import WORK, JobState
+from layered_nst.campaign.jobs import WORK, JobState, thumbnail_path
 from layered_nst.campaign.ledger import Counts, Entry, Ledger
 from layered_nst.files.atomic import replacing
 from layered_nst.files.targets import FOREIGN, check_target, free_name, make_folder
@@ -124,7 +124,7 @@ def _varied(labels: Mapping[str, str]) -> str:
 
 def thumbnail_of(folder: Path, entry: Entry) -> Path:
     """The small picture of a job; its worker wrote it."""
-    return folder / WORK / "thumbnails" / f"{entry.mark}.jpg"
+    return thumbnail_path(folder / WORK, entry.mark)
 
 
 def _write_sheet(place: Path, folder: Path, entries: Sequence[Entry]) -> Path | None:
@@ -163,7 +163,6 @@ def _write_page(
     text = _template().render(
         title=title,
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
-        counts={state.value: counts[state] for state in JobState if counts[state]},
         total=counts.total,
         done=done,
         bad=counts.bad,

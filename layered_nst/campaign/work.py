@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from layered_nst import api
 from layered_nst.campaign.expanding import with_places
 from layered_nst.campaign.identity import Hashes, drawn_on, photo_key, spec_of
-from layered_nst.campaign.jobs import Ending, Job, Outcome
+from layered_nst.campaign.jobs import Ending, Job, Outcome, mark_path, thumbnail_path
 from layered_nst.errors import (
     CampaignError,
     CheckpointError,
@@ -194,11 +194,6 @@ def _done(job: Job, result: Result, key: str, notes: list[str]) -> Outcome:
     return outcome
 
 
-def thumbnail_path(work: Path, mark: str) -> Path:
-    """Where the small picture of a job lies."""
-    return work / "thumbnails" / f"{mark}.jpg"
-
-
 def _write_thumbnail(job: Job, result: Result) -> None:
     path = thumbnail_path(Path(job.work), job.mark)
     make_folder(path.parent)
@@ -210,11 +205,6 @@ def _write_thumbnail(job: Job, result: Result) -> None:
     shown.thumbnail((THUMBNAIL, THUMBNAIL))
     with replacing(path) as file:
         shown.save(file, "JPEG", quality=82)
-
-
-def mark_path(work: Path, mark: str) -> Path:
-    """Where a worker says that a job is done, until the ledger says it."""
-    return work / "done" / f"{mark}.json"
 
 
 def _write_mark(job: Job, outcome: Outcome) -> None:
