@@ -27,6 +27,7 @@ from layered_nst.campaign import Campaign
 from layered_nst.campaign.engine import Happening, Summary
 from layered_nst.campaign.jobs import Ending, JobState, Outcome
 from layered_nst.campaign.ledger import VERSION, Ledger
+from layered_nst.campaign.planning import forecast
 from layered_nst.campaign.standing import alone, is_running
 from layered_nst.campaign.work import paint
 from layered_nst.errors import CampaignError, OutputError
@@ -199,6 +200,26 @@ def test_a_photo_or_a_style_that_changes_is_done_again_and_a_touched_one_is_not(
     assert quick(asked).done == 1
     Image.open("dots.png").rotate(90).save("stripes.png")
     assert quick(asked).done == 2
+
+
+def test_a_plan_says_what_the_next_run_paints(folder: Path) -> None:
+    asked = campaign("a", "b", "c")
+    assert quick(asked).done == 3
+    assert (forecast(asked).done, forecast(asked).to_do) == (3, 0)
+    Image.fromarray(255 - photo()).save("shots/a.png")
+    Path("shots/b.png").write_bytes(b"broken")
+    told = forecast(asked)
+    assert (told.done, told.to_do, len(told.problems)) == (1, 1, 1)
+
+
+def test_times_come_from_pictures_that_were_timed(folder: Path) -> None:
+    asked = campaign("a", "b")
+    jobs = asked.jobs().jobs
+    with Ledger(asked.output, create=True) as ledger:
+        ledger.add(jobs)
+        for job, seconds in zip(jobs, (6.0 * jobs[0].cost, 0.0), strict=True):
+            ledger.end(job.name, JobState.DONE, Outcome(Ending.DONE, seconds=seconds))
+        assert ledger.measured() == {jobs[0].group: pytest.approx(6.0)}
 
 
 def _sha256(name: str) -> str:

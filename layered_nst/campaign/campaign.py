@@ -22,7 +22,7 @@ from layered_nst.campaign.ledger import NAME, Counts, Ledger, Standing
 from layered_nst.campaign.loading import Stated, load_campaign, of_mapping, simple
 from layered_nst.campaign.reporting import check_report
 from layered_nst.campaign.standing import Status, alone, status_of
-from layered_nst.errors import CampaignError, DeviceError, OutputError
+from layered_nst.errors import CampaignError, DeviceError, OutputError, PictureError
 from layered_nst.files.hashes import file_hash
 from layered_nst.files.targets import make_folder, probe
 
@@ -358,7 +358,11 @@ def is_same(job: Job, known: Standing) -> bool:
 
 
 def _key_of(job: Job) -> str:
-    return photo_key(file_hash(Path(job.photo)), job.drawn)
+    """See ``Outcome.photo_key``; "" of a photo that cannot be read, which its worker will tell."""
+    try:
+        return photo_key(file_hash(Path(job.photo)), job.drawn)
+    except PictureError:
+        return ""
 
 
 def _is_there(job: Job, mark: Mapping[str, Any]) -> bool:
@@ -385,5 +389,5 @@ def _adopted(mark: Mapping[str, Any]) -> Outcome:
 
 def _measured(jobs: Sequence[Job], ledger: Ledger) -> list[Job]:
     """Jobs with what they cost by what others of their group have taken."""
-    taken = {g: s / c for g, (c, s) in ledger.measured().items() if c and s}
+    taken = ledger.measured()
     return [replace(job, cost=job.cost * taken.get(job.group, 1.0)) for job in jobs]

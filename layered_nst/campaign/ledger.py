@@ -351,13 +351,17 @@ class Ledger:
         rows = self._db.execute("SELECT name, state, spec, photo_key, photo_state FROM jobs")
         return {row[0]: Standing(JobState(row[1]), *row[2:]) for row in rows}
 
-    def measured(self) -> dict[str, tuple[float, float]]:
-        """By group of jobs that are done: what they were thought to cost, and their seconds."""
+    def measured(self) -> dict[str, float]:
+        """By group of jobs: what those that are done have taken by what they were thought to cost.
+
+        Those that were found painted, as by ``rebuild``, have no time.
+        """
         rows = self._db.execute(
-            "SELECT grp, sum(cost), sum(seconds) FROM jobs WHERE state=? GROUP BY grp",
+            "SELECT grp, sum(seconds) / sum(cost) FROM jobs"
+            " WHERE state=? AND seconds > 0 AND cost > 0 GROUP BY grp",
             (JobState.DONE,),
         )
-        return {group: (cost, seconds) for group, cost, seconds in rows}
+        return dict(rows.fetchall())
 
 
 def _entry(row: Sequence[Any]) -> Entry:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from layered_nst.campaign.campaign import Campaign
+from layered_nst.campaign.campaign import Campaign, is_same
 from layered_nst.campaign.executors.interface import Workers
 from layered_nst.campaign.executors.places import settled
 from layered_nst.campaign.expanding import Expansion
@@ -92,11 +92,10 @@ def forecast(
     asked = Workers(workers, threads, campaign.device)
     places = settled(asked)
     done, rates = _known(campaign, found)
-    problems = dict.fromkeys(_problems(found))
+    problems = dict.fromkeys(job.problem for job in found.jobs if job.problem)
+    sizes, broken = _looked_at(job.photo for job in found.jobs if not job.problem)
     good = [job for job in found.jobs if job.name not in done and not job.problem]
-    broken = {job.photo for job in found.jobs} & {*_broken(found)}
     to_do = [job for job in good if job.photo not in broken]
-    sizes = _sizes(to_do)
     work = sum(job.cost * rates.get(job.group, _slowed(places.count)) for job in to_do)
     longest = max((job.cost for job in to_do), default=0.0)
     return Forecast(
@@ -110,7 +109,7 @@ def forecast(
         threads=places.threads,
         measured=any(job.group in rates for job in to_do),
         clashes=found.clashes,
-        problems=(*problems, *_broken(found).values()),
+        problems=(*problems, *broken.values()),
     )
 
 
@@ -123,35 +122,28 @@ def _known(campaign: Campaign, found: Expansion) -> tuple[set[str], Mapping[str,
     if not (campaign.output / NAME).is_file():
         return set(), {}
     try:
-        ledger = Ledger(campaign.output, readonly=True)
+        with Ledger(campaign.output, readonly=True) as ledger:
+            standing, rates = ledger.standing(), ledger.measured()
     except CampaignError:
         return set(), {}
-    try:
-        standing = ledger.standing()
-        rates = {g: seconds / cost for g, (cost, seconds) in ledger.measured().items() if cost}
-    finally:
-        ledger.close()
     done = {
         job.name
         for job in found.jobs
-        if (known := standing.get(job.name)) is not None
+        if not job.problem
+        and (known := standing.get(job.name)) is not None
         and known.state is JobState.DONE
-        and known.spec == job.spec
-        and Path(job.output).is_file()
+        and is_same(job, known)
     }
     return done, rates
 
 
-def _problems(found: Expansion) -> Iterator[str]:
-    return (job.problem for job in found.jobs if job.problem)
-
-
-def _broken(found: Expansion) -> dict[str, str]:
-    """Photos that no header can be read of, each with a sentence."""
-    broken = {}
-    for photo in dict.fromkeys(job.photo for job in found.jobs if not job.problem):
+def _looked_at(photos: Iterable[str]) -> tuple[dict[str, float], dict[str, str]]:
+    """The shorter side of photos by their longer one, and sentences about those that are broken."""
+    sizes, broken = dict[str, float](), dict[str, str]()
+    for photo in dict.fromkeys(photos):
         try:
             with Image.open(photo) as opened:
+                sizes[photo] = min(opened.size) / max(1, *opened.size)
                 opened.verify()
         except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
             # Formats that only our own reader knows are for it to judge.
@@ -162,19 +154,7 @@ def _broken(found: Expansion) -> dict[str, str]:
                 broken[photo] = f"{photo}: {reason}"
         except Image.DecompressionBombError:
             continue
-    return broken
-
-
-def _sizes(jobs: Sequence[Job]) -> dict[str, float]:
-    """The shorter side of photos by their longer one."""
-    found = {}
-    for photo in dict.fromkeys(job.photo for job in jobs):
-        try:
-            with Image.open(photo) as opened:
-                found[photo] = min(opened.size) / max(1, *opened.size)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-            found[photo] = 0.75
-    return found
+    return sizes, broken
 
 
 def _bytes_of(job: Job, sizes: Mapping[str, float]) -> float:
