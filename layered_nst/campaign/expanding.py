@@ -28,8 +28,9 @@ from layered_nst.errors import CampaignError, LayeredNstError
 from layered_nst.files.hashes import text_hash
 from layered_nst.recipe import Recipe, load_recipe, named_files
 from layered_nst.recipe.files import absolute
-from layered_nst.recipe.nodes import Node, Place, from_plain
+from layered_nst.recipe.nodes import Node, from_plain
 from layered_nst.recipe.overrides import FLAG
+from layered_nst.recipe.problems import Mistake
 from layered_nst.words import did_you_mean, listed
 
 RATES = {"instant": 0.5, "draft": 10.0, "standard": 200.0, "fine": 500.0, "print": 1000.0}
@@ -201,16 +202,12 @@ def recipes_of(stated: Stated) -> list[Path]:
         if glob.has_magic(entry) and not path.exists():
             matching = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
             if not matching:
-                raise CampaignError(f"{_told(place)}recipes: {entry}: no recipe is called so")
+                said = Mistake(place, "recipes", f"{entry}: no recipe is called so")
+                raise CampaignError(str(said))
             found += matching
         else:
             found.append(path)
     return list(dict.fromkeys(found))
-
-
-def _told(place: Place) -> str:
-    line = f":{place.line}" if place.line else ""
-    return f"{place.source}{line}: " if place.source else ""
 
 
 def _chosen(row: Row, choices: Sequence[Choice]) -> list[Choice]:
@@ -329,7 +326,7 @@ class _Maker:
             return named(self.template, fields, ENDINGS[kind])
         except KeyError as error:
             place = self.stated.node("name").place
-            raise CampaignError(f"{_told(place)}name: {error.args[0]}") from None
+            raise CampaignError(str(Mistake(place, "name", error.args[0]))) from None
 
     def _wrong(self, form: Format, loaded: Loaded, name: str) -> str:
         """What the name says against the format."""

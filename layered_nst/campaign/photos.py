@@ -15,6 +15,7 @@ from layered_nst.errors import CampaignError, RecipeError
 from layered_nst.recipe.beside import PHOTOS
 from layered_nst.recipe.files import absolute, shown
 from layered_nst.recipe.nodes import Node, Place, from_plain
+from layered_nst.recipe.problems import Mistake
 from layered_nst.recipe.schema import Recipe
 from layered_nst.recipe.values import keys_of
 from layered_nst.recipe.yaml_positions import parse_yaml
@@ -98,9 +99,7 @@ def _matching(path: Path, entry: str, place: Place) -> list[Path]:
 
 
 def _at(place: Place, sentence: str) -> CampaignError:
-    line = f":{place.line}" if place.line else ""
-    source = f"{place.source}{line}: " if place.source else ""
-    return CampaignError(f"{source}photos: {sentence}")
+    return CampaignError(str(Mistake(place, "photos", sentence)))
 
 
 def _of_csv(path: Path) -> list[Row]:
