@@ -259,11 +259,8 @@ def begun_in(folder: Path) -> Stated:
     Raises:
         CampaignError: none was.
     """
-    ledger = Ledger(folder, readonly=True)
-    try:
+    with Ledger(folder, readonly=True) as ledger:
         told = json.loads(ledger.told("campaign") or "null")
-    finally:
-        ledger.close()
     if told is None:
         raise CampaignError(f"{folder / NAME}: does not tell its campaign; name its file")
     file = None if told["file"] is None else Path(told["file"])

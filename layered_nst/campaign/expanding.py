@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +145,8 @@ def expand(
             nothing has.
     """
     rows, choices = rows_of(stated), [*_choices(stated)]
-    maker = _Maker(stated, Shelf(hashes, device), device, cache)
+    recipes = len({choice.recipe for choice in choices})
+    maker = _Maker(stated, Shelf(hashes, device), device, cache, recipes)
     counter = itertools.count(1)
     jobs, skipped = list[Job](), list[Job]()
     for row in rows:
@@ -192,7 +193,7 @@ def recipes_of(stated: Stated) -> list[Path]:
     """The recipes of a campaign; patterns in the order of names.
 
     Raises:
-        CampaignError: a pattern that matches nothing, or two recipes of one name.
+        CampaignError: a pattern that matches nothing.
     """
     found: list[Path] = []
     for number, entry in enumerate(stated.asked.recipes):
@@ -218,11 +219,8 @@ def _chosen(row: Row, choices: Sequence[Choice]) -> list[Choice]:
     if not seed.isdecimal():
         return found if not seed else []
     # A row's own seed stands for all that the campaign has.
-    return list({(c.recipe, c.format, c.varied): _seeded(c, int(seed)) for c in found}.values())
-
-
-def _seeded(choice: Choice, seed: int) -> Choice:
-    return Choice(choice.recipe, choice.format, seed, choice.varied, choice.texts)
+    own = (replace(choice, seed=int(seed)) for choice in found)
+    return list({(c.recipe, c.format, c.varied): c for c in own}.values())
 
 
 def _nothing_chosen(row: Row, choices: Sequence[Choice]) -> str:
@@ -241,7 +239,9 @@ def _nothing_chosen(row: Row, choices: Sequence[Choice]) -> str:
 class _Maker:
     """Makes jobs of rows and choices."""
 
-    def __init__(self, stated: Stated, shelf: Shelf, device: str, cache: bool) -> None:
+    def __init__(
+        self, stated: Stated, shelf: Shelf, device: str, cache: bool, recipes: int
+    ) -> None:
         asked = stated.asked
         self.stated, self.shelf, self.device, self.cache = stated, shelf, device, cache
         self.formats = asked.formats or {"": Format()}
@@ -249,7 +249,7 @@ class _Maker:
         if asked.quality is not None:
             self.common["optimize.quality"] = stated.node("quality")
         self.template = asked.name or default_template(
-            recipes=len(recipes_of(stated)),
+            recipes=recipes,
             formats=list(self.formats),
             seeds=len(asked.seeds or ()),
             vary=list(asked.vary),
@@ -314,7 +314,7 @@ class _Maker:
         labels: Mapping[str, str],
         number: int,
     ) -> str:
-        kind = form.file or (loaded.recipe.output.format if loaded.recipe else None) or "png"
+        kind = _format(form, loaded) or "png"
         fields: dict[str, str | int] = {
             **row.fields,
             **{key.rpartition(".")[2]: text for key, text in choice.texts.items()},
@@ -330,7 +330,7 @@ class _Maker:
 
     def _wrong(self, form: Format, loaded: Loaded, name: str) -> str:
         """What the name says against the format."""
-        wanted = form.file or (loaded.recipe.output.format if loaded.recipe else None)
+        wanted = _format(form, loaded)
         said = SUFFIXES.get(ending_of(name).lower())
         if wanted and said != wanted:
             return f"{name}: is to be {wanted}, but its name says {said}"
@@ -351,6 +351,11 @@ class _Maker:
             return "", drawn, f"{state_of(photo)} {drawn}"
         except LayeredNstError as error:
             return with_places(str(error), overrides), "", ""
+
+
+def _format(form: Format, loaded: Loaded) -> str | None:
+    """The file format that is asked for."""
+    return form.file or (loaded.recipe.output.format if loaded.recipe else None)
 
 
 class _Masked:

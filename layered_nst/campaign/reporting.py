@@ -53,12 +53,9 @@ def write_campaign_report(folder: Path) -> Reported:
         CampaignError: no campaign has been run there.
         OutputError: it cannot be written, or somebody else's file is in its place.
     """
-    ledger = Ledger(folder, readonly=True)
-    try:
+    with Ledger(folder, readonly=True) as ledger:
         entries, counts = ledger.entries(), ledger.counts()
         title = ledger.told("title") or folder.name
-    finally:
-        ledger.close()
     page, table = folder / FOLDER / PAGE, folder / TABLE
     check_report(folder)
     make_folder(page.parent)

@@ -74,8 +74,7 @@ def _told(entry: Entry) -> dict[str, Any]:
 
 def status_of(folder: Path) -> Status:
     """How the campaign in a folder stands; see ``Campaign.status``."""
-    ledger = Ledger(folder, readonly=True)
-    try:
+    with Ledger(folder, readonly=True) as ledger:
         return Status(
             ledger.told("title"),
             folder,
@@ -84,8 +83,6 @@ def status_of(folder: Path) -> Status:
             tuple(ledger.entries(AGAIN)),
             is_running(folder),
         )
-    finally:
-        ledger.close()
 
 
 @contextlib.contextmanager

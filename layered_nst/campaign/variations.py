@@ -9,7 +9,7 @@ import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ class Variations:
         }
         photos = [] if self.content is None else [self.content]
         made = Campaign.of(self.recipe, photos, folder, more=more, device=device)
-        return Campaign(made.stated, device, cache)
+        return replace(made, cache=cache)
 
     def as_json(self) -> str:
         """The same as a text that a sheet can carry."""

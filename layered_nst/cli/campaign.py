@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,7 @@ from layered_nst.words import duration, storage
 if TYPE_CHECKING:
     from layered_nst.campaign.campaign import Campaign
     from layered_nst.campaign.engine import Summary
+    from layered_nst.campaign.ledger import Counts
     from layered_nst.campaign.planning import Forecast
     from layered_nst.campaign.standing import Status
 
@@ -223,7 +225,7 @@ def _campaign(
 
     target = None if output is None else output.absolute()
     if path.is_dir() and not photos:
-        return Campaign(_begun(path, device).stated, device, not no_cache)
+        return replace(_begun(path, device), cache=not no_cache)
     if is_campaign(path) or not (photos or output):
         if photos:
             raise CampaignError(f"{path}: is a campaign; it names its photos itself")
@@ -278,9 +280,8 @@ def _tell_end(campaign: Campaign, summary: Summary, *, as_json: bool) -> None:
         return
     for sentence in notes:
         note(sentence)
-    counts = summary.counts
-    words = [f"{counts.by_state.get(s, 0)} {s}" for s in counts.by_state if counts.by_state[s]]
-    err.print(f"{', '.join(words)}  {duration(summary.seconds)}", highlight=False)
+    took = duration(summary.seconds)
+    err.print(f"{_in_words(summary.counts)}  {took}", highlight=False)
     if summary.halted:
         err.print(f"[red]error:[/] {escape(summary.halted)}", highlight=False)
     if summary.interrupted:
@@ -288,12 +289,15 @@ def _tell_end(campaign: Campaign, summary: Summary, *, as_json: bool) -> None:
     err.print(f"[bold]{escape(str(files.page))}[/]", highlight=False)
 
 
+def _in_words(counts: Counts) -> str:
+    return ", ".join(f"{count} {state}" for state, count in counts.by_state.items())
+
+
 def _print_status(found: Status) -> None:
     counts = found.counts
     active = "running" if found.active else "not running"
     out.print(f"[bold]{escape(found.title)}[/]  {active}", highlight=False)
-    words = [f"{count} {state}" for state, count in counts.by_state.items()]
-    out.print(f"{', '.join(words)}  {storage(counts.bytes)}", highlight=False)
+    out.print(f"{_in_words(counts)}  {storage(counts.bytes)}", highlight=False)
     for entry in found.running:
         share = entry.progress.get("done")
         far = f"  {share:.0%}" if isinstance(share, float) else ""

@@ -38,7 +38,7 @@ class CampaignDisplay:
     def __init__(self, *, quiet: bool) -> None:
         self.quiet = quiet
         self.total = self.before = self.done = self.failed = 0
-        self.left = self.cost = self.seconds = 0.0
+        self.left = self.cost = 0.0
         self.told: set[str] = set()
         self.running: dict[str, tuple[str, dict[str, Any]]] = {}
         self.began = time.monotonic()
@@ -75,10 +75,9 @@ class CampaignDisplay:
         self.running.pop(event.worker, None)
         if event.kind != "again":
             self.left -= event.job.cost
-        if event.kind == "done" and event.outcome is not None:
+        if event.kind == "done":
             self.done += 1
             self.cost += event.job.cost
-            self.seconds += event.outcome.seconds
         elif event.kind in ("failed", "poisoned"):
             self.failed += 1
         self.told.add(event.job.name)

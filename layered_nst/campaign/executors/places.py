@@ -45,8 +45,7 @@ def settled(asked: Workers) -> SettledWorkers:
     cards = gpus() if asked.device in ("auto", "cuda") else []
     count = asked.count or len(cards) or _fitting(cores // (asked.threads or 1), asked)
     threads = asked.threads or max(1, cores // count)
-    values = {name: getattr(asked, name) for name in asked.__dataclass_fields__}
-    return SettledWorkers(**{**values, "count": count, "threads": threads})
+    return SettledWorkers(**{**vars(asked), "count": count, "threads": threads})
 
 
 def _fitting(most: int, asked: Workers) -> int:

@@ -170,8 +170,7 @@ class RayExecutor:
         for actor in self._at.values():
             with contextlib.suppress(Exception):
                 self._ray.kill(actor.handle, no_restart=True)
-        if self._own:
-            self._ray.shutdown()
+        self._close_own()
 
     def _told(self, place: str, ref: Any) -> list[News]:
         actor = self._at[place]
@@ -230,16 +229,16 @@ class RayExecutor:
             threads = asked.threads or 1
             cards = self._cards() if asked.device in ("auto", "cuda") else 0
             count = cards or max(1, there // threads)
-            fitting = SettledWorkers(**{**vars(fitting), "count": count, "threads": threads})
+            fitting = replace(fitting, count=count, threads=threads)
         if fitting.count * fitting.threads > there:
-            self.close_own()
+            self._close_own()
             raise ExecutorError(
                 f"{fitting.count} workers of {fitting.threads} threads do not fit: the cluster has "
                 f"{there} processors, and those that do not fit would wait for ever"
             )
         return fitting
 
-    def close_own(self) -> None:
+    def _close_own(self) -> None:
         """Shut the cluster down if we have begun it."""
         if self._own:
             self._ray.shutdown()
