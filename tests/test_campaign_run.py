@@ -278,6 +278,33 @@ def test_a_clock_that_was_set_back_repeats_nothing(
     assert quick(asked).done == 0
 
 
+@pytest.mark.parametrize("word", ["BEGIN", "COMMIT"])
+def test_a_signal_between_two_statements_leaves_no_transaction_open(
+    folder: Path, word: str
+) -> None:
+    class Stopped:
+        """A connection on which a signal comes after the first statement, or before the last."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(db, name)
+
+        def execute(self, sql: str, *more: Any) -> Any:
+            if sql == "COMMIT" == word:
+                raise KeyboardInterrupt
+            ran = db.execute(sql, *more)
+            if sql.startswith(word):
+                raise KeyboardInterrupt
+            return ran
+
+    with Ledger(Path("out"), create=True) as ledger:
+        db, ledger._db = ledger._db, Stopped()  # type: ignore[assignment]
+        with pytest.raises(KeyboardInterrupt), ledger.batch():
+            ledger.tell("title", "Spring")
+        ledger._db = db
+        with ledger.batch():
+            assert ledger.told("title") == ""
+
+
 def test_a_ledger_of_a_newer_version_is_left_as_it_is(folder: Path) -> None:
     asked = campaign("a")
     quick(asked)
