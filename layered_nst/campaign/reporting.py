@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 from PIL import Image
 
 from layered_nst.campaign.jobs import WORK, JobState, thumbnail_path
@@ -22,6 +22,7 @@ from layered_nst.campaign.ledger import Counts, Entry, Ledger
 from layered_nst.files.atomic import replacing
 from layered_nst.files.targets import FOREIGN, check_target, free_name, make_folder
 from layered_nst.files.texts import readable
+from layered_nst.outputs.report.template import page_template
 from layered_nst.words import duration, storage
 
 FOLDER, PAGE, SHEET, TABLE = "report", "index.html", "contact.jpg", "campaign.csv"
@@ -198,11 +199,4 @@ def _as_script(value: Any) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("layered_nst", "campaign"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html")
+    return page_template("campaign")

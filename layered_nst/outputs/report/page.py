@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 from PIL import Image
 from pygments import highlight
@@ -37,6 +37,7 @@ from layered_nst.outputs.report.film import (
     writes_webp,
 )
 from layered_nst.outputs.report.recorder import FRAME_SIDE, Frame, Recorder, Step
+from layered_nst.outputs.report.template import page_template
 from layered_nst.outputs.result import Result
 from layered_nst.picture import (
     Picture,
@@ -179,15 +180,8 @@ def write_report(
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("layered_nst", "outputs/report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"duration": fine_duration, "number": "{:g}".format}
-    return environment.get_template("report.html")
+    filters = {"duration": fine_duration, "number": "{:g}".format}
+    return page_template("outputs/report", filters=filters)
 
 
 @dataclass(frozen=True)
