@@ -10,9 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from layered_nst import networks, plugins
+from layered_nst import networks
 from layered_nst.errors import PictureError
 from layered_nst.files.hashes import file_hash, text_hash
+from layered_nst.machine.plugin_code import identities
 from layered_nst.recipe import Recipe
 
 FileHash = Callable[[Path], str]
@@ -71,7 +72,7 @@ def spec_of(recipe: Recipe, *, crop: str, keep: str, device: str, hashes: FileHa
         "networks": _bundled(),
         "precision": os.environ.get(PRECISION_VARIABLE, ""),
         "device": device,
-        "plugins": plugins.identities(recipe.plugin_parts()),
+        "plugins": identities(recipe.plugin_parts()),
     }
     crops = [crop, keep] if crop else []
     told = json.dumps([_by_content(stated, hashes), crops, made_by], sort_keys=True)
