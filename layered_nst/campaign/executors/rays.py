@@ -110,9 +110,11 @@ class RayExecutor:
     def __init__(self, asked: Workers) -> None:
         self._ray = _imported()
         self._own = not self._ray.is_initialized()
+        # Once: how many fit is told by the free memory, and a cluster of our own takes some.
+        fitting = settled(asked)
         if self._own:
-            _begun(self._ray, asked)
-        self.asked = self._fitted(asked)
+            _begun(self._ray, fitting)
+        self.asked = self._fitted(asked, fitting)
         self.threads = self.asked.threads
         self.places: Sequence[str] = tuple(f"worker-{n}" for n in range(1, self.asked.count + 1))
         self._at = {place: self._started() for place in self.places}
@@ -217,14 +219,13 @@ class RayExecutor:
     def _cards(self) -> int:
         return int(self._ray.cluster_resources().get("GPU", 0))
 
-    def _fitted(self, asked: Workers) -> SettledWorkers:
+    def _fitted(self, asked: Workers, fitting: SettledWorkers) -> SettledWorkers:
         """As many workers as the cluster has room for; more would wait for ever.
 
         Raises:
             ExecutorError: more are asked for.
         """
         there = int(self._ray.cluster_resources().get("CPU", 0))
-        fitting = settled(asked)
         if asked.address and asked.count is None:
             threads = asked.threads or 1
             cards = self._cards() if asked.device in ("auto", "cuda") else 0
@@ -273,7 +274,7 @@ def _imported() -> Any:
     return ray
 
 
-def _begun(ray: Any, asked: Workers) -> None:
+def _begun(ray: Any, asked: SettledWorkers) -> None:
     """Join a cluster, or begin one of our own.
 
     Raises:
@@ -284,9 +285,8 @@ def _begun(ray: Any, asked: Workers) -> None:
         _check_answers(asked.address)
         options["address"] = asked.address
     else:
-        places = settled(asked)
         options |= {
-            "num_cpus": places.count * places.threads,
+            "num_cpus": asked.count * asked.threads,
             "include_dashboard": False,
             "object_store_memory": STORE,
             # Names of sockets may have 107 bytes, and Ray adds 60 to this.
