@@ -21,7 +21,7 @@ def judge() -> Judge:
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judge: Judge) -> Path:
     """The current folder of each test, with a photo, two styles and look.yaml in it."""
-    monkeypatch.setattr("layered_nst.judge.scoring.load_judge", lambda **_: judge)
+    monkeypatch.setattr("layered_nst.judge.scoring.load_judge", lambda *_, **__: judge)
     monkeypatch.chdir(lay_out(tmp_path))
     return tmp_path
 
@@ -44,7 +44,9 @@ def test_a_result_is_scored_by_the_recipe_that_it_carries(made: Path) -> None:
     ]
     assert [line.split()[0] for line in lines[1:4]] == ["ground", "sky", "all"]
     assert lines[4].split() == ["strokes", "grain", "relief"]
-    assert [line.split()[0] for line in lines[5:]] == ["ground", "sky", "all", "leak", "seam"]
+    assert [line.split()[0] for line in lines[5:]] == [
+        *("ground", "sky", "all", "judge", "leak", "seam")
+    ]
     assert lines[-1].startswith("seam")
     assert "(photo " in lines[-1]
 

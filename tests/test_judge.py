@@ -652,7 +652,7 @@ def test_a_picture_of_another_size_than_the_scene_is_refused(
 def test_a_picture_of_another_shape_than_the_photo_is_one_sentence(
     tmp_path: Path, judge: Judge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("layered_nst.judge.scoring.load_judge", lambda **_: judge)
+    monkeypatch.setattr("layered_nst.judge.scoring.load_judge", lambda *_, **__: judge)
     folder = lay_out(tmp_path)
     write_picture(folder / "square.png", torch.rand(3, 50, 50))
     with pytest.raises(PictureError, match=r"square\.png: 50×50 px .* would be 50×38 px"):

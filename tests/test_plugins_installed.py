@@ -94,7 +94,7 @@ BROKEN: dict[str, tuple[dict[str, Any] | str | None, str, str]] = {
     "told-in-vain": (
         manifest_of("told-in-vain", {"kind": "encoder", "name": "x", "parameters": {}}),
         "",
-        "parameters: a recipe can say something to selector, segmenter, loss, strategy",
+        "parameters: something can be said to selector, segmenter, loss, strategy",
     ),
     "twice": (manifest_of("twice", selector("x"), selector("x")), "", "two parts selector x"),
     "layered-nst-too": (manifest_of("layered-nst", selector("x")), "", "is taken by this package"),

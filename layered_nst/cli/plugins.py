@@ -111,7 +111,9 @@ def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the plug-in is called.")],
     kind: Annotated[
         str,
-        typer.Option("--kind", help="Of its part: selector, loss, strategy, segmenter or output."),
+        typer.Option(
+            "--kind", help="Of its part: selector, loss, strategy, segmenter, judge or output."
+        ),
     ] = "selector",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of the package. [NAME]")

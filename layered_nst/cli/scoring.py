@@ -33,6 +33,12 @@ def score(
         typer.Option("--recipe", "-r", help="Recipe (YAML). [the one that OUT carries]"),
     ] = None,
     content: ContentOption = None,
+    judge: Annotated[
+        str,
+        typer.Option(
+            "--judge", help="Who judges: efficientnet-lite0, or a plug-in's; {NAME: {KEY: VALUE}}."
+        ),
+    ] = "efficientnet-lite0",
     set_: SetOption = None,
     device: DeviceOption = "auto",
     weights: WeightsOption = None,
@@ -53,6 +59,7 @@ def score(
             picture,
             recipe,
             content,
+            judge=judge,
             overrides=set_ or (),
             device=device,
             weights_dir=weights,
@@ -96,7 +103,9 @@ def _strokes(score: Score) -> Table:
 
 
 def _lines(score: Score) -> list[str]:
+    by = "".join(f" ({name} {known['version']})" for name, known in score.plugins.items())
     lines = [
+        f"judge     {escape(score.judge + by)}",
         f"leak      {score.leak:.0%} of the regions",
         f"seam      {_number(score.seam)} (photo {_number(score.photo_seam)})",
     ]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from layered_nst.errors import ModelError
+from layered_nst.judge.named import MODEL, Seer
 from layered_nst.networks.catalogue import weights_path
 from layered_nst.networks.segmenters.network import LITE0, LITE0_MEAN, LITE0_STD, load_imagenet_lite
 from layered_nst.picture import fit_within, resize
@@ -22,7 +23,6 @@ from layered_nst.regions import layer_masks
 from layered_nst.styles.moments import Moments, blend, compute, update
 from layered_nst.styles.style import StylePicture
 
-MODEL = "efficientnet-lite0"
 MAPS = 4
 """How many feature maps are looked at; their strides are 2, 4, 8 and 16 px."""
 
@@ -50,12 +50,12 @@ class Judge(nn.Module):
         return [part[0].cpu() for part in maps[1 : MAPS + 1]]
 
 
-def load_judge(*, weights_dir: Path | None = None, device: torch.device | str = "cpu") -> Judge:
-    """Load the judge with its ImageNet weights.
+def efficientnet_lite0(device: torch.device | str, *, weights_dir: Path | None = None) -> Judge:
+    """The judge of this package, with its ImageNet weights.
 
     Args:
+        device: where the network runs.
         weights_dir: folder searched before the installed package.
-        device: where the network runs; pictures may be anywhere.
 
     Raises:
         ModelError: the weights are missing, saying which package brings them, or broken.
@@ -90,7 +90,7 @@ def region_moments(maps: Sequence[Tensor], masks: Tensor) -> list[list[Moments]]
     ]
 
 
-def style_moments(judge: Judge, styles: Sequence[StylePicture], *, longest: int) -> list[Moments]:
+def style_moments(judge: Seer, styles: Sequence[StylePicture], *, longest: int) -> list[Moments]:
     """What a blend of styles looks like to the judge, under the styles' masks.
 
     Args:
@@ -104,7 +104,7 @@ def style_moments(judge: Judge, styles: Sequence[StylePicture], *, longest: int)
     return [blend(maps, weights) for maps in zip(*parts, strict=True)]
 
 
-def _picture_moments(judge: Judge, style: StylePicture, longest: int) -> list[Moments]:
+def _picture_moments(judge: Seer, style: StylePicture, longest: int) -> list[Moments]:
     size = fit_within((style.rgb.shape[1], style.rgb.shape[2]), longest)
     mask = nn.functional.adaptive_avg_pool2d(style.mask.cpu()[None], size)
     return region_moments(judge(resize(style.rgb.cpu(), size)), mask)[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ from layered_nst.judge.measures import (
     seam,
     style_distance,
 )
-from layered_nst.judge.network import Judge, load_judge, region_moments, style_moments
+from layered_nst.judge.named import MODEL, NamedJudge, Seer, load_judge
+from layered_nst.judge.network import region_moments, style_moments
 from layered_nst.machine.device import choose_device
 from layered_nst.networks.encoders import Encoder, load_encoder
 from layered_nst.outputs.rerun import holds_recipe
@@ -110,6 +111,8 @@ class Score:
         seam, photo_seam: how much borders stand out, in the result and in the photo.
         content, edges: as of a region, over the whole picture.
         product: None if the recipe names no product.
+        judge: its name, with what was said to it.
+        plugins: version and hash of the code of its plug-in, by name; none for ours.
     """
 
     size: tuple[int, int]
@@ -120,6 +123,8 @@ class Score:
     content: float
     edges: float
     product: ProductScore | None = None
+    judge: str = MODEL
+    plugins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def distance(self) -> float:
@@ -169,7 +174,7 @@ class Ruler:
     bands: Numbers
 
     @classmethod
-    def of(cls, scene: Scene, judge: Judge) -> Ruler:
+    def of(cls, scene: Scene, judge: Seer) -> Ruler:
         """Look at a scene's styles.
 
         Raises:
@@ -214,6 +219,7 @@ def score_file(
     recipe: str | Path | Mapping[str, Any] | Recipe | None = None,
     content: Any = None,
     *,
+    judge: str = MODEL,
     overrides: Sequence[str] | Mapping[str, Any] = (),
     device: str | torch.device | None = None,
     weights_dir: Path | None = None,
@@ -225,6 +231,7 @@ def score_file(
         picture: the result, from whatever program.
         recipe: what it should be like; without it, the recipe in the picture's metadata.
         content: the photo, in place of the recipe's own.
+        judge: by whom: the name of one that is registered, or ``{NAME: {KEY: VALUE}}``.
         overrides, weights_dir, max_pixels: as ``apply`` takes them.
         device: where the networks look; by default the fastest there is.
 
@@ -232,11 +239,12 @@ def score_file(
         RecipeError: neither is there a recipe given nor in the metadata, or it is at fault.
         PictureError: a picture cannot be read, or has another shape than the photo.
         ModelError: the judge's weights are missing.
+        PluginError: there is no such judge, or it fails.
     """
     if recipe is None and not holds_recipe(picture):
         raise RecipeError(f"{picture}: carries no recipe; name the one to score it by (`recipe`)")
     device = choose_device(device)
-    judge = load_judge(weights_dir=weights_dir, device=device)
+    eyes = load_judge(judge, weights_dir=weights_dir, device=device)
     found = read_picture(picture, max_pixels=max_pixels)
     loaded = api.load(
         picture if recipe is None else recipe,
@@ -246,7 +254,7 @@ def score_file(
     )
     scene = resolve(loaded, content, weights_dir=weights_dir, device=device, max_pixels=max_pixels)
     contours = load_encoder(CONTOURS, device=device)
-    return score(_fitted(found, scene), scene, judge=judge, contours=contours)
+    return score(_fitted(found, scene), scene, judge=eyes, contours=contours)
 
 
 def _fitted(found: Picture, scene: Scene) -> Tensor:
@@ -259,7 +267,7 @@ def _fitted(found: Picture, scene: Scene) -> Tensor:
     return resize(bleed_under_alpha(found.rgb, found.alpha), scene.size)
 
 
-def score(rgb: Tensor, scene: Scene, *, judge: Judge, contours: Encoder) -> Score:
+def score(rgb: Tensor, scene: Scene, *, judge: Seer, contours: Encoder) -> Score:
     """Score a picture as a result of a scene.
 
     Networks look where they are; it is measured on the CPU: not all devices know float64.
@@ -288,7 +296,15 @@ def score(rgb: Tensor, scene: Scene, *, judge: Judge, contours: Encoder) -> Scor
         content=content_distance(found.maps, photo.maps, scene.visible.cpu()),
         edges=_edges_kept(found, photo, scene.visible),
         product=_product(scene, ruler.regions, distances.diagonal(), found, photo),
+        **_told(judge),
     )
+
+
+def _told(judge: Seer) -> dict[str, Any]:
+    """Who has judged; of eyes without a name, what they are."""
+    if isinstance(judge, NamedJudge):
+        return {"judge": judge.name, "plugins": judge.plugins}
+    return {"judge": type(judge).__name__}
 
 
 def _region_scores(
@@ -330,7 +346,7 @@ class _Look:
     edges: Tensor
 
 
-def _look(rgb: Tensor, judge: Judge, contours: Encoder) -> _Look:
+def _look(rgb: Tensor, judge: Seer, contours: Encoder) -> _Look:
     return _Look(rgb, judge(rgb), thin_edges(contours, rgb))
 
 

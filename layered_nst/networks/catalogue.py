@@ -185,7 +185,10 @@ def find_model(name: str, *, kind: Kind | None = None) -> Model:
 
 def models() -> list[Model]:
     """All models that are registered, those of ``CATALOGUE`` among them."""
-    return [plugins.get(kind, name) for kind in get_args(Kind) for name in plugins.names(kind)]
+    kinds = [kind for kind in get_args(Kind) if kind != "judge"]
+    judges = [model for model in CATALOGUE.values() if model.kind == "judge"]
+    # A judge is registered as what loads it, and only its weights are listed here.
+    return [*(plugins.get(kind, n) for kind in kinds for n in plugins.names(kind)), *judges]
 
 
 def weights_path(name: str, *, weights_dir: Path | None = None) -> Path:

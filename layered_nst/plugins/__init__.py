@@ -12,7 +12,7 @@ selector   ``(said, view) -> mask``, see ``regions.select``: what a recipe says 
            of the photo
 segmenter  a ``networks.catalogue.Model``; of a plug-in, ``(device, **said) -> Segmenter``
 encoder    a ``networks.catalogue.Model``; of a plug-in, ``(device, dtype) -> Encoder``
-judge      a ``networks.catalogue.Model``
+judge      ``(device, **said) -> Seer``, see ``judge.named``: feature maps of a picture
 detector   a ``networks.catalogue.Model``
 painter    a ``networks.catalogue.Model``
 strategy   a ``strategies.run.Strategy``, or ``(**said) -> Strategy``
@@ -38,6 +38,7 @@ from layered_nst.plugins.code import blamed, check_device, object_of
 from layered_nst.plugins.installed import VARIABLE, Broken, Installed, brings_commands
 from layered_nst.plugins.manifests import API, KINDS, OWN, Part, Plugin, read_manifest
 from layered_nst.plugins.registry import Registry
+from layered_nst.plugins.spelling import apart, name_in, spelled
 
 __all__ = [
     "API",
@@ -60,12 +61,15 @@ __all__ = [
     "get",
     "installed",
     "known",
+    "meant",
+    "name_in",
     "names",
     "object_of",
     "outputs",
     "part",
     "parts",
     "registry",
+    "spelled",
     "suffixes",
     "unknown_plugin",
 ]
@@ -127,6 +131,22 @@ def part(kind: str, name: str) -> Part:
 def find(kind: str, name: str) -> Part | None:
     """See ``Registry.find``."""
     return registry().find(kind, name)
+
+
+def meant(kind: str, text: str) -> tuple[Part, Any]:
+    """The part that a text names, and what it says to it, with the part's defaults.
+
+    Args:
+        text: a name, or ``{NAME: {KEY: VALUE}}``.
+
+    Raises:
+        PluginError: there is no such part, or it does not take what is said, by a sentence.
+    """
+    from layered_nst.plugins.parameters import accepted
+
+    name, said = apart(text)
+    found = part(kind, name)
+    return found, accepted(found, said)
 
 
 def names(kind: str) -> tuple[str, ...]:

@@ -35,8 +35,8 @@ OWN = "layered-nst"
 """The name of what this package itself brings."""
 
 DEVICES = ("cpu", "cuda", "mps")
-TAKING = ("selector", "segmenter", "loss", "strategy")
-"""Kinds of parts to which a recipe can say something."""
+TAKING = ("selector", "segmenter", "loss", "strategy", "judge")
+"""Kinds of parts to which something can be said."""
 DETERMINISM = ("same-bytes", "varies")
 """Whether the same seed gives the same bytes on the same machine."""
 HOLDS = ("picture", "layers")
@@ -298,7 +298,7 @@ def _parameters(stated: Mapping[str, Any], kind: str, where: str) -> Mapping[str
     if schema is None:
         return NOTHING
     if kind not in TAKING:
-        raise PluginError(f"{where}: parameters: a recipe can say something to {', '.join(TAKING)}")
+        raise PluginError(f"{where}: parameters: something can be said to {', '.join(TAKING)}")
     if not isinstance(schema, Mapping):
         raise PluginError(f"{where}: parameters: found {schema!r}, allowed: a JSON Schema")
     # A key that nobody knows is a key that was misspelled.

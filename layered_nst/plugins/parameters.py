@@ -83,6 +83,19 @@ def taken(part: Part, said: Any) -> tuple[Any, list[Fault]]:
     return value, [*faults.values()]
 
 
+def accepted(part: Part, said: Any) -> Any:
+    """``taken``, where there is no recipe whose lines could be named.
+
+    Raises:
+        PluginError: the part does not take it.
+    """
+    value, faults = taken(part, said)
+    if faults:
+        at = ".".join((part.full_name, *map(str, faults[0].path)))
+        raise PluginError(f"{part.kind} {at}: {faults[0].sentence}")
+    return value
+
+
 def _validator(part: Part) -> Validator:
     from jsonschema import Draft202012Validator
 

@@ -36,6 +36,7 @@ HOMES: Mapping[str, str] = {
     "output": "outputs",
     "flow": "flows",
     "executor": "executors",
+    "judge": "judges",
     "command": "commands",
 }
 """Which module tells what parts of a kind keep."""

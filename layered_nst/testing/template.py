@@ -179,6 +179,34 @@ def make(device, *, horizon: float) -> Halves:
     """The segmenter, on a device."""
     return Halves(horizon)
 '''
+_JUDGE = '''\
+"""Judges by colors and the steps between neighboring pixels, at several sizes."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Steps:
+    """Anything that gives feature maps (C, h, w) of a picture (3, H, W) in [0, 1]."""
+
+    def __init__(self, maps: int) -> None:
+        self.maps = maps
+
+    def __call__(self, rgb: Tensor) -> list[Tensor]:
+        found, seen = [], rgb[None]
+        for _ in range(self.maps):
+            across = seen.diff(dim=3, append=seen[..., -1:])
+            down = seen.diff(dim=2, append=seen[:, :, -1:])
+            found.append(torch.cat([seen, across, down], 1)[0])
+            seen = F.avg_pool2d(seen, 2, ceil_mode=True)
+        return found
+
+
+def make(device, *, maps: int) -> Steps:
+    """The judge, on a device."""
+    return Steps(maps)
+'''
 _OUTPUT = '''\
 """Portable pixmaps, the simplest files of pictures that there are."""
 
@@ -237,6 +265,16 @@ KINDS: Mapping[str, Mapping[str, str]] = {
         "usage": "segmentation: {{{name}/halves: {{horizon: 0.4}}}}",
         "more": f"{_OPEN}        horizon:\n"
         + _SHARE.format(low=0, high=1, default=0.5, about="Where the lower one begins."),
+    },
+    "judge": {
+        "part": "steps",
+        "object": "make",
+        "summary": "Judges by colors and the steps between neighboring pixels.",
+        "code": _JUDGE,
+        "usage": "# layered-nst score out.png --judge '{{{name}/steps: {{maps: 2}}}}'",
+        "more": f"{_OPEN}        maps:\n          type: integer\n"
+        "          minimum: 1\n          maximum: 8\n          default: 4\n"
+        "          description: How many sizes are looked at.\n",
     },
     "output": {
         "part": "ppm",
