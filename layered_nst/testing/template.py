@@ -60,9 +60,9 @@ layered-nst plugins info {name}
 layered-nst plugins check {name}
 ```
 
-In a recipe:
+{where}
 
-```yaml
+```{language}
 {usage}
 ```
 """
@@ -271,7 +271,9 @@ KINDS: Mapping[str, Mapping[str, str]] = {
         "object": "make",
         "summary": "Judges by colors and the steps between neighboring pixels.",
         "code": _JUDGE,
-        "usage": "# layered-nst score out.png --judge '{{{name}/steps: {{maps: 2}}}}'",
+        "usage": "layered_nst.score('out.png', judge='{name}/steps')",
+        "where": "From a program:",
+        "language": "python",
         "more": f"{_OPEN}        maps:\n          type: integer\n"
         "          minimum: 1\n          maximum: 8\n          default: 4\n"
         "          description: How many sizes are looked at.\n",
@@ -322,7 +324,8 @@ def write_package(name: str, folder: Path, *, kind: str = "selector") -> list[Pa
 def _files(name: str, kind: str) -> dict[str, str]:
     about = KINDS[kind]
     module = name.replace("-", "_")
-    known = {"name": name, "module": module, "kind": kind, **about}
+    known = {"where": "In a recipe:", "language": "yaml", **about}
+    known |= {"name": name, "module": module, "kind": kind}
     known["usage"] = about["usage"].format(name=name)
     return {
         "pyproject.toml": _PYPROJECT.format(**known),
