@@ -25,7 +25,7 @@ from workbench import lay_out, photo, run
 
 from layered_nst.campaign import Campaign
 from layered_nst.campaign.engine import Happening, Summary
-from layered_nst.campaign.jobs import Ending, JobState, Outcome
+from layered_nst.campaign.jobs import Ending, Job, JobState, Outcome
 from layered_nst.campaign.ledger import VERSION, Ledger
 from layered_nst.campaign.planning import forecast
 from layered_nst.campaign.standing import alone, is_running
@@ -210,6 +210,19 @@ def test_a_plan_says_what_the_next_run_paints(folder: Path) -> None:
     Path("shots/b.png").write_bytes(b"broken")
     told = forecast(asked)
     assert (told.done, told.to_do, len(told.problems)) == (1, 1, 1)
+
+
+def test_of_very_many_failures_the_first_are_told_and_json_tells_all(folder: Path) -> None:
+    with Ledger(Path("out"), create=True) as ledger, ledger.batch():
+        jobs = [Job(f"{n}.png", f"{n}.png", "r", "p", n, problem="is broken") for n in range(3000)]
+        ledger.add(jobs, state=JobState.FAILED)
+    lines = run("campaign", "status", "out").out.splitlines()
+    assert len(lines) < 30
+    assert lines[-2:] == [
+        "  failed: 19.png  is broken",
+        "  and 2980 more; --json and the report show all",
+    ]
+    assert len(run("campaign", "status", "out", "--json").json["jobs_failed"]) == 3000
 
 
 def test_times_come_from_pictures_that_were_timed(folder: Path) -> None:

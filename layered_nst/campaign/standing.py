@@ -34,7 +34,7 @@ class Status:
         output: its folder.
         counts: jobs by state.
         running: jobs that workers have now, or had when the last run was killed.
-        failed: jobs that ended without a picture.
+        failed: jobs that ended without a picture, or the first of them.
         active: whether a run is going on now.
     """
 
@@ -72,15 +72,19 @@ def _told(entry: Entry) -> dict[str, Any]:
     }
 
 
-def status_of(folder: Path) -> Status:
-    """How the campaign in a folder stands; see ``Campaign.status``."""
+def status_of(folder: Path, *, most: int = -1) -> Status:
+    """How the campaign in a folder stands; see ``Campaign.status``.
+
+    Args:
+        most: jobs that failed, and that run, of which more is told; all if negative.
+    """
     with Ledger(folder, readonly=True) as ledger:
         return Status(
             ledger.told("title"),
             folder,
             ledger.counts(),
-            tuple(ledger.entries((JobState.RUNNING,))),
-            tuple(ledger.entries(AGAIN)),
+            tuple(ledger.entries((JobState.RUNNING,), most=most)),
+            tuple(ledger.entries(AGAIN, most=most)),
             is_running(folder),
         )
 

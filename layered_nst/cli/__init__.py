@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import logging
 import os
@@ -44,7 +45,7 @@ from layered_nst.cli.console import (
 from layered_nst.cli.signals import Stop
 from layered_nst.cli.starving import is_shortage_while_importing, room_in_words
 from layered_nst.errors import Interrupted, LayeredNstError
-from layered_nst.machine.allocator import reuse_memory
+from layered_nst.machine.allocator import collect_rarely, reuse_memory
 from layered_nst.plugins import add_file
 
 # torch takes seconds to import, so each command imports what it needs and --help stays quick.
@@ -122,9 +123,7 @@ def main() -> NoReturn:
     stop = Stop()
     never_fail_on_characters()
     reuse_memory()
-    # At its usual pace the search for cycles would walk the half million objects of torch again and
-    # again while they are imported, for half a second of every command that needs it.
-    gc.set_threshold(100_000, 50, 50)
+    collect_rarely()
     debug, verbose = _flag("--debug"), _flag("--verbose")
     files = _values("--plugin")
     if debug or verbose:
@@ -132,7 +131,7 @@ def main() -> NoReturn:
     try:
         for file in files:
             add_file(file)
-        code = app(standalone_mode=False, prog_name="layered-nst") or 0
+        code = _narrowed(app)(standalone_mode=False, prog_name="layered-nst") or 0
         if code == 130 and stop.asked:
             # Typer makes an exit code of what nobody has caught, and says nothing.
             raise KeyboardInterrupt
@@ -152,6 +151,19 @@ def main() -> NoReturn:
     # half a second; what is frozen is not looked at.
     gc.freeze()
     sys.exit(code)
+
+
+def _narrowed(whole: typer.Typer) -> typer.Typer:
+    """With the one command alone that is named: Typer takes longer to make all than it to run."""
+    named, found = next(iter(sys.argv[1:]), ""), copy.copy(whole)
+    found.registered_groups = [one for one in whole.registered_groups if one.name == named]
+    found.registered_commands = [
+        one
+        for one in whole.registered_commands
+        if one.callback is not None and (one.name or one.callback.__name__) == named
+    ]
+    # What is no command of ours wants to be told which there are.
+    return found if found.registered_groups or found.registered_commands else whole
 
 
 def _flag(name: str) -> bool:

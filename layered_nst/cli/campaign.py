@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from layered_nst.campaign.planning import Forecast
     from layered_nst.campaign.standing import Status
 
+SHOWN = 20
+"""Failures, or what is wrong, that are printed; of very many the first tell what it is."""
+
 app = typer.Typer(
     help="Paint many photos in many looks and formats, none of them twice.", no_args_is_help=True
 )
@@ -147,7 +150,7 @@ def status(campaign: BegunArgument, as_json: JsonOption = False) -> None:
     """Show how far a campaign is, whether it is running or not."""
     from layered_nst.campaign.standing import status_of
 
-    found = status_of(_folder(campaign))
+    found = status_of(_folder(campaign), most=-1 if as_json else SHOWN)
     if as_json:
         print_json(found.as_dict())
         return
@@ -305,6 +308,9 @@ def _print_status(found: Status) -> None:
     for entry in found.failed:
         said = escape(entry.sentence)
         out.print(f"  [red]{entry.state}:[/] {escape(entry.name)}  {said}", highlight=False)
+    if counts.bad > len(found.failed):
+        rest = f"  and {counts.bad - len(found.failed)} more; --json and the report show all"
+        out.print(rest, highlight=False)
 
 
 def _print_plan(told: Forecast) -> None:
@@ -314,5 +320,8 @@ def _print_plan(told: Forecast) -> None:
     workers = f"{told.workers} at once, {told.threads} threads each"
     out.print(f"about {duration(told.seconds)} ({source}; {workers})", highlight=False)
     out.print(f"about {storage(told.bytes)}; {storage(told.free)} are free", highlight=False)
-    for sentence in (*told.clashes, *told.problems):
+    wrong = (*told.clashes, *told.problems)
+    for sentence in wrong[:SHOWN]:
         out.print(f"[red]wrong:[/] {escape(sentence)}", highlight=False)
+    if len(wrong) > SHOWN:
+        out.print(f"and {len(wrong) - SHOWN} more; --json shows all", highlight=False)

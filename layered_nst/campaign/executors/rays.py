@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import socket
 import tempfile
 import threading
@@ -27,6 +28,7 @@ from layered_nst.campaign.executors.worker import task_at
 from layered_nst.campaign.identity import state_of
 from layered_nst.campaign.jobs import Job, Outcome
 from layered_nst.errors import ExecutorError, LayeredNstError
+from layered_nst.machine.allocator import collect_rarely
 
 OLDEST = (2, 9)
 """The first release of Ray that is known to do."""
@@ -45,6 +47,7 @@ class ActorWorker:
     def __init__(self, task: str, threads: int, files: Sequence[str]) -> None:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ[name] = str(threads)
+        collect_rarely()
         for file in files:
             plugins.add_file(file)
         self._task = task_at(task)
@@ -243,6 +246,7 @@ class RayExecutor:
         """Shut the cluster down if we have begun it."""
         if self._own:
             self._ray.shutdown()
+            shutil.rmtree(_own_folder(), ignore_errors=True)
 
 
 def _received(outcome: Outcome) -> Outcome:
@@ -289,8 +293,7 @@ def _begun(ray: Any, asked: SettledWorkers) -> None:
             "num_cpus": asked.count * asked.threads,
             "include_dashboard": False,
             "object_store_memory": STORE,
-            # Names of sockets may have 107 bytes, and Ray adds 60 to this.
-            "_temp_dir": os.path.join(tempfile.gettempdir(), f"ray-{os.getpid()}"),
+            "_temp_dir": _own_folder(),
         }
         if asked.device not in ("auto", "cuda"):
             options["num_gpus"] = 0
@@ -301,6 +304,12 @@ def _begun(ray: Any, asked: SettledWorkers) -> None:
     except Exception as error:
         where = asked.address or "a cluster of our own"
         raise ExecutorError(f"ray: {where} cannot be used: {_short(str(error))}") from error
+
+
+def _own_folder() -> str:
+    """Where a cluster of our own keeps its sockets and logs."""
+    # Names of sockets may have 107 bytes, and Ray adds 60 to this.
+    return os.path.join(tempfile.gettempdir(), f"ray-{os.getpid()}")
 
 
 def _check_answers(address: str) -> None:

@@ -21,6 +21,7 @@ from typing import IO, Any
 from layered_nst import plugins
 from layered_nst.campaign.executors.watching import Watch, outcome_of
 from layered_nst.campaign.jobs import Job
+from layered_nst.machine.allocator import collect_rarely
 
 BEAT = 1.0
 """Seconds between signs of life."""
@@ -69,6 +70,7 @@ def task_at(place: str) -> Any:
 def main() -> None:
     """Work until the line closes."""
     faulthandler.enable()
+    collect_rarely()
     code = 1
     try:
         _work()
