@@ -98,14 +98,25 @@ def test_a_manifest_names_what_lies_in_its_tree_from_its_own_folder(folder: Path
     assert Path("out.json").parent.joinpath(manifest["recipe"]["content"]).exists()
 
 
-def test_a_folder_that_was_moved_is_painted_again_from_its_manifest(folder: Path) -> None:
+@pytest.mark.parametrize("source", ["out.json", "out.png"])
+def test_a_folder_that_was_moved_is_painted_again_from_what_lies_in_it(
+    folder: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder, source: str
+) -> None:
     before = pixels("out.png")
-    moved = folder.parent / "moved"
+    moved = tmp_path / "moved"
     shutil.copytree(folder, moved)
     Image.fromarray(photo()[:, ::-1]).save("photo.png")  # the moved one counts
-    result = apply(moved / "out.json")
+    result = apply(moved / source)
     assert (np.asarray(result.image) == before).all()
     assert result.recipe.content == moved / "photo.png"
+    assert not recwarn.list
+
+
+def test_a_manifest_of_another_picture_moves_nothing(folder: Path) -> None:
+    moved = Path(shutil.copytree(folder, folder.parent / "beside"))
+    manifest = json.loads((moved / "out.json").read_text())
+    (moved / "out.json").write_text(json.dumps({**manifest, "output": "another.png"}))
+    assert read_record(moved / "out.png").recipe["content"] == str(folder / "photo.png")
 
 
 def test_a_manifest_alone_elsewhere_finds_what_has_not_moved(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -546,8 +547,11 @@ cli.main()
 # The command line
 
 
-def test_apply_writes_film_manifest_and_poster(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(work)
+def test_apply_writes_film_manifest_and_poster_and_a_moved_folder_makes_it_again(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(work, tmp_path / "job"))
+    monkeypatch.chdir(folder)
     words = [word for step in STEPS for word in ("--set", step)]
     ran = run(
         "apply", "look.yaml", "-c", "clip.mp4", "-o", "out.mp4", "--size", "96", "--json", *words
@@ -561,6 +565,10 @@ def test_apply_writes_film_manifest_and_poster(work: Path, monkeypatch: pytest.M
     assert told["clip"]["frames"] == SMALL.frames
     assert told["clip"]["shots"] == [0]
     assert 0 <= told["clip"]["kept_from_the_frame_before"] < 1
+    assert told["folder"] == str(folder)
+    assert told["recipe"]["content"] == told["photo"]["path"] == "clip.mp4"
+    folder = folder.rename(tmp_path / "moved")
+    monkeypatch.chdir(folder)
     again = run("apply", "out.json", "-o", "again.mp4", "--json", "--to", "0.05")
     assert again.code == 0, again.err
     assert again.json["frames"] == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,17 +68,6 @@ def is_clip_of(recipe: Recipe) -> bool:
     return recipe.content is not None and is_clip(recipe.content)
 
 
-def applies_to_clip(recipe: Path, content: Path | None) -> bool:
-    """Whether a recipe, loaded for what is named beside it, is applied to a clip.
-
-    What there is to warn of is left to those who load it to work with it.
-    """
-    from layered_nst import api
-
-    with warnings.catch_warnings(action="ignore"):
-        return is_clip_of(api.load(recipe, content))
-
-
 def suffix_for(source: Path) -> str:
     """How the name of what is painted from a photo or a clip ends, if nobody names it."""
     from layered_nst.video.clips import is_clip
@@ -88,11 +76,11 @@ def suffix_for(source: Path) -> str:
     return usual_suffix(source) if is_clip(source) else ".png"
 
 
-def check_of_clip(recipe: Any, clip: Path | None, options: dict[str, Any]) -> ClipCheck:
-    """What a recipe finds in a clip, and what it would cost."""
+def check_of_clip(loaded: Recipe, options: dict[str, Any]) -> ClipCheck:
+    """What a recipe finds in its clip, and what it would cost."""
     from layered_nst.video.looking import check_video
 
-    return check_video(recipe, clip, **options)
+    return check_video(loaded, **options)
 
 
 def wants_still(output: Path | None) -> bool:

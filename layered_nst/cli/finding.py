@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +26,9 @@ from layered_nst.cli.options import (
     WeightsOption,
     limits,
 )
+
+if TYPE_CHECKING:
+    from layered_nst.recipe import Recipe
 
 
 def masks(
@@ -50,23 +54,25 @@ def masks(
     Masks in PHOTO.masks count: mend one in any editor, and recipes with a region of its name take
     it on this photo. What was mended is never replaced.
     """
-    from layered_nst.cli.clips import applies_to_clip
+    from layered_nst import api
+    from layered_nst.cli.clips import is_clip_of
     from layered_nst.outputs.rerun import holds_recipe
     from layered_nst.recipe.beside import masks_folder
     from layered_nst.recipe.files import shown
     from layered_nst.views.findings import photo_masks, recipe_masks, write_masks
 
     options: dict[str, Any] = {"device": device, "weights_dir": weights, **limits(max_pixels)}
-    options["size"] = size
     with printed_notes() as notes:
         if holds_recipe(source):
-            more = {"overrides": set_ or (), "cache": not no_cache, **options}
-            if applies_to_clip(source, content):
-                _tell_masks_of_clip(source, content, output, notes, as_json, **more)
+            options["cache"] = not no_cache
+            loaded = api.load(source, content, size=size, overrides=set_ or ())
+            if is_clip_of(loaded):
+                _tell_masks_of_clip(source, loaded, output, notes, as_json, **options)
                 return
-            found = recipe_masks(source, content, **more)
+            found = recipe_masks(loaded, content, **options)
+            found = replace(found, files=(source, *found.files))
         else:
-            found = photo_masks(source, **options)
+            found = photo_masks(source, size=size, **options)
         usual = Path(shown(masks_folder(found.photo or Path("photo"))))
         written = write_masks(found, output or usual)
     for sentence in found.notes:
@@ -76,22 +82,20 @@ def masks(
 
 
 def _tell_masks_of_clip(
-    recipe: Path,
-    content: Path | None,
+    source: Path,
+    loaded: Recipe,
     output: Path | None,
     notes: list[str],
     as_json: bool,
     **options: Any,
 ) -> None:
     """Write a sheet of a clip's frames with their regions."""
-    from layered_nst import api
     from layered_nst.recipe.beside import masks_folder
     from layered_nst.recipe.files import shown
     from layered_nst.video.looking import video_masks
 
-    clip = api.load(recipe, content).content
-    usual = Path(shown(masks_folder(clip or Path("clip"))))
-    sheet, shares, more = video_masks(recipe, output or usual, content, **options)
+    usual = Path(shown(masks_folder(loaded.content or Path("clip"))))
+    sheet, shares, more = video_masks(loaded, output or usual, keep=[source], **options)
     for sentence in more:
         note(sentence)
     _tell_files([sheet], as_json, coverage=shares, notes=[*notes, *map(spelled, more)])

@@ -17,7 +17,6 @@ from layered_nst.cli.clips import (
     FromOption,
     PreviewOption,
     ToOption,
-    applies_to_clip,
     apply_clip,
     check_of_clip,
     is_clip_of,
@@ -313,9 +312,8 @@ def check(
     nothing is optimized."""
     from layered_nst import api
 
+    overrides = joined_overrides(set_, steps=steps, quality=quality)
     options: dict[str, Any] = {
-        "size": size,
-        "overrides": joined_overrides(set_, steps=steps, quality=quality),
         "device": device,
         "strict": strict,
         "weights_dir": weights,
@@ -324,11 +322,11 @@ def check(
         "cache": not no_cache,
     }
     with printed_notes() as warned:
-        if applies_to_clip(recipe, content):
-            found_in_clip = check_of_clip(recipe, content, options)
-            _print_clip_check(found_in_clip, recipe, warned, as_json=as_json)
+        loaded = api.load(recipe, content, size=size, overrides=overrides)
+        if is_clip_of(loaded):
+            _print_clip_check(check_of_clip(loaded, options), recipe, warned, as_json=as_json)
             return
-        found = api.check(recipe, content, **options)
+        found = api.check(loaded, content, **options)
     if as_json:
         notes = [*warned, *map(spelled, found.notes)]
         print_json({**found.as_dict(), "notes": notes})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from layered_nst.files.atomic import replacing
 from layered_nst.files.targets import beside, check_target
@@ -134,13 +134,21 @@ def mapping_in(text: str | bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def write_manifest(result: Result, picture: Path, *, notes: Sequence[str] = ()) -> Path:
-    """Write ``OUT.json`` beside a picture, whole or not at all, and return its path.
+class HasManifest(Protocol):
+    """The result of a photo, or of a clip."""
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """How it came about."""
+
+
+def write_manifest(result: HasManifest, picture: Path, *, notes: Sequence[str] = ()) -> Path:
+    """Write ``OUT.json`` beside a picture or a clip, whole or not at all, and return its path.
 
     Files are named from its own folder, see ``outputs.relative``.
 
     Args:
-        picture: the file that the result was saved as.
+        picture: the file, or the folder of frames, that the result was saved as.
         notes: sentences from outside of the result, such as warnings about the photo.
 
     Raises:

@@ -21,9 +21,10 @@ from layered_nst.outputs.manifest import (
     RECIPE_KEY,
     is_manifest,
     manifest_in,
+    manifest_path,
     mapping_in,
 )
-from layered_nst.outputs.relative import with_absolute_paths
+from layered_nst.outputs.relative import FOLDER, with_absolute_paths, with_relative_paths
 from layered_nst.picture import FORMATS, is_ours, read_metadata
 from layered_nst.recipe import Recipe, is_stream, named_files
 from layered_nst.recipe.unpacking import is_look
@@ -130,7 +131,23 @@ def _of_picture(path: Path) -> Record:
     recipe = None if node is None else node.plain()
     if not isinstance(recipe, dict):
         raise RecipeError(f"{path}: the recipe in it is damaged")
-    return _record(path, recipe, mapping_in(texts.get(MANIFEST_KEY, "{}")) or {})
+    told = {**(mapping_in(texts.get(MANIFEST_KEY, "{}")) or {}), "recipe": recipe}
+    told = _found_again(told, path)
+    return _record(path, told["recipe"], told)
+
+
+def _found_again(told: dict[str, Any], picture: Path) -> dict[str, Any]:
+    """What a picture says, which names files by absolute paths, in a folder that was moved.
+
+    The same run gives the same bytes wherever it writes them, so a picture cannot say where it
+    was; its OUT.json does.
+    """
+    here = Path(os.path.abspath(picture)).parent
+    beside = manifest_in(manifest_path(picture)) or {}
+    was = beside.get(FOLDER)
+    if beside.get("output") != picture.name or not isinstance(was, str) or Path(was) == here:
+        return told
+    return with_absolute_paths(with_relative_paths(told, Path(was)), here)
 
 
 def _record(path: Path, recipe: Mapping[str, Any], manifest: Mapping[str, Any]) -> Record:

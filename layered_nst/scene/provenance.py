@@ -118,8 +118,9 @@ def _segmenter(scene: Scene, weights_dir: Path | None) -> dict[str, str] | None:
 
 def _named(name: str, weights_dir: Path | None) -> dict[str, str]:
     """A model that is called by its name or by the path of its file."""
-    own_file = name.endswith(".safetensors")
-    return _model(name, Path(name) if own_file else weights_path(name, weights_dir=weights_dir))
+    if name.endswith(".safetensors"):
+        return _model(Path(name).stem, Path(name))
+    return _model(name, weights_path(name, weights_dir=weights_dir))
 
 
 def _model(name: str, path: Path) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,6 +162,7 @@ def video_masks(
     weights_dir: Path | None = None,
     max_pixels: int = MAX_PIXELS,
     cache: bool | str | Path | Cache = True,
+    keep: Sequence[Path] = (),
 ) -> tuple[Path, dict[str, list[float]], tuple[str, ...]]:
     """Carry a recipe's regions through a clip and write a sheet of frames with them.
 
@@ -169,6 +170,7 @@ def video_masks(
         folder: where ``sheet.png`` goes; made if need be.
         recipe, clip, part, size, overrides, device, weights_dir, max_pixels, cache: as
             ``apply_video`` takes them.
+        keep: files that the sheet replaces as little as what the recipe names.
 
     Returns:
         The sheet, the share of each frame that each region has, and sentences for the user.
@@ -184,7 +186,7 @@ def video_masks(
         max_pixels=max_pixels,
         cache=cache,
     )
-    reads = files_of(run.recipe)
+    reads = [*keep, *files_of(run.recipe)]
     first, frames = run.begun()
     (target,) = made_folder(folder, [SHEET], known=is_ours, reads=reads)
     count = run.excerpt.count(run.clip) or SHOWN

@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from layered_nst.files.atomic import replacing
-from layered_nst.files.texts import json_text
-from layered_nst.outputs.manifest import FORMAT, check_manifest_path, manifest_of, manifest_path
+from layered_nst.outputs.manifest import manifest_of, write_manifest
 from layered_nst.outputs.result import Result
 from layered_nst.painting.plan import Plan
 from layered_nst.recipe import Recipe
@@ -161,14 +159,7 @@ class VideoResult:
         Raises:
             OutputError: no permission, full disk, a file of another kind in its place.
         """
-        manifest = self.manifest
-        sentences = list(dict.fromkeys([*notes, *manifest["notes"]]))
-        told = {"layered-nst": FORMAT, "output": output.name, **manifest, "notes": sentences}
-        path = manifest_path(output)
-        check_manifest_path(path)
-        with replacing(path) as file:
-            file.write(json_text(told, indent=2).encode() + b"\n")
-        return path
+        return write_manifest(self, output, notes=notes)
 
     def discard(self) -> None:
         """Remove the files that hold the frames, once the clip has been saved."""
