@@ -6,6 +6,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,21 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Fixtures of whole modules run before any test has its cache: the user's must not serve them.
 os.environ["LAYERED_NST_CACHE_DIR"] = tempfile.mkdtemp(prefix="layered-nst-tests-")
+# Processes that tests start find what others have compiled of this package, as a user's do.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Whatever the processor of this machine likes best; test_precision.py looks at that.
 os.environ["LAYERED_NST_PRECISION"] = "float32"
+
+
+_NUMBERS = count()
 
 
 @pytest.fixture(autouse=True)
 def cache_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of the test's own, empty and not yet made: the user's stays as it is."""
-    folder = tmp_path_factory.mktemp("cache") / "layered-nst"
+    # ``mktemp`` looks through the folders of all tests before for a number that is free.
+    folder = tmp_path_factory.getbasetemp() / "caches" / str(next(_NUMBERS)) / "layered-nst"
+    folder.parent.mkdir(parents=True)
     monkeypatch.setenv("LAYERED_NST_CACHE_DIR", str(folder))
     monkeypatch.delenv("LAYERED_NST_CACHE_SIZE", raising=False)
     return folder

@@ -30,6 +30,7 @@ from layered_nst.errors import Interrupted, OutputError
 from layered_nst.outputs import result
 from layered_nst.painting.progress import Progress
 from layered_nst.picture import read_metadata
+from layered_nst.recipe import loading
 from layered_nst.strategies import run as strategy
 
 COMMANDS = [
@@ -422,7 +423,7 @@ def test_too_little_memory_ends_with_3_and_a_size_that_would_do(
 
     monkeypatch.setattr(strategy, "optimize", fail)
     monkeypatch.setattr(api, "obtainable_bytes", lambda _: 2e9)
-    ran = run("apply", "look.yaml", "--size", "2048")
+    ran = run("apply", "look.yaml", "--size", "2048", "--set", "encoder=hed-vgg16")
     there = "out of memory at 2048×1536 px: there are 2.0 GB for it"
     assert (ran.code, ran.error) == (3, f"{there}, and --size 656 would do with them")
 
@@ -433,7 +434,7 @@ def test_too_little_memory_for_the_masks_ends_with_3(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(api, "prepare", fail)
     monkeypatch.setattr(api, "obtainable_bytes", lambda _: 2e9)
-    ran = run("apply", "look.yaml", "--size", "2048")
+    ran = run("apply", "look.yaml", "--size", "2048", "--set", "encoder=hed-vgg16")
     there = "out of memory at 2048×2048 px: there are 2.0 GB for it"
     assert (ran.code, ran.error) == (3, f"{there}, and --size 608 would do with them")
 
@@ -513,7 +514,7 @@ def test_check_shows_regions_plan_time_and_memory_and_writes_nothing() -> None:
 
 
 def test_check_gives_the_same_as_json() -> None:
-    ran = run("check", "look.yaml", "--json", "--steps", "3")
+    ran = run("check", "look.yaml", "--json", "--steps", "3", "--set", "encoder=hed-vgg16")
     assert (ran.code, ran.err) == (0, "")
     assert (ran.json["width"], ran.json["height"]) == (48, 36)
     assert ran.json["levels"] == [[48, 3]]
@@ -523,8 +524,9 @@ def test_check_gives_the_same_as_json() -> None:
 
 
 def test_check_expects_more_of_a_larger_picture_and_of_more_steps() -> None:
-    small = run("check", "look.yaml", "--json").json
-    large = run("check", "look.yaml", "--json", "--size", "512", "--steps", "40").json
+    asked = ("check", "look.yaml", "--json", "--set", "encoder=hed-vgg16")
+    small = run(*asked).json
+    large = run(*asked, "--size", "512", "--steps", "40").json
     assert large["seconds"] > 10 * small["seconds"]
     assert large["megabytes"] > small["megabytes"] + 500
 
@@ -802,3 +804,24 @@ def test_ctrl_c_is_said_wherever_it_comes(number: int, monkeypatch: pytest.Monke
     )
     ran = run("segment", "photo.png")
     assert (ran.code, ran.out, ran.err) == (130, "", "interrupted\n")
+
+
+@pytest.mark.parametrize("command", [["check"], ["masks", "-o", "found"]], ids=" ".join)
+def test_a_recipe_is_read_from_its_file_once(
+    command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Path] = []
+    usual = loading.read_text
+    monkeypatch.setattr(loading, "read_text", lambda path: seen.append(path) or usual(path))
+    ran = run(*command, "look.yaml")
+    assert ran.code == 0, ran.err
+    assert seen == [Path("look.yaml").absolute()]
+
+
+def test_masks_leave_the_recipe_alone_that_is_a_picture(folder: Path) -> None:
+    assert run("apply", "look.yaml", "-o", "sky.png").code == 0
+    before = Path("sky.png").read_bytes()
+    ran = run("masks", "sky.png", "-o", ".")
+    assert ran.code == 3
+    assert "sky.png" in ran.error
+    assert Path("sky.png").read_bytes() == before

@@ -77,7 +77,7 @@ def test_a_manifest_has_the_hashes_of_all_that_went_in(painted: Result) -> None:
     for entry in manifest["files"].values():
         assert entry["sha256"] == sha256(entry["path"])
     assert manifest["models"] == {
-        "encoder": {"name": "hed-vgg16", "sha256": sha256(weights_path("hed-vgg16"))},
+        "encoder": {"name": "light", "sha256": sha256(weights_path("light"))},
         "segmenter": {"name": "scenes", "sha256": sha256(weights_path("scenes"))},
     }
     assert manifest["recipe_sha256"] == hash_of(recipe)
@@ -108,6 +108,7 @@ def test_the_recipe_in_a_manifest_is_the_whole_resolved_one(painted: Result) -> 
 
 
 def test_both_encoders_of_a_mixed_plan_are_named() -> None:
+    Path("look.yaml").write_text(RECIPE.replace("encoder: light\n", ""))
     levels = {"optimize.levels": [24, 48], "optimize.steps": 1}
     models = apply("look.yaml", overrides=levels).manifest["models"]
     named = {part: model["name"] for part, model in models.items() if model is not None}

@@ -6,8 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -128,10 +131,13 @@ def test_a_training_broken_off_goes_on_to_the_same_weights(data: LabeledPhotos, 
 
 
 def test_a_finished_training_returns_its_score_again(data: LabeledPhotos, tmp_path: Path):
-    plan = TrainingPlan(phases=((32, 1),), batch=3, decoder_channels=16)
     output = tmp_path / "own.safetensors"
-    first = train_segmenter(data, output, plan=plan)
-    assert torch.equal(train_segmenter(data, output, plan=plan).matrix, first.matrix)
+    first = train_segmenter(data, output, plan=SHORT)
+    before = output.read_bytes()
+    steps: list[int] = []
+    again = train_segmenter(data, output, plan=SHORT, on_step=lambda step, *_: steps.append(step))
+    assert torch.equal(again.matrix, first.matrix)
+    assert (steps, output.read_bytes()) == ([], before)
 
 
 LONG = TrainingPlan(phases=((32, 40),), batch=4, decoder_channels=16)
@@ -172,22 +178,19 @@ def test_kill_9_loses_at_most_one_epoch(data: LabeledPhotos, tmp_path: Path):
 
 
 def test_half_a_checkpoint_is_refused_by_name(data: LabeledPhotos, tmp_path: Path):
-    plan = TrainingPlan(phases=((32, 1),), batch=3, decoder_channels=16)
-    output = tmp_path / "own.safetensors"
-    train_segmenter(data, output, plan=plan)
-    checkpoint = tmp_path / "own.safetensors.training"
+    output, checkpoint = tmp_path / "own.safetensors", begun(tmp_path)
     with pytest.raises(ModelError, match=r"made with phases .*32, 1.*, not .*; repeat the command"):
         train_segmenter(data, output, plan=PLAN)
     checkpoint.write_bytes(checkpoint.read_bytes()[:10_000])
     with pytest.raises(ModelError, match=r"own\.safetensors\.training: broken; remove it"):
-        train_segmenter(data, output, plan=plan)
+        train_segmenter(data, output, plan=SHORT)
 
 
 @pytest.mark.parametrize("missing", ["network", "average", "optimizer", "epoch", "generator"])
 def test_a_checkpoint_that_lacks_a_part_is_refused_in_a_sentence(
     missing: str, data: LabeledPhotos, tmp_path: Path
 ) -> None:
-    checkpoint = begun(data, tmp_path)
+    checkpoint = begun(tmp_path)
     saved = torch.load(checkpoint, weights_only=True)
     del saved[missing]
     torch.save(saved, checkpoint)
@@ -199,7 +202,7 @@ def test_a_checkpoint_goes_on_with_its_own_start_and_photos_alone(
     data: LabeledPhotos, tmp_path: Path
 ) -> None:
     output = tmp_path / "own.safetensors"
-    checkpoint = begun(data, tmp_path)
+    checkpoint = begun(tmp_path)
     first = tmp_path / "first.safetensors"
     shutil.copy(output, first)
     with pytest.raises(ModelError, match=r"training: made with another start; repeat the command"):
@@ -219,9 +222,19 @@ def test_a_checkpoint_goes_on_with_its_own_start_and_photos_alone(
 SHORT = TrainingPlan(phases=((32, 1),), batch=3, decoder_channels=16)
 
 
-def begun(data: LabeledPhotos, folder: Path) -> Path:
-    """A short training, ended; its checkpoint."""
-    train_segmenter(data, folder / "own.safetensors", plan=SHORT)
+@cache
+def trained() -> Mapping[str, bytes]:
+    """What a short training leaves, by name."""
+    with TemporaryDirectory() as folder:
+        data = write_photos(Path(folder) / "data")
+        train_segmenter(data, Path(folder) / "own.safetensors", plan=SHORT)
+        return {path.name: path.read_bytes() for path in Path(folder).glob("own.*")}
+
+
+def begun(folder: Path) -> Path:
+    """A short training on such photos, ended; its checkpoint."""
+    for name, data in trained().items():
+        (folder / name).write_bytes(data)
     return folder / "own.safetensors.training"
 
 
@@ -232,7 +245,7 @@ def test_what_a_killed_training_left_half_written_is_swept_away(
     other = tmp_path / ".own.safetensors.training.of a user.part"
     for path in (left, other):
         path.write_bytes(b"half")
-    begun(data, tmp_path)
+    train_segmenter(data, tmp_path / "own.safetensors", plan=SHORT)
     assert not left.exists()
     assert other.exists()
 
@@ -258,7 +271,7 @@ def test_photos_that_nobody_labeled_are_said_before_the_training(
 
 
 def test_a_score_without_a_labeled_pixel_is_refused(data: LabeledPhotos, tmp_path: Path) -> None:
-    begun(data, tmp_path)
+    begun(tmp_path)
     for name in data.val:
         Image.new("L", (64, 64), 255).save(data.folder / "labels" / f"{name}.png")
     with pytest.raises(DataError, match="no pixel of the 2 label maps to score by is labeled"):
@@ -303,8 +316,7 @@ def test_a_loss_that_is_no_number_stops_the_training(data: LabeledPhotos, tmp_pa
 def test_validation_agrees_with_asking_the_network_photo_by_photo(
     data: LabeledPhotos, tmp_path: Path
 ):
-    plan = TrainingPlan(phases=((32, 1),), batch=3, decoder_channels=16)
-    train_segmenter(data, tmp_path / "own.safetensors", plan=plan)
+    begun(tmp_path)
     loaded = load_segmenter(str(tmp_path / "own.safetensors"))
     right = known = 0
     for name in data.val:
@@ -486,8 +498,8 @@ def test_scoring_against_data_of_other_classes_is_refused(data: LabeledPhotos):
 def test_a_training_that_learns_nothing_ends_where_it_started(
     data: LabeledPhotos, tmp_path: Path
 ) -> None:
-    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
-    train_segmenter(data, first, plan=PLAN)
+    begun(tmp_path)
+    first, second = tmp_path / "own.safetensors", tmp_path / "second.safetensors"
     still = TrainingPlan(phases=((32, 1),), batch=3, learning_rate=0.0)
     train_segmenter(data, second, plan=still, start=first)
     before, after = read_tensors(first), read_tensors(second)
@@ -495,7 +507,7 @@ def test_a_training_that_learns_nothing_ends_where_it_started(
     assert all(torch.equal(before[name], after[name]) for name in before)
     described = read_description(second)
     assert described is not None
-    assert (described.encoder, described.decoder_channels) == (PLAN.encoder, 16)
+    assert (described.encoder, described.decoder_channels) == (SHORT.encoder, 16)
 
 
 @pytest.mark.slow
@@ -530,14 +542,18 @@ def test_what_cannot_be_gone_on_from_is_refused(data: LabeledPhotos, tmp_path: P
 
 def imagenet(path: Path, encoder: str) -> Path:
     """A file as the package of an encoder brings it: timm's tensors in its order, other names."""
-    network = build_network(architecture="DeepLabV3Plus", encoder=encoder, classes=2)
-    state = network.get_submodule("encoder").state_dict()
-    kept = [value for name, value in state.items() if "num_batches" not in name]
-    torch.save({f"theirs{number}": value for number, value in enumerate(kept)}, path)
+    torch.save({f"theirs{number}": value for number, value in enumerate(drawn(encoder))}, path)
     return path
 
 
-@pytest.mark.parametrize("encoder", LITE[1:])
+@cache
+def drawn(encoder: str) -> list[torch.Tensor]:
+    network = build_network(architecture="DeepLabV3Plus", encoder=encoder, classes=2)
+    state = network.get_submodule("encoder").state_dict()
+    return [value for name, value in state.items() if "num_batches" not in name]
+
+
+@pytest.mark.parametrize("encoder", [LITE[1], pytest.param(LITE[2], marks=pytest.mark.slow)])
 def test_larger_encoders_start_from_their_own_weights(
     encoder: str, data: LabeledPhotos, tmp_path: Path
 ) -> None:
