@@ -79,9 +79,7 @@ def test_where_there_is_no_face_none_is_found(photo: str) -> None:
 
 
 @pytest.mark.parametrize("degrees", [-40, 25])
-def test_turned_faces_are_found_and_their_eyes_tell_the_turn(
-    half: Tensor, degrees: float
-) -> None:
+def test_turned_faces_are_found_and_their_eyes_tell_the_turn(half: Tensor, degrees: float) -> None:
     angle = math.radians(degrees)
     turn = torch.tensor(
         [[[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0]]]
