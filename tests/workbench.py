@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import json
 import signal
@@ -14,7 +13,6 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-import typer.main
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -80,23 +78,14 @@ class Ran:
         return self.err.splitlines()[-1].removeprefix("error: ")
 
 
-@functools.cache
-def _app() -> Any:
-    """All commands with their options, put together once: a process does that for each start."""
-    return typer.main.get_command(cli.app)
-
-
 def run(*arguments: str | Path) -> Ran:
     """Run ``layered-nst ARGUMENTS`` in this process."""
     out, err = io.StringIO(), io.StringIO()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     words = ["layered-nst", *map(str, arguments)]
     code: Any = None
-    app = _app()
-    app._running = False
     with (
         mock.patch.object(sys, "argv", words),
-        mock.patch.object(cli, "app", app),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
