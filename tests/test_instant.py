@@ -15,6 +15,7 @@ from workbench import lay_out, photo, run
 
 from layered_nst import apply, check
 from layered_nst.errors import ModelError
+from layered_nst.instant.drawing import frozen
 from layered_nst.instant.grain import GRAIN, PERIOD, grained
 from layered_nst.instant.network import (
     DEFAULT_FORM,
@@ -212,7 +213,7 @@ def test_strips_are_painted_as_the_whole(light: Encoder, painter: Painter) -> No
     masks = halves(height, width, 3)
     masks = F.avg_pool2d(F.pad(masks[None], (4, 4, 4, 4), "replicate"), 9, 1)[0]
     asked = asked_of(light, torch.rand(3, 3, 40, 40))
-    sight = WholeSight(painter, light, picture, masks, asked, "float32")
+    sight = WholeSight(painter, light, picture, masks, asked, frozen(painter))
     (everything,) = strips((height, width), height * width, border(painter, light))
     parts = strips((height, width), 64 * 64, border(painter, light))
     assert len(parts) > 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import torch
@@ -24,15 +25,21 @@ def grained(colors: Tensor, amount: Tensor, *, corner: tuple[int, int] = (0, 0))
         amount: how far each pixel is to be painted, shape (H, W); 0 gets no grain.
         corner: row and column in the whole picture of the part that is given.
     """
-    gray = colors.mean(0)[None, None]
-    largest, smallest = (F.max_pool2d(sign * gray, 3, 1, 1)[0, 0] for sign in (1, -1))
-    plain = (1 - (largest + smallest) / GRAIN).clamp(min=0) * amount
+    around = F.pad(colors.mean(0)[None, None], (1, 1, 1, 1), "replicate")[0, 0]
+    spread = _across(around, torch.maximum) - _across(around, torch.minimum)
+    plain = (1 - spread / GRAIN).clamp(min=0) * amount
     rows, columns = (
         (start + torch.arange(side, device=colors.device)) % PERIOD
         for start, side in zip(corner, colors.shape[1:], strict=True)
     )
     noise = _noise().to(colors)[:, rows][:, :, columns]
     return (colors + plain * noise).clamp(0, 1)
+
+
+def _across(around: Tensor, of: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """The largest or smallest of each 3 × 3 neighborhood; several times as fast as a pooling."""
+    rows = of(of(around[:-2], around[1:-1]), around[2:])
+    return of(of(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
 
 
 @cache

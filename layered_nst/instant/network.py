@@ -201,13 +201,7 @@ def enlarged_and_convolved(below: Tensor, weight: Tensor, size: tuple[int, int])
         Shape (B, out, *size).
     """
     height, width = below.shape[2:]
-    firsts = (weight[:, :, :1], weight[:, :, :2].sum(2, keepdim=True))
-    rows = [torch.cat([f, weight.sum(2, keepdim=True) - f], 2) for f in firsts]
-    taps = []
-    for part in rows:
-        for first in (part[..., :1], part[..., :2].sum(3, keepdim=True)):
-            taps.append(torch.cat([first, part.sum(3, keepdim=True) - first], 3))
-    every = F.conv2d(_edged(below), torch.cat(taps))
+    every = F.conv2d(_edged(below), places_of(weight))
     places = every.chunk(4, 1)
     result = every.new_empty((len(below), len(weight), 2 * height, 2 * width)).contiguous(
         memory_format=torch.channels_last
@@ -217,6 +211,21 @@ def enlarged_and_convolved(below: Tensor, weight: Tensor, size: tuple[int, int])
         part = place[:, :, down : down + height, across : across + width]
         result[:, :, down::2, across::2] = part
     return result[:, :, : size[0], : size[1]]
+
+
+def places_of(weight: Tensor) -> Tensor:
+    """What a convolution (out, in, 3, 3) of something enlarged is to what is not yet.
+
+    Returns:
+        Shape (4 · out, in, 2, 2): for each of the four places in a square of 2 × 2, row by row.
+    """
+    firsts = (weight[:, :, :1], weight[:, :, :2].sum(2, keepdim=True))
+    rows = [torch.cat([f, weight.sum(2, keepdim=True) - f], 2) for f in firsts]
+    taps = []
+    for part in rows:
+        for first in (part[..., :1], part[..., :2].sum(3, keepdim=True)):
+            taps.append(torch.cat([first, part.sum(3, keepdim=True) - first], 3))
+    return torch.cat(taps)
 
 
 def coarse_colors(colors: Tensor) -> Tensor:

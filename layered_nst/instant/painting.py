@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from layered_nst.instant.drawing import FrozenPainter, draw, frozen
 from layered_nst.instant.grain import grained
 from layered_nst.instant.network import COARSE, LAYERS, Painter, deviations
 from layered_nst.instant.transport import Carriers, carriers
 from layered_nst.networks.encoders import Encoder
 from layered_nst.networks.encoders.tiles import Tile, strides
 from layered_nst.regions.layers import layer_masks
-from layered_nst.styles.moments import Columns, columns, region_moments
+from layered_nst.styles.moments import Columns, columns, measured, region_moments
 
 Stacked = tuple[Tensor, Tensor]
 """Means (R, C) and raw second moments (R, C, C) of all regions at one layer."""
@@ -89,7 +90,8 @@ def painted(
     """
     size = (picture.shape[1], picture.shape[2])
     tiles = strips(size, at_once, border(painter, encoder))
-    sight = WholeSight(painter, encoder.multiplying_in(precision), picture, masks, asked, precision)
+    narrow, drawing = encoder.multiplying_in(precision), frozen(painter, precision)
+    sight = WholeSight(painter, narrow, picture, masks, asked, drawing)
     if len(tiles) == 1:
         return sight.paint(tiles[0], sight.settle_whole(tiles[0]))
     settled = sight.settle(tiles)
@@ -108,7 +110,7 @@ class WholeSight:
     picture: Tensor
     masks: Tensor
     asked: Asked
-    precision: str
+    drawing: FrozenPainter
     kept: tuple[dict[str, Tensor], Shares] | None = None
 
     def see(self, tile: Tile) -> tuple[dict[str, Tensor], Shares]:
@@ -118,7 +120,8 @@ class WholeSight:
         part, masks = self.picture[:, *tile.read], self.masks[:, *tile.read]
         corner = (tile.read[0].start, tile.read[1].start)
         laid = torch.einsum("rhw,r->hw", masks, self.asked.amount)
-        features = self.encoder(grained(part, laid, corner=corner)[None], LAYERS)
+        picture = grained(part, laid, corner=corner)[None]
+        features = self.encoder(picture, LAYERS, measured=False, read=lambda _, seen: seen)
         return features, shares_of(self.encoder, masks)
 
     def settle_whole(self, tile: Tile) -> Settled:
@@ -126,7 +129,7 @@ class WholeSight:
         self.kept = self.see(tile)
         features, shares = self.kept
         counts = {layer: shares.columns[layer].total for layer in LAYERS}
-        return settle(self.painter, moments_of(features, shares.columns), self.asked, counts)
+        return self._settled(moments_of(features, shares.columns), counts)
 
     def settle(self, tiles: Sequence[Tile]) -> Settled:
         """Settle by what all tiles own."""
@@ -145,17 +148,27 @@ class WholeSight:
         for layer, (count, first, second) in sums.items():
             total = count.clamp(min=torch.finfo(first.dtype).tiny)
             own[layer] = (first / total[:, None], second / total[:, None, None])
-        return settle(self.painter, own, self.asked, {k: part[0] for k, part in sums.items()})
+        return self._settled(own, {k: part[0] for k, part in sums.items()})
+
+    def _settled(self, seen: Mapping[str, Stacked], counts: Mapping[str, Tensor]) -> Settled:
+        """Settle by moments of features that were not taken to their measure, as none are here."""
+        measures = {layer: self.encoder.measure(layer) for layer in LAYERS}
+        own = {layer: measured(*seen[layer], measures[layer]) for layer in LAYERS}
+        found = settle(self.painter, own, self.asked, counts)
+        dtype = self.drawing.dtype
+        by = {k: found.carriers[k].reading(measures[k], seen[k][0], dtype) for k in LAYERS}
+        return Settled(by, [values.to(dtype) for values in found.modulation])
 
     def paint(self, tile: Tile, settled: Settled) -> Tensor:
         """What a tile owns of the picture, shape (3, h, w) in [0, 1]."""
-        carried, modulation = ready(*self.see(tile), settled)
-        colors = self.picture[None, :, *tile.read]
-        narrow = self.precision == "bfloat16"
-        with torch.autocast(colors.device.type, torch.bfloat16, enabled=narrow):
-            drawn = self.painter(colors, carried, modulation)
-        found: Tensor = drawn[0, :, *tile.inside(1)].float().clamp(0, 1)
-        return found
+        features, shares = self.see(tile)
+        carried = [carry(features[k], shares.columns[k], settled.carriers[k]) for k in LAYERS]
+
+        def mixed(scale: int, rows: slice) -> Tensor:
+            return _mixed(shares.masks[LAYERS[scale]][:, rows], settled.modulation[scale])
+
+        drawn = draw(self.drawing, self.picture[None, :, *tile.read], carried, mixed)
+        return drawn[:, *tile.inside(1)].clamp_(0, 1)
 
 
 def _added(
@@ -247,7 +260,7 @@ def ready(
 
 def _mixed(masks: Tensor, values: Tensor) -> Tensor:
     """Values of regions (R, C) mixed by masks (R, h, w), shape (1, C, h, w), channels-last."""
-    mixed = masks.flatten(1).T @ values.to(masks.dtype)
+    mixed = masks.flatten(1).T.to(values.dtype) @ values
     return mixed.view(1, *masks.shape[1:], -1).permute(0, 3, 1, 2)
 
 
@@ -258,7 +271,8 @@ def carry(features: Tensor, read: Columns, by: Carriers) -> Tensor:
     """
     rows = features[0].flatten(1).T
     carried = torch.empty_like(rows)
-    carried.index_copy_(0, read.apart, rows[read.apart])
+    apart = rows[read.apart]
+    carried.index_copy_(0, read.apart, apart if by.still is None else apart @ by.still.T)
     for region, (start, soft, end) in enumerate(read.spans):
         matrix, offset = by.matrix[region].to(rows.dtype), by.offset[region].to(rows.dtype)
         inside, feather = read.index[start:soft], read.index[soft:end]
@@ -266,6 +280,8 @@ def carry(features: Tensor, read: Columns, by: Carriers) -> Tensor:
             carried.index_copy_(0, inside, torch.addmm(offset, rows[inside], matrix.T))
         if len(feather):
             part = rows[feather]
-            change = torch.addmm(offset, part, matrix.T) - part
-            carried.index_add_(0, feather, change * read.root[soft:end].square())
+            change = torch.addmm(offset, part, matrix.T)
+            change -= part if by.still is None else part @ by.still.T
+            share = read.root[soft:end].square().to(rows.dtype)
+            carried.index_add_(0, feather, change * share)
     return carried.view(1, *features.shape[2:], -1).permute(0, 3, 1, 2)

@@ -33,10 +33,24 @@ class Carriers:
     Attributes:
         matrix: shape (R, C, C).
         offset: shape (R, C).
+        still: the map of what belongs to no region, shape (C, C); None leaves it as it is.
     """
 
     matrix: Tensor
     offset: Tensor
+    still: Tensor | None = None
+
+    def reading(self, measure: Tensor | None, mean: Tensor, dtype: torch.dtype) -> Carriers:
+        """The same maps for features before they are taken to their measure, in a precision.
+
+        Args:
+            measure: the map (C, C) to the measure, None for none.
+            mean: of the regions' features before it, shape (R, C): rounding moves no mean.
+        """
+        exact = self.matrix if measure is None else self.matrix @ measure
+        matrix = exact.to(dtype)
+        offset = self.offset + ((exact - matrix) @ mean[:, :, None])[:, :, 0]
+        return Carriers(matrix, offset.to(dtype), None if measure is None else measure.to(dtype))
 
 
 def carriers(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,12 @@ from layered_nst.files.tensors import openable
 from layered_nst.machine.plugin_code import identities
 from layered_nst.networks.catalogue import weights_path
 from layered_nst.networks.encoders.encoder_files import read_encoder_file
-from layered_nst.networks.encoders.rectified import convolve, convolve_and_pool, max_pool
+from layered_nst.networks.encoders.rectified import (
+    convolve,
+    convolve_and_pool,
+    convolve_twice_and_pool,
+    max_pool,
+)
 from layered_nst.words import did_you_mean
 
 VGG16 = (2, 2, 3, 3, 3)
@@ -139,9 +144,13 @@ class Encoder(nn.Module):
         if unknown := sorted(wanted - set(self.layers)):
             raise ValueError(f"{self.name} has no layer {unknown[0]}; it has {self.layers}")
         features: dict[str, Any] = {}
-        hidden = picture.contiguous(memory_format=torch.channels_last)
-        pooled = True  # nothing stands before the first block
-        for block in self.blocks:
+        blocks, pooled = self.blocks, True  # nothing stands before the first block
+        if wanted and pooling == "max" and self._is_passed_over(picture, wanted):
+            first, *blocks = self.blocks
+            hidden = convolve_twice_and_pool(picture, *(self._multiplied(k) for k in first))
+        else:
+            hidden = picture.contiguous(memory_format=torch.channels_last)
+        for block in blocks:
             for layer in block:
                 if len(features) == len(wanted):
                     return features
@@ -153,6 +162,11 @@ class Encoder(nn.Module):
                     seen = self.to_measure(layer, hidden) if measured else hidden
                     features[layer] = self._whole(seen) if read is None else read(layer, seen)
         return features
+
+    def _is_passed_over(self, picture: Tensor, wanted: Set[str]) -> bool:
+        """Whether of the first block only what is pooled of it matters, and no gradient."""
+        needed = picture.requires_grad and torch.is_grad_enabled()
+        return len(self.blocks[0]) == 2 and not needed and wanted.isdisjoint(self.blocks[0])
 
     def _convolve(self, layer: str, hidden: Tensor, *, pooled: bool) -> Tensor:
         weight, bias = self._multiplied(layer)

@@ -56,12 +56,51 @@ def max_pool(features: Tensor) -> Tensor:
     return result
 
 
+def convolve_twice_and_pool(
+    picture: Tensor, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]
+) -> Tensor:
+    """What two convolutions and a pooling make of a picture, without gradients.
+
+    The first two layers are the largest of all. In bands of rows they stay in a processor's caches,
+    and are never held whole. Values are those of ``convolve`` and ``convolve_and_pool``.
+
+    Args:
+        picture: shape (B, in, H, W).
+        first, second: weight and bias of each, with ReLUs; the second's precision is the result's.
+
+    Returns:
+        Shape (B, out, ⌈H/2⌉, ⌈W/2⌉).
+    """
+    batch, _, height, width = picture.shape
+    around = F.pad(picture, (2, 2, 2, 2), "replicate")
+    around = around.contiguous(memory_format=torch.channels_last)
+    dtype, channels = second[0].dtype, len(second[0])
+    pooled = untouched((batch, channels, -(-height // 2), -(-width // 2)), picture, dtype)
+    each = max(2, at_once(picture.device) // (batch * width) // 2 * 2)
+    for start in range(0, height, each):
+        end = min(start + each, height)
+        hidden = F.relu_(F.conv2d(around[:, :, start : end + 4], *first)).to(dtype)
+        # What lies around the picture is no picture's to convolve: its edge is repeated instead.
+        for beyond, edge in _EDGES:
+            if beyond == 0 and start == 0 or beyond == -1 and end == height:
+                hidden[:, :, beyond] = hidden[:, :, edge]
+            hidden[..., beyond] = hidden[..., edge]
+        out = F.relu_(F.conv2d(hidden, *second))
+        pooled[:, :, start // 2 : -(-end // 2)] = F.max_pool2d(out, 2, 2, ceil_mode=True)
+    return pooled
+
+
+def at_once(device: torch.device) -> int:
+    """Positions of a band, about: other devices have no such caches, and pay for every call."""
+    return 2**15 if device.type == "cpu" else 2**22
+
+
 class _Convolve(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype
     ) -> Tensor:
-        out = F.relu_(F.conv2d(_framed(hidden, weight.dtype), weight, bias)).to(dtype)
+        out = F.relu_(F.conv2d(framed(hidden, weight.dtype), weight, bias)).to(dtype)
         ctx.save_for_backward(weight, out)
         ctx.size, ctx.dtype = hidden.shape, hidden.dtype
         return out
@@ -77,7 +116,7 @@ class _Convolve(torch.autograd.Function):
 class _ConvolveAndPool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        out = F.relu_(F.conv2d(_framed(hidden, weight.dtype), weight, bias))
+        out = F.relu_(F.conv2d(framed(hidden, weight.dtype), weight, bias))
         if not ctx.needs_input_grad[0]:
             return F.max_pool2d(out, 2, 2, ceil_mode=True)
         pooled, within = _largest(out)
@@ -113,16 +152,21 @@ class _MaxPool(torch.autograd.Function):
         return spread
 
 
-def _framed(hidden: Tensor, dtype: torch.dtype) -> Tensor:
+def framed(hidden: Tensor, dtype: torch.dtype) -> Tensor:
     """Features (B, C, H, W) with their edge repeated once, (B, C, H + 2, W + 2)."""
     batch, channels, height, width = hidden.shape
-    framed = _untouched((batch, channels, height + 2, width + 2), hidden, dtype)
-    framed[:, :, 1:-1, 1:-1] = hidden
+    whole = untouched((batch, channels, height + 2, width + 2), hidden, dtype)
+    whole[:, :, 1:-1, 1:-1] = hidden
+    return with_frame(whole)
+
+
+def with_frame(whole: Tensor) -> Tensor:
+    """Repeat, in place, the edge of what lies inside a frame of one position."""
     for beyond, edge in _EDGES:
-        framed[:, :, beyond] = framed[:, :, edge]
+        whole[:, :, beyond] = whole[:, :, edge]
     for beyond, edge in _EDGES:
-        framed[..., beyond] = framed[..., edge]
-    return framed
+        whole[..., beyond] = whole[..., edge]
+    return whole
 
 
 _EDGES = ((0, 1), (-1, -2))
@@ -132,9 +176,9 @@ _EDGES = ((0, 1), (-1, -2))
 def _way_back(gradient: Tensor, weight: Tensor, size: torch.Size) -> Tensor:
     """The gradient of the features of this size that were framed and convolved, (B, in, H, W)."""
     batch, channels, height, width = size
-    framed = _untouched((batch, channels, height + 2, width + 2), gradient, gradient.dtype)
+    like = untouched((batch, channels, height + 2, width + 2), gradient, gradient.dtype)
     back = torch.ops.aten.convolution_backward(
-        gradient, framed, weight, None, (1, 1), (0, 0), (1, 1), False, (0, 0), 1,
+        gradient, like, weight, None, (1, 1), (0, 0), (1, 1), False, (0, 0), 1,
         (True, False, False),
     )[0]  # fmt: skip
     for beyond, edge in _EDGES:
@@ -145,7 +189,7 @@ def _way_back(gradient: Tensor, weight: Tensor, size: torch.Size) -> Tensor:
     return inside
 
 
-def _untouched(size: Sequence[int], like: Tensor, dtype: torch.dtype) -> Tensor:
+def untouched(size: Sequence[int], like: Tensor, dtype: torch.dtype) -> Tensor:
     """Memory of this size on the device of ``like``, channels-last, with anything in it."""
     return torch.empty(size, dtype=dtype, device=like.device, memory_format=torch.channels_last)
 
@@ -161,7 +205,7 @@ def _largest(features: Tensor) -> tuple[Tensor, Tensor]:
 def _spread(gradient: Tensor, within: Tensor, size: Sequence[int]) -> Tensor:
     """The gradient of what was pooled, shape (B, C, *size), channels-last."""
     places = within.to(torch.int64).add_(_corners(size, within))
-    features = _untouched((*gradient.shape[:2], *size), gradient, gradient.dtype)
+    features = untouched((*gradient.shape[:2], *size), gradient, gradient.dtype)
     result: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
         gradient, features, (2, 2), (2, 2), (0, 0), (1, 1), True, places
     )
