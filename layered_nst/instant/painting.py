@@ -213,9 +213,21 @@ def _spans(length: int, side: int, beyond: int) -> list[tuple[slice, slice]]:
 
 def shares_of(encoder: Encoder, masks: Tensor) -> Shares:
     """Whose the positions of each layer are, from masks (R, H, W)."""
-    sizes = encoder.layer_sizes((masks.shape[1], masks.shape[2]))
-    at = layer_masks(masks, {layer: sizes[layer] for layer in LAYERS})
+    size, apart = (masks.shape[1], masks.shape[2]), strides(encoder)
+    if any(side % max(apart[layer] for layer in LAYERS) for side in size):
+        sizes = encoder.layer_sizes(size)
+        at = layer_masks(masks, {layer: sizes[layer] for layer in LAYERS})
+    else:
+        at, halved = {}, {1: masks}
+        for layer in reversed(LAYERS):
+            at[layer] = halved[apart[layer]] = _halved(halved[apart[layer] // 2])
     return Shares(at, {layer: columns(at[layer]) for layer in LAYERS})
+
+
+def _halved(masks: Tensor) -> Tensor:
+    """The means of squares of 2 × 2; four times as fast as a pooling."""
+    rows = masks[:, ::2] + masks[:, 1::2]
+    return (rows[:, :, ::2] + rows[:, :, 1::2]) / 4
 
 
 def moments_of(features: Mapping[str, Tensor], parts: Mapping[str, Columns]) -> dict[str, Stacked]:
@@ -270,18 +282,24 @@ def carry(features: Tensor, read: Columns, by: Carriers) -> Tensor:
     What belongs to no region, wholly or in part, stays to that extent as it is.
     """
     rows = features[0].flatten(1).T
-    carried = torch.empty_like(rows)
-    apart = rows[read.apart]
-    carried.index_copy_(0, read.apart, apart if by.still is None else apart @ by.still.T)
+    still = None if by.still is None else by.still.to(rows.dtype)
+
+    def unmoved(part: Tensor) -> Tensor:
+        return part if still is None else part @ still.T
+
+    # Read and written at one go, however many regions there are.
+    seen = rows.index_select(0, read.index)
+    moved = torch.empty_like(seen)
+    changes = []
     for region, (start, soft, end) in enumerate(read.spans):
         matrix, offset = by.matrix[region].to(rows.dtype), by.offset[region].to(rows.dtype)
-        inside, feather = read.index[start:soft], read.index[soft:end]
-        if len(inside):
-            carried.index_copy_(0, inside, torch.addmm(offset, rows[inside], matrix.T))
-        if len(feather):
-            part = rows[feather]
-            change = torch.addmm(offset, part, matrix.T)
-            change -= part if by.still is None else part @ by.still.T
-            share = read.root[soft:end].square().to(rows.dtype)
-            carried.index_add_(0, feather, change * share)
+        torch.addmm(offset, seen[start:end], matrix.T, out=moved[start:end])
+        share = read.root[soft:end].square().to(rows.dtype)
+        changes.append((moved[soft:end] - unmoved(seen[soft:end])).mul_(share))
+    carried = torch.empty_like(rows)
+    carried.index_copy_(0, read.index, moved)
+    # What lies in a feather stands there once for each of its regions: it is added up instead.
+    carried.index_copy_(0, read.apart, unmoved(rows[read.apart]))
+    for (_, soft, end), change in zip(read.spans, changes, strict=True):
+        carried.index_add_(0, read.index[soft:end], change)
     return carried.view(1, *features.shape[2:], -1).permute(0, 3, 1, 2)

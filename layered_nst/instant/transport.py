@@ -13,7 +13,9 @@ style without texture leaves the drawing as it is.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -108,7 +110,9 @@ def _transport(own: Tensor, wanted: Tensor) -> Tensor:
     size = mixed.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
     eye = torch.eye(own.shape[1], dtype=own.dtype, device=own.device)
     mixed = mixed + (FLOOR * size).clamp(min=1e-8) * eye
-    root = _power(wanted + (FLOOR * size).clamp(min=1e-8) * eye, 0.5)
+    values, vectors = _decomposed(wanted)
+    raised = (values + (FLOOR * size[:, :, 0]).clamp(min=1e-8)).clamp(min=0)
+    root = vectors * raised.sqrt()[:, None, :] @ vectors.mT
     return root @ _power(root @ mixed @ root, -0.5) @ root
 
 
@@ -118,3 +122,21 @@ def _power(matrix: Tensor, exponent: float) -> Tensor:
     floor = 1e-7 * values[:, -1:].clamp(min=1e-20)
     power: Tensor = vectors * values.maximum(floor)[:, None, :].pow(exponent) @ vectors.mT
     return power
+
+
+def _decomposed(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues (R, C) and vectors (R, C, C) of styles, which are the same time and again."""
+    if matrix.requires_grad:
+        values, vectors = torch.linalg.eigh(matrix)
+        return values, vectors
+    parts = [_remembered(one.numpy().tobytes(), one.dtype) for one in matrix.contiguous()]
+    values, vectors = (torch.stack(found) for found in zip(*parts, strict=True))
+    return values, vectors
+
+
+@lru_cache(maxsize=256)
+def _remembered(data: bytes, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    flat = torch.frombuffer(bytearray(data), dtype=dtype)
+    side = math.isqrt(len(flat))
+    values, vectors = torch.linalg.eigh(flat.view(side, side))
+    return values, vectors
