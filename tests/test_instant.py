@@ -15,7 +15,7 @@ from workbench import lay_out, photo, run
 
 from layered_nst import apply, check
 from layered_nst.errors import ModelError
-from layered_nst.instant.drawing import frozen
+from layered_nst.instant.drawing import draw, frozen
 from layered_nst.instant.grain import GRAIN, PERIOD, grained
 from layered_nst.instant.network import (
     DEFAULT_FORM,
@@ -37,11 +37,11 @@ from layered_nst.instant.painting import (
     strips,
 )
 from layered_nst.instant.problems import amount_of
-from layered_nst.instant.transport import LARGEST_GAIN, carriers
+from layered_nst.instant.transport import LARGEST_GAIN, Carriers, carriers
 from layered_nst.networks.encoders import Encoder, load_encoder
 from layered_nst.painting.problem import PaintedRegion, toward
 from layered_nst.picture import read_picture
-from layered_nst.styles.moments import columns
+from layered_nst.styles.moments import columns, region_moments
 
 FORM = Form((12, 10, 8, 6), (1, 1, 0, 1))
 
@@ -191,6 +191,58 @@ def test_convolving_what_is_not_yet_enlarged_is_convolving_what_is(size: tuple[i
     enlarged = F.interpolate(below, scale_factor=2, mode="nearest")[:, :, : size[0], : size[1]]
     expected = F.conv2d(F.pad(enlarged, (1, 1, 1, 1), "replicate"), weight)
     assert torch.allclose(enlarged_and_convolved(below, weight, size), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("depths", [(1, 1, 1, 0), (0, 2, 2, 0), (1, 1, 0, 1)])
+@pytest.mark.parametrize("size", [(64, 64), (97, 83), (1, 1), (1, 9), (3, 5), (150, 1001)])
+def test_what_is_drawn_in_bands_and_squares_is_what_the_network_gives(
+    light: Encoder, depths: tuple[int, int, int, int], size: tuple[int, int]
+) -> None:
+    torch.manual_seed(4)
+    form = Form((12, 10, 8, 6), depths)
+    network = Painter(form, [light.width(layer) for layer in LAYERS]).requires_grad_(False)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    colors = torch.rand(1, 3, *size)
+    features = light(colors, LAYERS)
+    carried = [features[layer] for layer in LAYERS]
+    modulation = [
+        torch.rand(1, 2 * width, *part.shape[2:])
+        for width, part in zip(form.widths, carried, strict=False)
+    ]
+    expected = network(colors, carried, modulation)[0]
+    drawn = draw(frozen(network), colors, carried, lambda n, rows: modulation[n][:, :, rows])
+    assert drawn.shape == expected.shape
+    assert torch.allclose(drawn, expected, atol=2e-5 * float(expected.abs().max()))
+
+
+def test_features_carried_before_their_measure_are_those_carried_after_it() -> None:
+    torch.manual_seed(0)
+    features, measure = torch.randn(1, 4, 6, 5).abs(), torch.randn(4, 4)
+    masks = torch.rand(2, 6, 5)
+    masks = masks / masks.sum(0) * 0.8
+    masks[:, :3] = torch.tensor([0.0, 1.0])[:, None, None]
+    by = Carriers(torch.randn(2, 4, 4), torch.randn(2, 4))
+    read = columns(masks)
+    raw, _ = region_moments(features, read)
+    expected = carry(torch.einsum("ij,bjhw->bihw", measure, features), read, by)
+    found = carry(features, read, by.reading(measure, raw, torch.float32))
+    assert torch.allclose(found, expected, atol=1e-5)
+    # In bfloat16 no region's mean is moved by how the map is rounded.
+    narrow = by.reading(measure, raw, torch.bfloat16)
+    for region in range(2):
+        wanted = by.matrix[region] @ measure @ raw[region] + by.offset[region]
+        rounded = narrow.matrix[region].float() @ raw[region] + narrow.offset[region].float()
+        assert torch.allclose(rounded, wanted, rtol=1e-2, atol=1e-2)
+
+
+def test_shares_of_halved_masks_are_means_over_what_each_position_was_pooled_from(
+    light: Encoder,
+) -> None:
+    masks = halves(48, 64, 3) * torch.rand(48, 64)
+    for layer, stride in (("conv2_1", 2), ("conv3_1", 4), ("conv4_1", 8)):
+        cells = masks.unflatten(1, (-1, stride)).unflatten(3, (-1, stride))
+        assert torch.allclose(shares_of(light, masks).masks[layer], cells.mean((2, 4)), atol=1e-6)
 
 
 def test_coarse_colors_are_the_means_of_cells_between_their_centers() -> None:

@@ -10,7 +10,13 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 
-from layered_nst.networks.encoders.rectified import convolve, convolve_and_pool, max_pool
+from layered_nst.networks.encoders.rectified import (
+    at_once,
+    convolve,
+    convolve_and_pool,
+    convolve_twice_and_pool,
+    max_pool,
+)
 
 SIZES = [(8, 12), (7, 12), (8, 5), (1, 1), (9, 2), (1, 6)]
 
@@ -79,6 +85,22 @@ def test_what_is_pooled_at_once_is_what_autograd_pools(
     open_ = convolved(hidden, weight, bias)
     assert same(found, pulled(functional.max_pool2d(open_, 2, 2, ceil_mode=True), hidden))
     assert same(found, pulled(max_pool(convolve(hidden, weight, bias, dtype=dtype)), hidden))
+
+
+@pytest.mark.parametrize("size", [*SIZES, (301, 400)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_two_convolutions_in_bands_are_the_same_two_one_after_the_other(
+    size: tuple[int, int], dtype: torch.dtype
+) -> None:
+    picture, first = given(2, 3, *size), kernel(6, 3, torch.float32)
+    second = kernel(5, 6, dtype)
+    assert 2 * at_once(picture.device) < 2 * 301 * 400, "the largest is cut into bands"
+    hidden = convolved(picture, *first).to(dtype)
+    expected = functional.max_pool2d(convolved(hidden, *second), 2, ceil_mode=True)
+    found = convolve_twice_and_pool(picture, first, second)
+    assert found.shape == expected.shape
+    tolerance = 1e-5 if dtype == torch.float32 else 3e-2
+    assert torch.allclose(found.float(), expected.float(), atol=tolerance)
 
 
 def test_of_equal_ones_the_first_gets_the_gradient() -> None:

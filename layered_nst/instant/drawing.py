@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from layered_nst.instant.network import Painter, PainterStage, coarse_colors, places_of
@@ -22,6 +22,7 @@ from layered_nst.networks.encoders.rectified import at_once, framed, untouched, 
 Mixed = Callable[[int, slice], Tensor]
 """Factors less 1 and summands (1, 2 · width, rows, w) at one of three scales, of some of its rows;
 see ``Painter.forward``."""
+
 
 @dataclass(frozen=True)
 class FrozenStage:
@@ -69,7 +70,9 @@ _FROZEN: WeakKeyDictionary[Painter, dict[str, FrozenPainter]] = WeakKeyDictionar
 
 
 def frozen(painter: Painter, precision: str = "float32") -> FrozenPainter:
-    """The weights of a painter that is taught no more, made ready once for each precision."""
+    """The weights of a painter, made ready once for each precision if it is taught no more."""
+    if any(parameter.requires_grad for parameter in painter.parameters()):
+        return _freeze(painter, getattr(torch, precision))  # it may change yet
     known = _FROZEN.setdefault(painter, {})
     if precision not in known:
         known[precision] = _freeze(painter, getattr(torch, precision))
@@ -82,23 +85,28 @@ def _freeze(painter: Painter, dtype: torch.dtype) -> FrozenPainter:
         order = torch.channels_last if weight.dim() == 4 else torch.contiguous_format
         return weight.to(dtype).contiguous(memory_format=order)
 
+    def of(layer: nn.Conv2d) -> tuple[Tensor, Tensor]:
+        assert layer.bias is not None
+        return ready(layer.weight), ready(layer.bias)
+
     def stage(one: PainterStage) -> FrozenStage:
         assert one.beside is not None
         below = None if one.below is None else ready(places_of(one.below))
-        more = [(ready(layer.weight), ready(layer.bias)) for layer in one.more]
-        return FrozenStage(below, ready(one.beside), ready(one.bias), more)
+        return FrozenStage(below, ready(one.beside), ready(one.bias), [of(m) for m in one.more])
 
-    *coarser, fine = painter.stages
-    weight, bias = painter.last.weight, painter.last.bias
+    *coarser, fine = painter.every_stage
+    assert fine.below is not None
+    assert fine.beside is not None
     # Of a square that is one px off, the first px is the second of the place before.
     below = torch.cat(places_of(fine.below).chunk(4)[::-1])
     entering = torch.cat([below, _unshuffled(fine.beside)], 1)
+    weight, bias = of(painter.last)
     return FrozenPainter(
         [stage(one) for one in coarser],
         (ready(entering), ready(fine.bias.repeat(4))),
-        (ready(_squares_of(weight)), ready(bias.repeat_interleave(4))),
+        (ready(_squares_of(painter.last.weight)), bias.repeat_interleave(4)),
         stage(fine),
-        (ready(weight), ready(bias)),
+        (weight, bias),
     )
 
 
@@ -112,7 +120,7 @@ def _unshuffled(weight: Tensor) -> Tensor:
         for across in (0, 1):
             around = F.pad(weight, (across, 1 - across, down, 1 - down))
             # Channels first, then places: the order of ``pixel_unshuffle``.
-            squares = around.unflatten(3, (2, 2)).unflatten(2, (2, 2)).permute(0, 1, 3, 5, 2, 4)
+            squares = around.view(*weight.shape[:2], 2, 2, 2, 2).permute(0, 1, 3, 5, 2, 4)
             places.append(squares.flatten(1, 3))
     return torch.cat(places)
 
@@ -167,7 +175,6 @@ def _drawn(
     hidden = F.conv2d(_framed_together(given, stage.bias.dtype), stage.beside, stage.bias)
     if stage.below is not None and below is not None:
         every = F.conv2d(framed(below, below.dtype), stage.below)
-        height, width = hidden.shape[2:]
         for number, place in enumerate(every.chunk(4, 1)):
             down, across = divmod(number, 2)
             under = hidden[:, :, down::2, across::2]

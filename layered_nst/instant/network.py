@@ -10,7 +10,7 @@ scaling and shifting. No layer normalizes: that would make a picture depend on i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -85,6 +85,11 @@ class Painter(nn.Module):
             for parameter in layer.parameters():
                 nn.init.zeros_(parameter)
 
+    @property
+    def every_stage(self) -> list[PainterStage]:
+        """The stages, coarse to fine."""
+        return [stage for stage in self.stages if isinstance(stage, PainterStage)]
+
     def code(self, means: Sequence[Tensor], deviations: Sequence[Tensor]) -> list[Tensor]:
         """What styles are to the network, from their moments at ``LAYERS``.
 
@@ -144,7 +149,7 @@ class PainterStage(nn.Module):
         self.below = nn.Parameter(enter.weight.detach()[:, :below].clone()) if below else None
         self.beside = nn.Parameter(enter.weight.detach()[:, below:].clone()) if given else None
         self.bias = nn.Parameter(torch.zeros(width))
-        self.more = nn.ModuleList(_small(width) for _ in range(depth))
+        self.more: Iterable[nn.Conv2d] = nn.ModuleList(_small(width) for _ in range(depth))
 
     def forward(
         self,

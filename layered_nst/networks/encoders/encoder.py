@@ -146,7 +146,7 @@ class Encoder(nn.Module):
         features: dict[str, Any] = {}
         blocks, pooled = self.blocks, True  # nothing stands before the first block
         if wanted and pooling == "max" and self._is_passed_over(picture, wanted):
-            first, *blocks = self.blocks
+            first, blocks = self.blocks[0], self.blocks[1:]
             hidden = convolve_twice_and_pool(picture, *(self._multiplied(k) for k in first))
         else:
             hidden = picture.contiguous(memory_format=torch.channels_last)

@@ -82,7 +82,7 @@ def convolve_twice_and_pool(
         hidden = F.relu_(F.conv2d(around[:, :, start : end + 4], *first)).to(dtype)
         # What lies around the picture is no picture's to convolve: its edge is repeated instead.
         for beyond, edge in _EDGES:
-            if beyond == 0 and start == 0 or beyond == -1 and end == height:
+            if (start == 0) if beyond == 0 else (end == height):
                 hidden[:, :, beyond] = hidden[:, :, edge]
             hidden[..., beyond] = hidden[..., edge]
         out = F.relu_(F.conv2d(hidden, *second))
