@@ -92,7 +92,7 @@ def _freeze(painter: Painter, dtype: torch.dtype) -> FrozenPainter:
     def stage(one: PainterStage) -> FrozenStage:
         assert one.beside is not None
         below = None if one.below is None else ready(places_of(one.below))
-        return FrozenStage(below, ready(one.beside), ready(one.bias), [of(m) for m in one.more])
+        return FrozenStage(below, ready(one.beside), ready(one.bias), [of(m) for m in one.further])
 
     *coarser, fine = painter.every_stage
     assert fine.below is not None

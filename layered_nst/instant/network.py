@@ -10,7 +10,7 @@ scaling and shifting. No layer normalizes: that would make a picture depend on i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -149,7 +149,12 @@ class PainterStage(nn.Module):
         self.below = nn.Parameter(enter.weight.detach()[:, :below].clone()) if below else None
         self.beside = nn.Parameter(enter.weight.detach()[:, below:].clone()) if given else None
         self.bias = nn.Parameter(torch.zeros(width))
-        self.more: Iterable[nn.Conv2d] = nn.ModuleList(_small(width) for _ in range(depth))
+        self.more = nn.ModuleList(_small(width) for _ in range(depth))
+
+    @property
+    def further(self) -> list[nn.Conv2d]:
+        """The further convolutions, in order."""
+        return [layer for layer in self.more if isinstance(layer, nn.Conv2d)]
 
     def forward(
         self,
