@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 LITE0 = "tu-tf_efficientnet_lite0"
 LITE = (LITE0, "tu-tf_efficientnet_lite1", "tu-tf_efficientnet_lite2")
@@ -20,6 +21,31 @@ TORCHVISION = (
     "deeplabv3_resnet101",
     "deeplabv3_mobilenet_v3_large",
 )
+
+
+class Undrawn(TorchFunctionMode):
+    """While it holds, nothing is drawn for the weights of a network, which are then replaced.
+
+    torch's global generator, which is the caller's, stays as it is. A network on the meta device
+    would do the same in four times as long.
+    """
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Give back what was to be filled."""
+        given = kwargs or {}
+        if getattr(function, "__name__", "") in _DRAWING:
+            return args[0] if args else given["tensor"]
+        return function(*args, **given)
+
+
+_DRAWING = frozenset(
+    (
+        "uniform_", "normal_", "trunc_normal_", "kaiming_uniform_", "kaiming_normal_",
+        "xavier_uniform_", "xavier_normal_", "orthogonal_",
+    )
+)  # fmt: skip
 
 
 def build_network(

@@ -22,6 +22,7 @@ from layered_nst.networks.segmenters.checkpoints import (
     read_tensors,
 )
 from layered_nst.networks.segmenters.labels import VOC
+from layered_nst.networks.segmenters.network import Undrawn
 from layered_nst.networks.segmenters.subject import (
     PREFIX,
     SHARED,
@@ -322,10 +323,8 @@ def _subject_head(
     own = {k.removeprefix(PREFIX): v for k, v in tensors.items() if k.startswith(PREFIX)}
     if not own:
         return None
-    # On the meta device nothing is drawn for weights that are replaced anyway; see _smp_network.
-    with torch.device("meta"):
+    with Undrawn():
         head = subject_head(network.get_submodule("encoder"))
-    head.to_empty(device="cpu")
     fill_part(head, own, path=path)
     return head
 
@@ -352,8 +351,8 @@ def _from_checkpoint(spec: CheckpointSpec) -> NetworkSegmenter:
 
 
 def _from_torchvision(name: str, path: Path) -> NetworkSegmenter:
-    with torch.device("meta"):
-        built = network.build_torchvision_network(name).to_empty(device="cpu")
+    with Undrawn():
+        built = network.build_torchvision_network(name)
     fill(built, read_tensors(path), path=path, classes=len(VOC))
     mean, std = network.IMAGENET_MEAN, network.IMAGENET_STD
     return NetworkSegmenter(name, VOC, built, mean, std, OTHER_PIXELS)
@@ -363,10 +362,8 @@ def _smp_network(
     path: Path, *, architecture: str, encoder: str, decoder_channels: int, classes: int
 ) -> tuple[nn.Module, dict[str, Tensor]]:
     """A network filled from a file, and all that the file holds."""
-    # On the meta device nothing is drawn for weights that are replaced anyway: it takes no time,
-    # and torch's global generator, which is the caller's, stays as it is.
     try:
-        with torch.device("meta"):
+        with Undrawn():
             built = network.build_network(
                 architecture=architecture,
                 encoder=encoder,
@@ -375,7 +372,6 @@ def _smp_network(
             )
     except ValueError as error:
         raise ModelError(f"{path}: {error}") from error
-    built.to_empty(device="cpu")
     tensors = read_tensors(path)
     fill(built, tensors, path=path, classes=classes)
     return built, tensors
