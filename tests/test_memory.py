@@ -93,6 +93,9 @@ def test_other_errors_stay_as_they_are() -> None:
         raise RuntimeError("broken")
 
 
+HED = ("encoder=hed-vgg16",)
+
+
 def test_a_run_that_does_not_fit_says_which_size_would(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,10 +107,10 @@ def test_a_run_that_does_not_fit_says_which_size_would(
     monkeypatch.setattr("layered_nst.api.obtainable_bytes", lambda _: 1.5e9)
     monkeypatch.setattr("layered_nst.strategies.run.optimize", fail)
     with pytest.raises(OutOfMemoryError, match=r"at 1024×768 px: there are 1\.5 GB") as painting:
-        apply("look.yaml", size=1024)
+        apply("look.yaml", size=1024, overrides=HED)
     monkeypatch.setattr("layered_nst.api.resolve", fail)
     with pytest.raises(OutOfMemoryError, match=r"at 9000×9000 px: there are 1\.5 GB") as reading:
-        apply("look.yaml", size=9000)
+        apply("look.yaml", size=9000, overrides=HED)
     sizes = [advised(str(told.value)) for told in (painting, reading)]
     # By 1.07, less 0.86 GB at rest, by 2734 bytes a pixel: 1.35 GB, which tiles were given and
     # failed with, are 148 000 pixels of 4 : 3, and 1.5 GB are 200 000 of a square.
@@ -276,18 +279,20 @@ def test_running_out_advises_tiles_that_are_smaller_than_those_that_failed(
 
 def test_the_command_line_takes_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(lay_out(tmp_path))
+    asked = ("--set", *HED)
     for command in ("apply", "check"):
-        ran = run(command, "look.yaml", "--memory", "6X")
+        ran = run(command, "look.yaml", *asked, "--memory", "6X")
         assert (ran.code, ran.error) == (
             2,
             "memory 6X: allowed: an amount such as 6G, 2.5GB or 4000M",
         )
-        ran = run(command, "look.yaml", "--memory", "700M")
+        ran = run(command, "look.yaml", *asked, "--memory", "700M")
         assert ran.code == 3
         assert "--memory 700M is too little, even in tiles of 128 px; --memory " in ran.error
     assert not Path("look.png").exists()
-    assert run("apply", "look.yaml", "--memory", "6G").code == 0
-    checked = run("check", "look.yaml", "--size", "2048", "--memory", "4G", "--json").json
+    assert run("apply", "look.yaml", *asked, "--memory", "6G").code == 0
+    wide = ("--size", "2048", "--memory", "4G", "--json")
+    checked = run("check", "look.yaml", *asked, *wide).json
     assert checked["megabytes"] < 4000
     assert "painted in tiles: 2048 px by" in checked["notes"][-1]
 
