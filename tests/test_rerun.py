@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 from workbench import RECIPE, Ran, lay_out, photo, run
@@ -275,3 +276,21 @@ def test_check_and_masks_take_a_picture_for_its_recipe(source: str) -> None:
 def test_masks_of_a_photo_are_still_its_classes() -> None:
     assert run("masks", "photo.png", "-o", "classes").code == 0
     assert not (Path("classes") / "ground.png").exists()
+
+
+def test_threads_that_painted_a_picture_paint_it_again(folder: Path) -> None:
+    texts = read_metadata(folder / "out.png")
+    before = torch.get_num_threads()
+    assert json.loads(texts[MANIFEST_KEY])["threads"] == before
+    others = 2 if before == 1 else 1
+    try:
+        torch.set_num_threads(others)
+        assert run("apply", "look.yaml", "-o", "two.png").code == 0
+        assert json.loads(Path("two.json").read_text())["threads"] == others
+        torch.set_num_threads(before)
+        assert run("apply", "look.yaml", "-o", "one.png").code == 0
+        assert Path("one.png").read_bytes() != Path("two.png").read_bytes()
+        assert run("apply", "two.png", "-o", "again.png").code == 0
+        assert Path("again.png").read_bytes() == Path("two.png").read_bytes()
+    finally:
+        torch.set_num_threads(before)

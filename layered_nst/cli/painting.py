@@ -148,6 +148,7 @@ def apply(
         "memory": memory,
     }
     with printed_notes() as notes:
+        _use_its_threads(recipe)
         loaded = api.load(recipe, content, size=size, overrides=overrides)
         if is_clip_of(loaded) and not wants_still(output):
             refuse_deadline(within)
@@ -158,6 +159,16 @@ def apply(
             _apply_photo(
                 loaded, content, asked, notes=notes, options=options, previews=not no_preview
             )
+
+
+def _use_its_threads(recipe: Path) -> None:
+    """Of a picture that is made again: as many threads give the same bytes."""
+    from layered_nst.machine.processes import use_threads
+    from layered_nst.outputs.rerun import read_record
+
+    record = read_record(recipe)
+    if record is not None and record.threads:
+        use_threads(record.threads)
 
 
 def _apply_photo(

@@ -37,6 +37,15 @@ def check_threads() -> None:
         )
 
 
+def use_threads(count: int) -> None:
+    """Compute with so many threads in this whole process, as long as it has as many processors.
+
+    The last digits of sums, and so the bytes of a picture, depend on it.
+    """
+    if 1 <= count <= (os.cpu_count() or 1):
+        torch.set_num_threads(count)
+
+
 def _tell_child() -> None:
     global _forked
     _forked = _worked

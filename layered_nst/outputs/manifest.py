@@ -58,6 +58,7 @@ def manifest_of(result: Result) -> dict[str, Any]:
         "seed": result.recipe.optimize.seed,
         "device": inputs.device,
         "precision": inputs.precision,
+        "threads": inputs.threads,
         "versions": dict(versions()),
         "width": width,
         "height": height,

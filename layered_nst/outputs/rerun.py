@@ -43,6 +43,7 @@ class Record:
         versions: of the programs that made it.
         plugins: version and SHA-256 of the code of the plug-ins that took part.
         picture: name of the picture.
+        threads: that painted it; 0 if it does not say.
     """
 
     source: Path
@@ -51,6 +52,7 @@ class Record:
     versions: Mapping[str, str] = field(default_factory=dict)
     picture: str = ""
     plugins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    threads: int = 0
 
     def recipe_for_other_photo(self) -> dict[str, Any]:
         """The recipe without what was approved: a picture of the photo that another replaces."""
@@ -151,7 +153,7 @@ def _found_again(told: dict[str, Any], picture: Path) -> dict[str, Any]:
 
 
 def _record(path: Path, recipe: Mapping[str, Any], manifest: Mapping[str, Any]) -> Record:
-    picture = manifest.get("output")
+    picture, threads = manifest.get("output"), manifest.get("threads")
     return Record(
         source=path,
         recipe=recipe,
@@ -159,6 +161,7 @@ def _record(path: Path, recipe: Mapping[str, Any], manifest: Mapping[str, Any]) 
         versions=_texts(manifest.get("versions")),
         picture=picture if isinstance(picture, str) else path.name,
         plugins={k: _texts(v) for k, v in _mapping(manifest.get("plugins")).items()},
+        threads=threads if isinstance(threads, int) else 0,
     )
 
 

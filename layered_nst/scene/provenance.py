@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from layered_nst.files.hashes import bytes_hash, file_hash, text_hash
 from layered_nst.machine.plugin_code import identities
 from layered_nst.networks.catalogue import weights_path
@@ -34,6 +36,7 @@ class Inputs:
             a segmenter that no selector asked.
         device: where it was computed.
         precision: in which the encoder multiplied.
+        threads: that computed on the CPU; sums of two round otherwise than those of one.
         plugins: version and SHA-256 of the code of every plug-in that took part, by name.
     """
 
@@ -43,6 +46,7 @@ class Inputs:
     device: str
     precision: str
     plugins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    threads: int = field(default_factory=torch.get_num_threads)
 
 
 def read_inputs(
