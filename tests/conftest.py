@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -66,3 +67,16 @@ def no_painting(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(api, "prepare", refuse)
     monkeypatch.setattr(api, "paint", refuse)
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("there is no Chromium on this machine")
+    with playwright.sync_playwright() as session:
+        # Chromium refuses its sandbox to root, which is who runs in a container.
+        started = session.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield started
+        started.close()
