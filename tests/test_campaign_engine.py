@@ -10,19 +10,21 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from layered_nst.campaign import streaming
 from layered_nst.campaign.engine import Engine, Happening, Rules, Summary
 from layered_nst.campaign.executors.interface import Workers
 from layered_nst.campaign.executors.local import LocalExecutor, ended_how
 from layered_nst.campaign.executors.places import settled
-from layered_nst.campaign.jobs import Job, JobState
+from layered_nst.campaign.jobs import Ending, Job, JobState, Outcome
 from layered_nst.campaign.ledger import Ledger
 from layered_nst.campaign.scheduling import Schedule
+from layered_nst.campaign.streaming import Brought
 from layered_nst.errors import ExecutorError
 
 TASK = "jobs_to_try:say"
@@ -289,7 +291,7 @@ def test_the_end_of_a_process_is_told_in_words() -> None:
 
 
 def test_the_table_shows_what_runs_how_far_and_how_long_it_takes() -> None:
-    from layered_nst.campaign.jobs import Ending, Outcome
+
     from layered_nst.campaign.ledger import Counts
     from layered_nst.cli.watching import CampaignDisplay
 
@@ -309,3 +311,56 @@ def test_the_table_shows_what_runs_how_far_and_how_long_it_takes() -> None:
     assert "8 of 10  1 failed  100 an hour  about 1 min 12 s left" in text
     assert re.search(r"worker-1 +c\.txt +level 1 of 3  25%  1 min 10 s left", text)
     assert "a.txt" not in text
+
+
+# many short ones at once
+
+
+class Stream(LocalExecutor):
+    """Brings half of the jobs together, one of them broken and one stopped, and then ends."""
+
+    def can_stream(self) -> bool:
+        return True
+
+    def stream(self, jobs: Sequence[Job]) -> Iterator[Brought]:
+        done = Outcome(Ending.DONE, seconds=0.5, size=7, exit_code=0)
+        yield []
+        yield [(job, done) for job in jobs[: len(jobs) // 2]]
+        yield [(jobs[-1], Outcome(Ending.FAILED, "is broken")), (jobs[-2], Outcome(Ending.STOPPED))]
+
+
+def test_what_a_stream_does_not_bring_is_left_to_the_engine(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"good-{n}" for n in range(streaming.MANY)]
+    short = jobs_of(ledger.folder, *names, at_once=True)
+    long = jobs_of(ledger.folder, "long")
+    with ledger.batch():
+        ledger.add([*short, *long])
+    monkeypatch.setattr(Stream, "__init__", lambda _: None)
+    events: list[Happening] = []
+    found = streaming.streamed(Stream(), ledger, [*short, *long], events.append)  # type: ignore[call-arg]
+    half = streaming.MANY // 2
+    assert (found.done, found.worked) == (half, 0.5 * half)
+    assert [job.name for job in found.left] == [
+        *(job.name for job in short[half:-1]),
+        "long.txt",
+    ]
+    kinds = [event.kind for event in events]
+    assert (kinds.count("done"), kinds[-2:]) == (half, ["failed", "again"])
+    counts = ledger.counts()
+    assert (counts[JobState.DONE], counts.bad, counts[JobState.RUNNING]) == (half, 1, 0)
+    few = streaming.streamed(Stream(), ledger, short[:9], events.append)  # type: ignore[call-arg]
+    assert few.left == short[:9], "few are not worth its start"
+
+
+def test_a_full_disk_stops_a_stream(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"good-{n}" for n in range(streaming.MANY)]
+    short = jobs_of(ledger.folder, *names, at_once=True)
+    ledger.add(short)
+    monkeypatch.setattr(Stream, "__init__", lambda _: None)
+    full = Outcome(Ending.HALTED, "no space left")
+    monkeypatch.setattr(Stream, "stream", lambda _, jobs: ([(job, full)] for job in jobs))
+    found = streaming.streamed(Stream(), ledger, short, lambda _: None)  # type: ignore[call-arg]
+    assert (found.halted, found.done, len(found.left)) == ("no space left", 0, len(short))
+    assert ledger.counts()[JobState.QUEUED] == len(short)

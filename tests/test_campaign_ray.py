@@ -16,11 +16,12 @@ from PIL import Image
 from test_campaign_engine import TASK, jobs_of, sentence, states
 from workbench import lay_out, photo, run
 
-from layered_nst.campaign import Campaign
+from layered_nst.campaign import Campaign, streaming
 from layered_nst.campaign.carrying import laid_down, packed, paint_carried
 from layered_nst.campaign.engine import Engine, Happening, Rules
+from layered_nst.campaign.executors import pool, rays
 from layered_nst.campaign.executors.interface import Workers
-from layered_nst.campaign.executors.rays import open_ray
+from layered_nst.campaign.executors.rays import RayExecutor, open_ray
 from layered_nst.campaign.jobs import JobState
 from layered_nst.campaign.ledger import Ledger
 from layered_nst.errors import ExecutorError
@@ -119,6 +120,31 @@ def test_a_picture_that_was_carried_has_the_bytes_of_one_that_was_not(
         assert Path(f"out/.campaign/thumbnails/{job.mark}.jpg").is_file()
 
 
+def fake_executor(monkeypatch: pytest.MonkeyPatch, cpus: int, workers: int | None) -> RayExecutor:
+    """On a cluster of so many processors, with workers of one thread that are never begun."""
+    ray = FakeRay("ray")
+    monkeypatch.setattr(ray, "init", lambda **_: None)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": cpus}, raising=False)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr(RayExecutor, "_started", lambda _: None)
+    return RayExecutor(Workers(workers, 1, "cpu", TASK, address="auto"))
+
+
+def test_a_pool_that_would_hang_is_refused_before_it_is_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    executor = fake_executor(monkeypatch, cpus=4, workers=4)
+    with pytest.raises(ExecutorError) as caught:
+        next(iter(executor.stream([])))
+    assert str(caught.value) == (
+        "`workers=4`: pictures painted at once go through Ray Data, which waits for ever where "
+        "workers take all 4 processors of the cluster; allowed: at most 3"
+    )
+    assert fake_executor(monkeypatch, cpus=4, workers=3)._pool_size() == 3
+    assert fake_executor(monkeypatch, cpus=4, workers=None)._pool_size() == 3
+    assert not fake_executor(monkeypatch, cpus=1, workers=1).can_stream()
+
+
 @pytest.mark.slow
 class TestOnRay:
     """With Ray itself."""
@@ -188,3 +214,50 @@ class TestOnRay:
         summary = asked.run("ray", workers=1, threads=1, carry=True)
         assert (summary.exit_code, summary.done) == (0, 1)
         assert Path("single.png").read_bytes() == Path("out/cup-look.png").read_bytes()
+
+    def test_photos_painted_at_once_go_through_ray_data_to_the_same_bytes(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("pyarrow")
+        monkeypatch.setattr(streaming, "MANY", 10)
+        monkeypatch.chdir(lay_out(tmp_path / "work"))
+        Path("shots").mkdir()
+        for number in range(24):
+            Image.fromarray(photo(40 + number, 48)).save(f"shots/{number}.png")
+        Path("shots/broken.png").write_bytes(b"\x89PNG broken")
+        asked = Campaign.of("look.yaml", ["shots"], "out", more={"quality": "instant"})
+        events: list[Happening] = []
+        summary = asked.run("ray", workers=1, threads=1, on_event=events.append)
+        assert (summary.exit_code, summary.done, summary.counts.bad) == (1, 24, 1)
+        assert {event.worker for event in events} == {"stream"}
+        words = ("--quality", "instant", "-o", "single.png")
+        ran = run("apply", "look.yaml", "-c", "shots/7.png", *words)
+        assert ran.code == 0, ran.err
+        assert Path("single.png").read_bytes() == Path("out/7-look.png").read_bytes()
+        assert asked.run("ray", workers=1).done == 0
+
+    def test_what_ends_the_pool_is_found_and_all_others_are_done(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("pyarrow")
+        monkeypatch.setattr(streaming, "MANY", 10)
+        monkeypatch.setattr(pool, "STALLS", 30.0)
+        monkeypatch.setattr(rays, "STALLS", 30.0)
+        names = [
+            *(f"good-{n}" for n in range(30)),
+            "segfault",
+            *(f"good-{n}" for n in range(40, 60)),
+        ]
+        with Ledger(tmp_path / "out", create=True) as ledger:
+            jobs = jobs_of(ledger.folder, *names, at_once=True)
+            with ledger.batch():
+                ledger.add(jobs)
+            executor = open_ray(Workers(2, 1, "cpu", TASK))
+            try:
+                first = streaming.streamed(executor, ledger, jobs, lambda _: None)
+                rest = Engine(ledger, executor, first.left, rules=Rules(tries=1)).run()
+            finally:
+                executor.close()
+            assert (rest.counts[JobState.DONE], rest.counts.bad) == (50, 1)
+            assert states(ledger)["segfault"] is JobState.POISONED
+            assert first.done > 0

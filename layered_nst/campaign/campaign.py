@@ -22,6 +22,7 @@ from layered_nst.campaign.ledger import NAME, Counts, Ledger, Standing
 from layered_nst.campaign.loading import Stated, load_campaign, of_mapping, simple
 from layered_nst.campaign.reporting import check_report
 from layered_nst.campaign.standing import Status, alone, status_of
+from layered_nst.campaign.streaming import streamed
 from layered_nst.errors import CampaignError, DeviceError, OutputError, PictureError
 from layered_nst.files.hashes import file_hash
 from layered_nst.files.targets import make_folder, probe
@@ -192,9 +193,19 @@ class Campaign:
             on_event(event)
 
         jobs = [self._with_memory(job, len(executor.places)) for job in jobs]
-        engine = Engine(ledger, executor, jobs, rules=rules, on_event=told)
         on_start(ledger.counts(), jobs)
-        return engine.run()
+        began = time.monotonic()
+        first = streamed(executor, ledger, jobs, told)
+        if first.interrupted or first.halted:
+            rest = Summary(ledger.counts(), 0.0, halted=first.halted, interrupted=first.interrupted)
+        else:
+            rest = Engine(ledger, executor, first.left, rules=rules, on_event=told).run()
+        return replace(
+            rest,
+            seconds=time.monotonic() - began,
+            worked=rest.worked + first.worked,
+            done=rest.done + first.done,
+        )
 
     def _with_memory(self, job: Job, places: int) -> Job:
         """A job that knows how many share this machine with it."""

@@ -292,6 +292,7 @@ class _Maker:
             device=self.device,
             memory=self.stated.asked.limits.memory,
             cache=self.cache,
+            at_once=loaded.recipe is not None and loaded.recipe.optimize.quality == "instant",
         )
 
     def _overrides(self, row: Row, choice: Choice, form: Format) -> dict[str, Node]:

@@ -60,6 +60,7 @@ class Job:
         memory: bytes that its process may take; None for no limit.
         sharing: workers that share a machine's memory with it, itself among them.
         cache: whether what was computed before is used and kept.
+        at_once: whether it is painted by one pass of a network, in a moment.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Job:
     memory: float | None = None
     sharing: int = 1
     cache: bool = True
+    at_once: bool = False
 
     @property
     def checkpoint(self) -> Path:

@@ -161,8 +161,10 @@ def apply(
             )
 
 
-def _use_its_threads(recipe: Path) -> None:
+def _use_its_threads(recipe: Path | Any) -> None:
     """Of a picture that is made again: as many threads give the same bytes."""
+    if not isinstance(recipe, Path):
+        return  # made up on the way, as by `paint`
     from layered_nst.machine.processes import use_threads
     from layered_nst.outputs.rerun import read_record
 

@@ -7,6 +7,7 @@ ledger's. So actors are not restarted by Ray, and no task is tried again by it.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,15 @@ from layered_nst import plugins
 from layered_nst.campaign.carrying import Parcel, laid_down, packed, paint_carried
 from layered_nst.campaign.executors.interface import Alive, Ended, Lost, News, Workers
 from layered_nst.campaign.executors.places import SettledWorkers, gpus, settled
+from layered_nst.campaign.executors.pool import STALLS, Pool
 from layered_nst.campaign.executors.watching import Watch, outcome_of, outcome_of_error
 from layered_nst.campaign.executors.worker import task_at
 from layered_nst.campaign.identity import state_of
 from layered_nst.campaign.jobs import Job, Outcome
 from layered_nst.errors import ExecutorError, LayeredNstError
 from layered_nst.machine.allocator import collect_rarely
+
+log = logging.getLogger(__name__)
 
 OLDEST = (2, 9)
 """The first release of Ray that is known to do."""
@@ -112,7 +116,7 @@ class RayExecutor:
 
     def __init__(self, asked: Workers) -> None:
         self._ray = _imported()
-        self._own = not self._ray.is_initialized()
+        self._own, self._chosen = not self._ray.is_initialized(), asked.count is not None
         # Once: how many fit is told by the free memory, and a cluster of our own takes some.
         fitting = settled(asked)
         if self._own:
@@ -126,6 +130,8 @@ class RayExecutor:
 
     def submit(self, worker: str, job: Job) -> None:
         """See ``Executor``."""
+        if worker not in self._at:
+            self._at[worker] = self._started()
         actor = self._at[worker]
         if not self.asked.carry:
             actor.waits[actor.handle.work.remote(job)] = "work"
@@ -161,6 +167,56 @@ class RayExecutor:
         # What a worker has said comes before its end.
         ready.sort(key=lambda ref: self._at[waiting[ref]].waits[ref] == "work")
         return [one for ref in ready for one in self._told(waiting[ref], ref)]
+
+    def can_stream(self) -> bool:
+        """See ``Streaming``; Ray Data wants more packages, shared files and a free processor."""
+        if self.asked.carry or self._processors() <= self.asked.threads:
+            return False
+        try:
+            import ray.data  # noqa: F401
+        except ImportError as error:
+            log.warning("Ray Data is not here (%s): %s", error, ADVICE)
+            return False
+        return True
+
+    def stream(self, jobs: Sequence[Job]) -> Iterator[Sequence[tuple[Job, Outcome]]]:
+        """See ``Streaming``: by Ray Data, whose pool takes the place of our workers.
+
+        Raises:
+            ExecutorError: as many workers as processors; Ray Data would wait for ever.
+        """
+        size = self._pool_size()
+        for place in [*self._at]:
+            self._ray.kill(self._at.pop(place).handle, no_restart=True)
+        files = [str(path) for path in plugins.files()]
+        options = {"num_cpus": self.asked.threads, **self._card()}
+        pool = Pool(size, (self.asked.task, self.asked.threads, files), options)
+        yield from pool.run(jobs)
+        if pool.stalled:
+            # Its actors would keep the processors.
+            log.warning("Ray Data has brought nothing for %.0f s; going on without it", STALLS)
+            if self._own:
+                self._ray.shutdown()
+                _begun(self._ray, self.asked)
+
+    def _pool_size(self) -> int:
+        """Actors of Ray Data: fewer than fit, or it hangs without a word (ray-project/ray#44687).
+
+        Raises:
+            ExecutorError: as many as fit are asked for.
+        """
+        there, threads = self._processors(), self.asked.threads
+        most = (there - 1) // threads
+        if self._chosen and self.asked.count > most:
+            raise ExecutorError(
+                f"`workers={self.asked.count}`: pictures painted at once go through Ray Data, "
+                f"which waits for ever where workers take all {there} processors of the cluster; "
+                f"allowed: at most {most}"
+            )
+        return min(self.asked.count, most)
+
+    def _processors(self) -> int:
+        return int(self._ray.cluster_resources().get("CPU", 0))
 
     def cancel(self, worker: str, *, kill: bool) -> None:
         """See ``Executor``."""
@@ -210,14 +266,18 @@ class RayExecutor:
             "max_restarts": 0,
             "max_task_retries": 0,
             "max_concurrency": 4,
+            **self._card(),
         }
-        if self.asked.device == "cuda" or (self.asked.device == "auto" and self._cards()):
-            options["num_gpus"] = 1
         kind = self._ray.remote(ActorWorker).options(**options)
         files = [str(path) for path in plugins.files()]
         made = _Actor(kind.remote(self.asked.task, self.asked.threads, files))
         made.waits[made.handle.ready.remote()] = "ready"
         return made
+
+    def _card(self) -> dict[str, int]:
+        """What a worker asks of graphics cards."""
+        takes = self.asked.device == "cuda" or (self.asked.device == "auto" and self._cards())
+        return {"num_gpus": 1} if takes else {}
 
     def _cards(self) -> int:
         return int(self._ray.cluster_resources().get("GPU", 0))
@@ -228,7 +288,7 @@ class RayExecutor:
         Raises:
             ExecutorError: more are asked for.
         """
-        there = int(self._ray.cluster_resources().get("CPU", 0))
+        there = self._processors()
         if asked.address and asked.count is None:
             threads = asked.threads or 1
             cards = self._cards() if asked.device in ("auto", "cuda") else 0
@@ -290,7 +350,8 @@ def _begun(ray: Any, asked: SettledWorkers) -> None:
         options["address"] = asked.address
     else:
         options |= {
-            "num_cpus": asked.count * asked.threads,
+            # One more than workers take, for what Ray Data does besides: it takes next to nothing.
+            "num_cpus": asked.count * asked.threads + 1,
             "include_dashboard": False,
             "object_store_memory": STORE,
             "_temp_dir": _own_folder(),
