@@ -39,7 +39,8 @@ from moving_pictures import MovingPicture, warping_error  # noqa: E402
 from layered_nst.video.carrying import carried, settled  # noqa: E402
 from layered_nst.video.clips import Excerpt  # noqa: E402
 from layered_nst.video.flow import dis, evened, hidden_by, motion, moved  # noqa: E402
-from layered_nst.video.frames import with_strokes  # noqa: E402
+from layered_nst.video.frames import joined, with_strokes  # noqa: E402
+from layered_nst.video.fusion import fused  # noqa: E402
 
 SMALL = MovingPicture(6, (54, 96), pan=(-0.8, 0.3), step=(1.5, 0.4))
 STEPS = ("optimize.levels=[48, 96]", "optimize.steps=[6, 2]", "video.steps=2")
@@ -134,6 +135,49 @@ def test_what_was_hidden_is_not_relied_on() -> None:
     assert float(found.reliability[26:38, 30:42].mean()) > 0.6
 
 
+def test_the_ground_beside_a_thing_does_not_go_along_with_it() -> None:
+    """Inverse search smooths motions over the borders of things; fusing them takes that back."""
+    clip = MovingPicture(2, (90, 160), "mountain.jpg", "coffee.jpg", pan=(-1, 0), step=(3, 0))
+    now, then = (picture(clip, n).movedim(0, -1).contiguous() for n in (1, 0))
+    exact, seen = clip.flow(1, 0)
+    found = dis(picture(clip, 1), picture(clip, 0))
+    better = torch.from_numpy(fused(found.numpy(), now.numpy(), then.numpy()))
+    astray = [
+        float(((flow - exact).norm(dim=0)[seen] > 1).float().mean()) for flow in (found, better)
+    ]
+    assert astray[1] < 0.7 * astray[0]
+
+
+def test_what_stands_still_stands_still_in_noise() -> None:
+    clip = MovingPicture(2, (90, 160), pan=(0, 0), step=(0, 0), noise=0.004)
+    now, then = (picture(clip, n).movedim(0, -1).contiguous() for n in (1, 0))
+    wander = 0.07 * np.random.default_rng(1).standard_normal((2, 90, 160)).astype(np.float32)
+    assert (fused(wander, now.numpy(), then.numpy()) == 0).mean() > 0.95
+
+
+def test_a_motion_that_nothing_explains_better_stays_as_it_was() -> None:
+    flow = np.full((2, 90, 160), 2.5, np.float32)
+    frame = picture(MovingPicture(1, (90, 160)), 0).movedim(0, -1).numpy()
+    assert (fused(flow, frame, 1 - frame) == flow).mean() > 0.7
+
+
+def test_moving_makes_nothing_lighter_or_darker_than_it_was() -> None:
+    edge = (torch.arange(40) > 20).float().expand(1, 40, 40).contiguous()
+    back = torch.full((2, 40, 40), 0.4)
+    for _ in range(20):
+        edge = moved(edge, back)
+    assert [float(edge.min()), float(edge.max())] == [0, 1]
+
+
+def test_what_is_new_has_the_colors_of_what_it_joins_on_to() -> None:
+    share = torch.ones(60, 80)
+    share[:, 50:] = 0
+    new = torch.full((3, 60, 80), 0.3)
+    found = joined(new, 0.5 * share.expand(3, 60, 80), share)
+    assert torch.allclose(found[:, :, 50], torch.tensor(0.5), atol=0.03)
+    assert torch.allclose(found[:, :, 70:], torch.tensor(0.3), atol=1e-4)
+
+
 def test_a_flow_that_comes_back_hides_nothing_and_one_that_does_not_does() -> None:
     back = torch.zeros(2, 20, 30)
     back[0] = -3
@@ -181,7 +225,7 @@ def test_a_mask_goes_with_the_thing_and_leaves_what_comes_into_sight() -> None:
 
 def test_strokes_are_copied_from_the_same_region_always_as_far_off() -> None:
     plain = torch.full((3, 120, 160), 0.5)
-    strokes = 0.1 * torch.sign(torch.sin(torch.arange(160) * 0.7)).expand(3, 120, 160)
+    strokes = 0.1 * torch.sin(torch.arange(160) * 2 * torch.pi / 5).expand(3, 120, 160)
     share = torch.ones(120, 160)
     share[:, 130:] = 0
     whose = torch.zeros(120, 160, dtype=torch.long)

@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from layered_nst import plugins
-from layered_nst.errors import ClipError, PluginError
+from layered_nst.errors import PluginError
 from layered_nst.plugins import Part
-from layered_nst.video.clips import NEEDED
+from layered_nst.video.fusion import fused
+from layered_nst.video.opencv import cv2
 
 # Of Ruder et al. and Lai et al.: what is not where it is said to come from is hidden, and what
 # lies where motion changes is a border.
@@ -65,19 +66,6 @@ class Motion:
     def seen(self) -> float:
         """Share of the frame that was seen in the earlier one."""
         return float(self.reliability.mean())
-
-
-def cv2() -> Any:
-    """The package cv2.
-
-    Raises:
-        ClipError: it is not installed.
-    """
-    try:
-        import cv2 as found
-    except ImportError as error:
-        raise ClipError(NEEDED) from error
-    return found
 
 
 def flow_of(name: str) -> FlowOf:
@@ -137,12 +125,19 @@ def motion(frame: Tensor, earlier: Tensor, flow: FlowOf) -> Motion:
     """How a frame (3, H, W) has come of an earlier one of the same size."""
     frame, earlier = frame.cpu(), earlier.cpu()
     back, forth = flow(frame, earlier), flow(earlier, frame)
-    sure = reliability_of(back, hidden_by(back, forth))
-    earlier = _lit_alike(earlier, frame, back, sure)
-    gap = _gap(back, frame, earlier)
+    earlier = _lit_alike(earlier, frame, back, reliability_of(back, hidden_by(back, forth)))
+    back, forth = _fused(back, frame, earlier), _fused(forth, earlier, frame)
+    gap, contrast = _gap(back, frame, earlier), _contrast(frame)
+    fits = gap < UNEXPLAINED + contrast / 4
+    sure = reliability_of(back, hidden_by(back, forth), fits)
     # A fine pattern never fits to the pixel.
-    other = gap > DIFFERENT + 3 * gap.median() + _contrast(frame) / 2
+    other = gap > DIFFERENT + 3 * gap.median() + contrast / 2
     return mended(Motion(back, sure * ~other), frame, earlier)
+
+
+def _fused(flow: Tensor, frame: Tensor, earlier: Tensor) -> Tensor:
+    pictures = (np.ascontiguousarray(p.movedim(0, -1).numpy()) for p in (frame, earlier))
+    return torch.from_numpy(fused(flow.numpy(), *pictures))
 
 
 def _lit_alike(earlier: Tensor, frame: Tensor, back: Tensor, sure: Tensor) -> Tensor:
@@ -225,7 +220,7 @@ def hidden_by(back: Tensor, forth: Tensor) -> Tensor:
     return (astray > most) | ~lands_inside(back)
 
 
-def reliability_of(back: Tensor, hidden: Tensor) -> Tensor:
+def reliability_of(back: Tensor, hidden: Tensor, fits: Tensor | None = None) -> Tensor:
     """How far a flow can be relied on: not where things were hidden, nor where motion changes.
 
     Source: Ruder et al. 2016, equations 4 and 5.
@@ -233,11 +228,14 @@ def reliability_of(back: Tensor, hidden: Tensor) -> Tensor:
     Args:
         back: px, shape (2, H, W).
         hidden: of ``hidden_by``.
+        fits: where the photos agree along the flow, bool: there a change of motion is no doubt.
 
     Returns:
         Shape (H, W) in [0, 1].
     """
     border = _gradient(back) > BORDER * back.square().sum(0) + BORDER_LEAST
+    if fits is not None:
+        border &= ~fits
     sure = (~hidden & ~border).float()
     soft = cv2().GaussianBlur(sure.numpy(), (0, 0), SOFTENED)
     # Softening must not lend to what is hidden.
@@ -276,8 +274,22 @@ def moved(planes: Tensor, back: Tensor, *, smooth: bool = False) -> Tensor:
     """
     how = cv2().INTER_LINEAR if smooth else cv2().INTER_LANCZOS4
     x, y = (part.float().cpu().numpy() for part in _places(back))
-    source = planes.float().cpu()
-    parts = [
-        cv2().remap(plane.numpy(), x, y, how, borderMode=cv2().BORDER_REPLICATE) for plane in source
-    ]
+    source = [plane.numpy() for plane in planes.float().cpu()]
+    parts = [_remapped(plane, x, y, how) for plane in source]
+    if not smooth:
+        parts = [_within(part, plane, x, y) for part, plane in zip(parts, source, strict=True)]
     return torch.from_numpy(np.stack(parts)).to(planes)
+
+
+def _remapped(plane: NDArray[Any], x: NDArray[Any], y: NDArray[Any], how: int) -> NDArray[Any]:
+    return np.asarray(cv2().remap(plane, x, y, how, borderMode=cv2().BORDER_REPLICATE))
+
+
+def _within(
+    part: NDArray[Any], plane: NDArray[Any], x: NDArray[Any], y: NDArray[Any]
+) -> NDArray[Any]:
+    """A moved plane without the ringing that grows at edges from frame to frame: nothing is
+    lighter or darker than what is there."""
+    around, nearest = np.ones((3, 3), np.uint8), cv2().INTER_NEAREST
+    least, most = (cv2().erode(plane, around), cv2().dilate(plane, around))
+    return part.clip(_remapped(least, x, y, nearest), _remapped(most, x, y, nearest))

@@ -13,10 +13,12 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn.functional import avg_pool2d as pool
 
+from layered_nst.errors import LibraryError
+from layered_nst.instant.problems import paint_problem, painter_for
 from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.levels import Lessons, at_level, grained, optimize
 from layered_nst.painting.losses.temporal import colors_under
-from layered_nst.painting.plan import Plan
+from layered_nst.painting.plan import INSTANT, LIGHT, Plan
 from layered_nst.painting.problem import Colors, Earlier, PaintedRegion, Problem
 from layered_nst.painting.progress import OnProgress
 from layered_nst.painting.tiled import Place, Reading, objectives
@@ -52,8 +54,16 @@ RIPE = 0.9
 """What is held so far is not painted any further where nothing changes."""
 HELD_AT_ONCE = 0.8
 """How far a frame of ``quality: instant`` is what was painted before, where that is relied on."""
-THIN = 3
-"""Narrower gaps in what is known, px, are bridged from both sides."""
+FEWEST_NEW = 20
+"""Pixels that have come into sight, below which nothing is painted for them."""
+JOINS, LEAST_JOINED = 6, 0.05
+"""Px within which colors of what is new are those of what it joins on to, and the share of what is
+known around below which they are its own."""
+THIN = 7
+"""Narrower gaps in what is known, px, have no strokes of their own."""
+STROKE = 15
+"""Px within which what a painting has beyond what was begun with is a stroke; what is wider is a
+color."""
 BOLDEST = 0.25
 """How far copied strokes may be from the photo, of 1."""
 MARGIN = 3
@@ -90,6 +100,44 @@ class Link:
     motion: Motion
 
 
+@dataclass(frozen=True)
+class Filler:
+    """Paints at once what has come into sight, so that it has colors and strokes to begin with."""
+
+    encoder: Encoder
+    plan: Plan
+
+    @classmethod
+    def of(cls, plan: Plan, encoders: Mapping[str, Encoder]) -> Filler:
+        """That of a clip's plan."""
+        level = replace(plan.levels[-1], encoder=LIGHT, steps=1)
+        return cls(encoders[LIGHT], replace(plan, levels=(level,), painter=INSTANT))
+
+    def __call__(self, asked: Problem) -> Tensor:
+        """The canvas of a problem, shape (3, H, W).
+
+        Looks of a library that the painter's encoder has not seen leave it the moved colors.
+        """
+        painter = painter_for(self.plan, self.encoder)
+        try:
+            return paint_problem(painter, self.encoder, asked, self.plan)
+        except LibraryError:
+            return asked.start
+
+
+def joined(new: Tensor, known: Tensor, share: Tensor) -> Tensor:
+    """What is new in the colors of what it joins on to: no border shows.
+
+    Args:
+        new: shape (3, H, W).
+        known: what is known of the painting, times its share.
+        share: how far each pixel is known, shape (H, W).
+    """
+    gap = known - share * new
+    near, weight = (box_mean(box_mean(x, JOINS), JOINS) for x in (gap, share[None]))
+    return (new + near / (weight + LEAST_JOINED)).clamp(0, 1)
+
+
 @dataclass
 class FramePainter:
     """Paints the frames of a clip.
@@ -111,6 +159,7 @@ class FramePainter:
     readings: Mapping[Place, Reading] = field(default_factory=dict)
     lessons: Lessons = field(default_factory=Lessons)
     anchors: dict[str, Colors] = field(default_factory=dict)
+    filler: Filler | None = None
 
     def first(self, scene: Scene, tell: OnProgress) -> Tensor:
         """Paint the first frame of a shot as any photo is; shape (3, H, W)."""
@@ -212,9 +261,9 @@ class FramePainter:
 
     def _asked(self, scene: Scene, told: Sequence[Told]) -> Problem:
         still, device = problem(scene, self.plan), scene.picture.rgb.device
-        plain, share = self._plain(still).cpu(), _share(told, scene.size)
-        known = sum((one.picture * one.share for one in told), torch.zeros_like(plain))
-        start = known + (1 - share) * with_strokes(plain, known, share, whose_pixels(scene))
+        share = _share(told, scene.size)
+        known = sum((one.picture * one.share for one in told), torch.zeros(3, *scene.size))
+        start = known + (1 - share) * self._new(scene, still, known, share)
         start = start.clamp(0, 1).to(device)
         return replace(
             still,
@@ -225,6 +274,15 @@ class FramePainter:
             ],
             steadiness=BASE_STEADINESS * self.video.steadiness,
         )
+
+    def _new(self, scene: Scene, still: Problem, known: Tensor, share: Tensor) -> Tensor:
+        """What is begun with where nothing is known."""
+        if float((1 - share).sum()) < FEWEST_NEW:
+            return self._plain(still).cpu()
+        if self.filler is None:
+            self.filler = Filler.of(self.plan, self.encoders)
+        new = joined(self.filler(still).cpu(), known, share)
+        return with_strokes(new, known, share, whose_pixels(scene))
 
     def _plain(self, still: Problem) -> Tensor:
         return grained(still.start, still.regions, self.plan.seed)
@@ -377,19 +435,24 @@ def with_strokes(plain: Tensor, known: Tensor, share: Tensor, whose: Tensor) -> 
     """
     sure, numbers = (share > 0.5).numpy(), whose.numpy()
     painted = (known / share.clamp(min=0.5)).numpy()
-    strokes = (painted - plain.numpy()).clip(-BOLDEST, BOLDEST)
+    strokes = _fine(painted - plain.numpy(), sure).clip(-BOLDEST, BOLDEST)
     filled = plain.numpy().copy()
-    thin = ~sure & ~_wide(~sure)
-    for number in np.unique(numbers[~sure]):
+    wide = _wide(~sure)
+    for number in np.unique(numbers[wide]):
         own = sure & (numbers == number)
-        if not own.any():
-            continue
-        _bridge(filled, painted, own, thin & (numbers == number))
         inner = ndimage.binary_erosion(own, iterations=MARGIN, border_value=1)
         if inner.any():
-            here, there = _sources(inner, ~sure & ~thin & (numbers == number))
+            here, there = _sources(inner, wide & (numbers == number))
             filled[:, here[0], here[1]] += strokes[:, there[0], there[1]]
     return torch.from_numpy(filled).clamp(0, 1)
+
+
+def _fine(planes: NDArray[Any], sure: NDArray[np.bool_]) -> NDArray[Any]:
+    """What is finer than strokes are wide, of planes that are known in part."""
+    sides = (0, STROKE, STROKE)
+    weight = ndimage.uniform_filter(sure.astype(np.float32), sides[1:])
+    mean = ndimage.uniform_filter(planes * sure, sides) / np.maximum(weight, 1e-3)
+    return np.asarray(planes - mean, np.float32)
 
 
 def _wide(lacking: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -397,17 +460,6 @@ def _wide(lacking: NDArray[np.bool_]) -> NDArray[np.bool_]:
     around = np.pad(lacking, THIN, constant_values=True)
     wide: NDArray[np.bool_] = ndimage.binary_opening(around, np.ones((THIN, THIN)))
     return wide[THIN:-THIN, THIN:-THIN]
-
-
-def _bridge(
-    filled: NDArray[Any], painted: NDArray[Any], own: NDArray[np.bool_], thin: NDArray[np.bool_]
-) -> None:
-    """Fill thin gaps by the mean of what is painted around them."""
-    sides = (0, 2 * THIN + 1, 2 * THIN + 1)
-    weight = ndimage.uniform_filter(own.astype(np.float32), sides[1:])
-    mean = ndimage.uniform_filter(painted * own, sides) / np.maximum(weight, 1e-6)
-    told = thin & (weight > 0.02)
-    filled[:, told] = mean[:, told]
 
 
 Indices = tuple[NDArray[np.intp], NDArray[np.intp]]

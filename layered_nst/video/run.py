@@ -20,6 +20,7 @@ from layered_nst.machine.cache import Cache, open_cache
 from layered_nst.machine.device import choose_device
 from layered_nst.machine.memory import obtainable_bytes, parse_memory
 from layered_nst.networks.encoders import load_encoders
+from layered_nst.painting.plan import LIGHT
 from layered_nst.painting.progress import OnProgress, Progress
 from layered_nst.picture import MAX_PIXELS, fit_within
 from layered_nst.recipe import Recipe
@@ -257,7 +258,8 @@ class ClipRun:
         self.styles = self.scenery.styles(picture, masks)
         scene = self.scenery.scene(frame.picture, picture, masks, self.styles, eyes)
         plan = planned(scene)
-        encoders = load_encoders(plan.encoders, weights_dir=self.weights_dir, device=self.device)
+        names = dict.fromkeys((*plan.encoders, LIGHT))  # what comes into sight is begun with LIGHT
+        encoders = load_encoders(names, weights_dir=self.weights_dir, device=self.device)
         self.encoders = encoders
         costs = level_costs(scene, plan, encoders)
         room = make_room(
