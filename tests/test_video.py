@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -30,6 +31,7 @@ from layered_nst.networks.encoders import load_encoder
 from layered_nst.painting.losses.temporal import Anchor, Steadiness, colors_under
 from layered_nst.painting.objective import Objective
 from layered_nst.painting.problem import Colors, Earlier
+from layered_nst.picture import Picture
 
 cv2 = pytest.importorskip("cv2")
 av = pytest.importorskip("av")
@@ -41,6 +43,7 @@ from layered_nst.video.clips import Excerpt  # noqa: E402
 from layered_nst.video.flow import dis, evened, hidden_by, motion, moved  # noqa: E402
 from layered_nst.video.frames import joined, with_strokes  # noqa: E402
 from layered_nst.video.fusion import fused  # noqa: E402
+from layered_nst.video.keys import between, led_back  # noqa: E402
 
 SMALL = MovingPicture(6, (54, 96), pan=(-0.8, 0.3), step=(1.5, 0.4))
 STEPS = ("optimize.levels=[48, 96]", "optimize.steps=[6, 2]", "video.steps=2")
@@ -377,6 +380,52 @@ def test_key_frames_draw_a_region_anew(work: Path) -> None:
     assert shares[0] == pytest.approx(0.25, abs=0.02)
     assert shares[2] == pytest.approx(0.25, abs=0.06)
     assert shares[3] == pytest.approx(0.5, abs=0.02)
+
+
+def test_between_key_frames_a_border_goes_from_the_one_to_the_other() -> None:
+    disks = [torch.from_numpy(_disk(radius)) for radius in (12, 20)]
+    for share in (0, 0.3, 1):
+        radius = 12 + 8 * share
+        found = between(*disks, share)
+        assert float((found - torch.from_numpy(_disk(radius))).abs().mean()) < 0.01
+    apart = torch.zeros(80, 80)
+    apart[:, 70:] = 1
+    assert torch.equal(between(disks[0], apart, 0.5), disks[0])  # not of one thing
+
+
+def _disk(radius: float) -> np.ndarray:
+    y, x = np.mgrid[:80, :80] - 39.5
+    return (radius - np.hypot(x, y) + 0.5).clip(0, 1).astype(np.float32)
+
+
+def test_a_mask_is_led_back_from_the_next_key_frame() -> None:
+    """What is drawn at frame 9 alone says where the thing is in frame 1."""
+    clip = MovingPicture(10, (90, 160), step=(2.0, 0.4))
+
+    def ahead(first: int, last: int) -> Iterator[Picture]:
+        return (Picture(picture(clip, number)) for number in range(first, last + 1))
+
+    drawn = torch.from_numpy((clip.mask(9) > 0.5).astype(np.float32))
+    span = led_back(lambda _: drawn, ahead, (0, 9), dis, carried)
+    mask, share = span.at(1)
+    assert share == pytest.approx(1 / 9)
+    found, exact = mask > 0.5, torch.from_numpy(clip.mask(1) > 0.5)
+    assert float((found & exact).sum() / (found | exact).sum()) > 0.9
+
+
+def test_a_mask_is_not_led_back_over_a_cut_or_from_behind_the_end() -> None:
+    clips = SMALL, MovingPicture(6, (54, 96), "fig.jpg", "dogs.jpg")
+
+    def ahead(first: int, last: int) -> Iterator[Picture]:
+        return (
+            Picture(picture(clips[number >= 3], number))
+            for number in range(first, min(last, 5) + 1)
+        )
+
+    full = torch.ones(54, 96)
+    span = led_back(lambda _: full, ahead, (0, 5), dis, carried)
+    assert [span.at(number) is None for number in (1, 2, 3, 4)] == [True, True, False, False]
+    assert led_back(lambda _: full, ahead, (0, 9), dis, carried).at(8) is None
 
 
 def test_a_fixed_shape_stays_where_it_is(work: Path) -> None:

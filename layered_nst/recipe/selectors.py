@@ -185,7 +185,8 @@ FrameNumber = Annotated[int, Whole(0), BeforeValidator(_as_number)]
 
 
 class FramesSelector(_SelectorModel):
-    """What is drawn in some frames of a clip; in between it follows what moves there."""
+    """What is drawn in some frames of a clip; in between it follows what moves there, from the one
+    before and back from the next."""
 
     frames: Annotated[
         dict[FrameNumber, Selector],

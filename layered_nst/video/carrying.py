@@ -23,7 +23,8 @@ from layered_nst.regions.edges import antialias, is_gradual
 from layered_nst.regions.select import uses_rest
 from layered_nst.regions.snap import snap
 from layered_nst.scene.resolving import Eyes, Scenery, is_refined
-from layered_nst.video.flow import Motion, averaged, moved
+from layered_nst.video.flow import FlowOf, Motion, averaged, moved
+from layered_nst.video.keys import Ahead, Span, between, keys_around, led_back
 
 WINDOW = 0.1
 """Side of the squares in which the motion inside a region is averaged, by the longer side."""
@@ -66,13 +67,23 @@ class RegionsInTime:
         selected: the regions, with the selectors that they have on this clip.
         every: they are found anew in every so manyth frame.
         strict: a region that is empty in the first frame is an error.
+        ahead: gives frames that are still to come, for regions with key frames.
+        flow: the optical flow between those.
     """
 
     def __init__(
-        self, scenery: Scenery, selected: Sequence[Region], *, every: int, strict: bool = False
+        self,
+        scenery: Scenery,
+        selected: Sequence[Region],
+        *,
+        every: int,
+        strict: bool = False,
+        ahead: Ahead,
+        flow: FlowOf,
     ) -> None:
         self.scenery, self.every, self.strict = scenery, every, strict
-        self.selected = selected
+        self.selected, self.ahead, self.flow = selected, ahead, flow
+        self.spans: dict[str, Span] = {}
         self.carried: dict[str, Tensor] = {}
         self.gradual: set[str] = set()
         self.age, self.new = 0, 0.0
@@ -122,7 +133,7 @@ class RegionsInTime:
             picture,
             seen,  # type: ignore[arg-type]
             strict=self.strict and first,
-            given=self._given(),
+            given=self._given() | self._between(number, look),
         )
         self._seen = seen.last
         return masks
@@ -131,6 +142,28 @@ class RegionsInTime:
         """What is known of the regions: what was carried has sharp edges again."""
         as_is = self.gradual | self.exact
         return {n: soft if n in as_is else settled(soft) for n, soft in self.carried.items()}
+
+    def _between(self, number: int, look: Callable[..., Tensor]) -> dict[str, Tensor]:
+        """Regions that lie between what was drawn at one key frame and what is at the next."""
+        found = {}
+        for region in self.selected:
+            keys = keys_around(region, number)
+            if keys is None or region.name not in self.carried:
+                continue
+            span = self.spans.get(region.name)
+            if span is None or (span.first, span.last) != keys:
+                drawn = partial(self._drawn, _at_key(region, keys[1]), look)
+                moves = (lambda mask, _: mask) if region.fixed else carried
+                span = led_back(drawn, self.ahead, keys, self.flow, moves)
+                self.spans[region.name] = span
+            said = span.at(number)
+            if said is not None:
+                found[region.name] = between(self.carried[region.name], *said)
+        return found
+
+    def _drawn(self, region: Region, look: Callable[..., Tensor], picture: Picture) -> Tensor:
+        mask = coverage(region, partial(look, picture=picture))
+        return snap(mask, picture.rgb) if is_refined(region, self.scenery.recipe) else mask
 
     def _is_due(self, motion: Motion | None) -> bool:
         self.age += 1
@@ -150,10 +183,7 @@ class RegionsInTime:
         """A region's coverage in the next frame, soft where it is in doubt, (H, W) on the CPU."""
 
         def found() -> Tensor:
-            mask = coverage(region, look)
-            if is_refined(region, self.scenery.recipe):
-                mask = snap(mask, picture.rgb)
-            mask = mask.float().cpu()
+            mask = self._drawn(region, look, picture).float().cpu()
             if is_gradual(mask.numpy()):
                 self.gradual.add(region.name)
             self.exact.add(region.name)

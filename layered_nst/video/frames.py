@@ -218,7 +218,7 @@ class FramePainter:
         # What is known by half has its strokes: it is the softness of a border, or a doubt.
         known = _share(told, scene.size).clamp(min=0.5)
         ripe = sum((one.share * one.ripe for one in told), torch.zeros(scene.size)) / known
-        asked = self._held(asked, ripe, still)
+        asked = self._held(asked, ripe, still, toward)
         plan = self._coarse(asked, ripe)
         if plan.levels:
             # Strokes are made at coarse levels; what has its strokes stays there as it is.
@@ -229,14 +229,16 @@ class FramePainter:
         self._anchor(asked.regions, canvas)
         return canvas, ripe + RIPENS * (1 - ripe)
 
-    def _held(self, asked: Problem, ripe: Tensor, still: Tensor) -> Problem:
-        """A problem whose pixels stay near what they were: all the way where nothing has changed.
+    def _held(self, asked: Problem, ripe: Tensor, still: Tensor, toward: Told | None) -> Problem:
+        """A problem whose pixels stay near what they were: all the way where nothing has changed,
+        and where a loop ends.
 
         A step moves all pixels that it may, however little there is to win: what stands still
         would boil.
         """
         hold = HOLD ** (1 / max(self.video.steadiness, 1e-6)) * ripe
-        hold = torch.where(still & (ripe > RIPE), 1.0, hold).to(asked.frozen)
+        hold = torch.where(still & (ripe > RIPE), 1.0, hold)
+        hold = (hold if toward is None else torch.maximum(hold, toward.share)).to(asked.frozen)
         return replace(asked, frozen=torch.maximum(asked.frozen, hold))
 
     def _at_once(self, scene: Scene, told: Sequence[Told]) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from layered_nst.machine.memory import obtainable_bytes, parse_memory
 from layered_nst.networks.encoders import load_encoders
 from layered_nst.painting.plan import LIGHT
 from layered_nst.painting.progress import OnProgress, Progress
-from layered_nst.picture import MAX_PIXELS, fit_within
+from layered_nst.picture import MAX_PIXELS, Picture, fit_within
 from layered_nst.recipe import Recipe
 from layered_nst.regions import RegionMasks
 from layered_nst.scene.provenance import Inputs, read_inputs
@@ -211,6 +212,8 @@ class ClipRun:
             self.recipe.regions_on(self.recipe.content),
             every=self.recipe.video.segment_every,
             strict=self.strict,
+            ahead=self._ahead,
+            flow=self.flow,
         )
         self.pasts: dict[int, Past] = {}
         self.key = 0
@@ -330,6 +333,11 @@ class ClipRun:
         frames = self.excerpt.of(self.clip.read())
         looks = (self.scenery.look(frame.picture, size=self.size) for frame in frames)
         return Loop((picture.rgb.cpu() for picture, _ in looks), self.flow)
+
+    def _ahead(self, first: int, last: int) -> Iterator[Picture]:
+        """Frames by their numbers, both ends included, at the result's size."""
+        for frame in islice(self.excerpt.of(self.clip.read()), first, last + 1):
+            yield self.scenery.look(frame.picture, size=self.size, remembered=False)[0]
 
     def _told(self, progress: Progress) -> None:
         self.on_progress(progress)
