@@ -153,6 +153,66 @@ def test_sound_is_copied_packet_by_packet_however_many_streams_and_however_long(
         assert packets(tmp_path / name) == packets(source)
 
 
+def captioned(path: Path) -> Path:
+    """A film of a second with two captions."""
+    source, captions = film(path.with_name("plain.mkv"), frames=25), path.with_suffix(".srt")
+    captions.write_text(
+        "1\n00:00:00,100 --> 00:00:00,400\nHow like a winter\n\n"
+        "2\n00:00:00,600 --> 00:00:00,900\nhath my absence been\n"
+    )
+    with av.open(str(path), "w") as target, av.open(str(source)) as one, av.open(captions) as other:
+        parts = [(one, one.streams.video[0]), (other, other.streams.subtitles[0])]
+        streams = [target.add_stream_from_template(stream) for _, stream in parts]
+        for (container, stream), copy in zip(parts, streams, strict=True):
+            for packet in container.demux(stream):
+                if packet.dts is not None:
+                    packet.stream = copy
+                    target.mux(packet)
+    return path
+
+
+def captions_of(path: Path) -> list[tuple[float, bytes]]:
+    with av.open(str(path)) as file:
+        found = [p for s in file.streams.subtitles for p in file.demux(s) if p.size]
+        return [(round(float(p.pts * p.time_base), 3), bytes(p)) for p in found]
+
+
+def test_subtitles_are_copied_with_their_times_where_the_container_holds_them(
+    tmp_path: Path,
+) -> None:
+    source = captioned(tmp_path / "in.mkv")
+    copied(source, tmp_path / "out.mkv")
+    wanted = captions_of(source)
+    assert [text for _, text in wanted] == [b"How like a winter", b"hath my absence been"]
+    assert captions_of(tmp_path / "out.mkv") == wanted
+    clip = open_clip(source)
+    check_film(tmp_path / "out.mp4", clip, clip.size, Output())
+    assert any("srt subtitles: left out" in note for note in clip.notes)
+
+
+def test_a_film_that_changes_its_size_is_brought_to_that_of_its_first_frame(
+    tmp_path: Path,
+) -> None:
+    """As recordings of calls do, whose streams go on in another size."""
+    parts = [film(tmp_path / f"{n}.webm", size=size) for n, size in enumerate((SIZE, (96, 80)))]
+    with av.open(str(tmp_path / "both.webm"), "w") as target:
+        copy = None
+        for number, path in enumerate(parts):
+            with av.open(str(path)) as source:
+                (stream,) = source.streams.video
+                copy = copy or target.add_stream_from_template(stream)
+                for packet in source.demux(stream):
+                    if packet.dts is not None:
+                        late = round(number * 6 / 25 / packet.time_base)
+                        packet.pts, packet.dts = packet.pts + late, packet.dts + late
+                        packet.stream = copy
+                        target.mux(packet)
+    clip = open_clip(tmp_path / "both.webm")
+    frames = list(clip.read())
+    assert [frame.picture.size for frame in frames] == [SIZE] * 12
+    assert any("80×96 px from 0.24 s on" in note for note in clip.notes)
+
+
 def test_a_film_without_sound_has_none_afterwards(tmp_path: Path) -> None:
     assert copied(film(tmp_path / "in.mp4"), tmp_path / "out.mp4").sounds == ()
 
