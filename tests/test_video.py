@@ -40,10 +40,11 @@ from moving_pictures import MovingPicture, warping_error  # noqa: E402
 
 from layered_nst.video.carrying import carried, settled  # noqa: E402
 from layered_nst.video.clips import Excerpt  # noqa: E402
+from layered_nst.video.filling import joined, with_strokes  # noqa: E402
 from layered_nst.video.flow import dis, evened, hidden_by, motion, moved  # noqa: E402
-from layered_nst.video.frames import joined, with_strokes  # noqa: E402
 from layered_nst.video.fusion import fused  # noqa: E402
 from layered_nst.video.keys import between, led_back  # noqa: E402
+from layered_nst.video.steady import USUAL, SteadyMoments  # noqa: E402
 
 SMALL = MovingPicture(6, (54, 96), pan=(-0.8, 0.3), step=(1.5, 0.4))
 STEPS = ("optimize.levels=[48, 96]", "optimize.steps=[6, 2]", "video.steps=2")
@@ -484,6 +485,52 @@ def test_a_run_that_was_stopped_twice_gives_the_same_bytes(work: Path, tmp_path:
 def _stop_at(frame: int, last: int) -> None:
     if frame == last:
         raise KeyboardInterrupt
+
+
+def test_moments_are_smoothed_region_by_region_and_kept() -> None:
+    draw = torch.Generator().manual_seed(1)
+    steady, expected = SteadyMoments(), {}
+    for names in (["a#1", "b#1"], ["b#1"], ["a#1", "b#1"]):
+        steady.names = names
+        own = (
+            torch.rand(len(names), 4, generator=draw),
+            torch.rand(len(names), 4, 4, generator=draw),
+        )
+        mean, second = steady({"conv1_1": own})["conv1_1"]
+        for row, name in enumerate(names):
+            now = own[0][row], own[1][row]
+            before = expected.get(name, now)
+            expected[name] = [USUAL * b + (1 - USUAL) * n for b, n in zip(before, now, strict=True)]
+            assert torch.allclose(mean[row], expected[name][0])
+            assert torch.allclose(second[row], expected[name][1])
+    again = SteadyMoments()
+    again.restore(steady.state(), torch.device("cpu"))
+    assert again.state().keys() == steady.state().keys()
+    assert all(torch.equal(again.state()[key], value) for key, value in steady.state().items())
+
+
+def test_a_clip_painted_at_once_is_steady_and_goes_on_to_the_same_bytes(
+    work: Path, tmp_path: Path
+) -> None:
+    folder = SMALL.write(tmp_path / "flicker")
+    for number in (1, 3, 5):
+        dim = SMALL.frame(number) * 255 * 0.8
+        Image.fromarray(dim.astype(np.uint8)).save(folder / f"{number:04d}.png")
+    stated = recipe(work, content=str(folder), optimize={"quality": "instant"})
+    whole = planes(apply_video(stated, cache=False))
+    light = [float(frame.mean()) for frame in whole]
+    photos = [float(picture(SMALL, n).mean()) * (0.8 if n % 2 else 1) for n in range(6)]
+    assert max(light) - min(light) < 0.35 * (max(photos) - min(photos))
+
+    def stop(told: Any) -> None:
+        if told.frame == 3:
+            raise KeyboardInterrupt
+
+    output = tmp_path / "out.mp4"
+    with pytest.raises(Interrupted):
+        apply_video(stated, output=output, cache=False, on_frame=stop)
+    again = planes(apply_video(stated, output=output, cache=False, resume=True))
+    assert all(map(torch.equal, whole, again))
 
 
 @pytest.mark.slow

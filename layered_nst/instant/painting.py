@@ -8,7 +8,7 @@ to be painted, each strip read with a border as wide as what is seen from it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -25,6 +25,9 @@ from layered_nst.styles.moments import Columns, columns, measured, region_moment
 
 Stacked = tuple[Tensor, Tensor]
 """Means (R, C) and raw second moments (R, C, C) of all regions at one layer."""
+
+Steadied = Callable[[Mapping[str, Stacked]], Mapping[str, Stacked]]
+"""What takes the regions' own moments, by layer, and gives what counts as those."""
 
 AT_ONCE = 2**20
 """Pixels of a strip, about."""
@@ -74,6 +77,7 @@ def painted(
     *,
     precision: str = "float32",
     at_once: int = AT_ONCE,
+    steadied: Steadied = dict,
 ) -> Tensor:
     """Paint a picture.
 
@@ -84,6 +88,7 @@ def painted(
         asked: styles and strengths, region by region.
         precision: in which networks multiply, ``float32`` or ``bfloat16``.
         at_once: pixels that are painted at once, about; fewer take less memory.
+        steadied: of a frame of a clip, what its moments are with those of the frames before.
 
     Returns:
         Shape (3, H, W) in [0, 1].
@@ -91,7 +96,7 @@ def painted(
     size = (picture.shape[1], picture.shape[2])
     tiles = strips(size, at_once, border(painter, encoder))
     narrow, drawing = encoder.multiplying_in(precision), frozen(painter, precision)
-    sight = WholeSight(painter, narrow, picture, masks, asked, drawing)
+    sight = WholeSight(painter, narrow, picture, masks, asked, drawing, steadied)
     if len(tiles) == 1:
         return sight.paint(tiles[0], sight.settle_whole(tiles[0]))
     settled = sight.settle(tiles)
@@ -111,6 +116,7 @@ class WholeSight:
     masks: Tensor
     asked: Asked
     drawing: FrozenPainter
+    steadied: Steadied = dict
     kept: tuple[dict[str, Tensor], Shares] | None = None
 
     def see(self, tile: Tile) -> tuple[dict[str, Tensor], Shares]:
@@ -153,7 +159,7 @@ class WholeSight:
     def _settled(self, seen: Mapping[str, Stacked], counts: Mapping[str, Tensor]) -> Settled:
         """Settle by moments of features that were not taken to their measure, as none are here."""
         measures = {layer: self.encoder.measure(layer) for layer in LAYERS}
-        own = {layer: measured(*seen[layer], measures[layer]) for layer in LAYERS}
+        own = self.steadied({k: measured(*seen[k], measures[k]) for k in LAYERS})
         found = settle(self.painter, own, self.asked, counts)
         dtype = self.drawing.dtype
         by = {k: found.carriers[k].reading(measures[k], seen[k][0], dtype) for k in LAYERS}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from layered_nst.instant.network import LAYERS, Painter
 from layered_nst.instant.painter_files import load_painter
-from layered_nst.instant.painting import Asked, painted
+from layered_nst.instant.painting import Asked, Steadied, painted
 from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.plan import Plan
 from layered_nst.painting.problem import PaintedRegion, Problem, is_painted
@@ -34,11 +34,19 @@ def painter_for(plan: Plan, encoder: Encoder) -> Painter:
 
 
 @torch.no_grad()
-def paint_problem(painter: Painter, encoder: Encoder, problem: Problem, plan: Plan) -> Tensor:
+def paint_problem(
+    painter: Painter,
+    encoder: Encoder,
+    problem: Problem,
+    plan: Plan,
+    *,
+    steadied: Steadied = dict,
+) -> Tensor:
     """The canvas of a problem, shape (3, H, W) in [0, 1]; what is frozen is as it was.
 
     Strength, scale and blends mean what they mean to the optimization. How firmly a region holds
-    the photo's content lowers, above 1, how far it is carried.
+    the photo's content lowers, above 1, how far it is carried. For ``steadied`` see ``painted``;
+    its moments are those of the regions that are painted, in their order.
     """
     regions = [region for region in problem.regions if is_painted(region)]
     if not regions:
@@ -46,7 +54,15 @@ def paint_problem(painter: Painter, encoder: Encoder, problem: Problem, plan: Pl
     masks = torch.stack([region.mask for region in regions])
     amount = masks.new_tensor([amount_of(region) for region in regions])
     asked = Asked(_targets(encoder, problem, regions, plan), amount)
-    canvas = painted(painter, encoder, problem.content, masks, asked, precision=plan.precision)
+    canvas = painted(
+        painter,
+        encoder,
+        problem.content,
+        masks,
+        asked,
+        precision=plan.precision,
+        steadied=steadied,
+    )
     return canvas.lerp(problem.start, problem.frozen)
 
 
