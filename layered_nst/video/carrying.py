@@ -24,7 +24,7 @@ from layered_nst.regions.select import uses_rest
 from layered_nst.regions.snap import snap
 from layered_nst.scene.resolving import Eyes, Scenery, is_refined
 from layered_nst.video.flow import FlowOf, Motion, averaged, moved
-from layered_nst.video.keys import Ahead, Span, between, keys_around, led_back
+from layered_nst.video.keys import Ahead, KeySpan, between, keys_around, led_back
 
 WINDOW = 0.1
 """Side of the squares in which the motion inside a region is averaged, by the longer side."""
@@ -83,7 +83,7 @@ class RegionsInTime:
     ) -> None:
         self.scenery, self.every, self.strict = scenery, every, strict
         self.selected, self.ahead, self.flow = selected, ahead, flow
-        self.spans: dict[str, Span] = {}
+        self.spans: dict[str, KeySpan] = {}
         self.carried: dict[str, Tensor] = {}
         self.gradual: set[str] = set()
         self.age, self.new = 0, 0.0

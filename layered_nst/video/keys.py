@@ -32,7 +32,7 @@ Ahead = Callable[[int, int], Iterator[Picture]]
 
 
 @dataclass(frozen=True)
-class Span:
+class KeySpan:
     """The frames between two key frames of a region, and what the later one says of each.
 
     Attributes:
@@ -73,7 +73,7 @@ def led_back(
     keys: tuple[int, int],
     flow: FlowOf,
     carry: Callable[[Tensor, Motion], Tensor],
-) -> Span:
+) -> KeySpan:
     """Carry what is drawn at a key frame back to the one before it.
 
     Args:
@@ -88,7 +88,7 @@ def led_back(
         seen = resize(last.rgb, fit_within(last.size, min(SEEN_AT, max(last.size))))
         small.append((seen * 255 + 0.5).byte().cpu())
     if last is None or len(small) < keys[1] - keys[0]:  # the clip ends before
-        return Span(*keys, [None] * (keys[1] - keys[0] - 1))
+        return KeySpan(*keys, [None] * (keys[1] - keys[0] - 1))
     mask = drawn(last).float().cpu()
     found: list[Tensor | None] = []
     for now, then in zip(reversed(small[:-1]), reversed(small[1:]), strict=True):
@@ -98,7 +98,7 @@ def led_back(
             continue
         mask = carry(mask, _enlarged(way, (mask.shape[0], mask.shape[1])))
         found.append((mask * 255 + 0.5).byte())
-    return Span(*keys, found[::-1])
+    return KeySpan(*keys, found[::-1])
 
 
 def _enlarged(way: Motion, size: tuple[int, int]) -> Motion:
