@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from workbench import lay_out, run
+from workbench import RECIPE, lay_out, run
 
 from layered_nst import apply, check, load_recipe
 from layered_nst.errors import BudgetError, OutOfMemoryError
@@ -279,20 +279,19 @@ def test_running_out_advises_tiles_that_are_smaller_than_those_that_failed(
 
 def test_the_command_line_takes_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(lay_out(tmp_path))
-    asked = ("--set", *HED)
+    Path("look.yaml").write_text(RECIPE.replace("encoder: light\n", ""))
     for command in ("apply", "check"):
-        ran = run(command, "look.yaml", *asked, "--memory", "6X")
+        ran = run(command, "look.yaml", "--memory", "6X")
         assert (ran.code, ran.error) == (
             2,
             "memory 6X: allowed: an amount such as 6G, 2.5GB or 4000M",
         )
-        ran = run(command, "look.yaml", *asked, "--memory", "700M")
+        ran = run(command, "look.yaml", "--memory", "700M")
         assert ran.code == 3
         assert "--memory 700M is too little, even in tiles of 128 px; --memory " in ran.error
     assert not Path("look.png").exists()
-    assert run("apply", "look.yaml", *asked, "--memory", "6G").code == 0
-    wide = ("--size", "2048", "--memory", "4G", "--json")
-    checked = run("check", "look.yaml", *asked, *wide).json
+    assert run("apply", "look.yaml", "--memory", "6G").code == 0
+    checked = run("check", "look.yaml", "--size", "2048", "--memory", "4G", "--json").json
     assert checked["megabytes"] < 4000
     assert "painted in tiles: 2048 px by" in checked["notes"][-1]
 
