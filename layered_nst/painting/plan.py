@@ -61,7 +61,7 @@ PRESETS: Mapping[str, Preset] = {
 # Where strokes are laid out: the same levels with the same steps in all qualities and at all sizes,
 # so that all show one composition. What is finer sharpens it, and is held to it.
 COMPOSING = (128, 181, 256)
-COMPOSING_STEPS = (120, 36)
+COMPOSING_STEPS = (84, 26)
 # Part of the style that the light levels find is lost when hed-vgg16 looks, so they pull harder;
 # and they see forms less well.
 LIGHT_TUNING = Tuning(style=3.5, content=2.0)
