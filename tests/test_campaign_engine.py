@@ -13,13 +13,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 from rich.console import Console
 
 from layered_nst.campaign import streaming
 from layered_nst.campaign.engine import Engine, Happening, Rules, Summary
+from layered_nst.campaign.executors import measuring
 from layered_nst.campaign.executors.interface import Workers
 from layered_nst.campaign.executors.local import LocalExecutor, ended_how
+from layered_nst.campaign.executors.measuring import Measured
 from layered_nst.campaign.executors.places import settled
 from layered_nst.campaign.jobs import Ending, Job, JobState, Outcome
 from layered_nst.campaign.ledger import Ledger
@@ -80,34 +83,14 @@ def sentence(ledger: Ledger, name: str) -> str:
     return next(e.sentence for e in ledger.entries() if e.name == f"{name}.txt")
 
 
-def test_five_bad_jobs_of_a_hundred_leave_ninety_five_done(ledger: Ledger) -> None:
-    good = [f"good-{n}" for n in range(95)]
-    bad = ["segfault", "broken", "bug", "endless"]
-    jobs = jobs_of(ledger.folder, *good[:40], *bad, *good[40:])
-    jobs += jobs_of(ledger.folder, "memory", memory=3e8)
-    summary = ran(ledger, jobs, rules=Rules(tries=2, time=4.0))
-    assert (summary.counts[JobState.DONE], summary.counts.bad) == (95, 5)
-    assert summary.exit_code == 1
-    found = states(ledger)
-    assert found["segfault"] is JobState.POISONED
-    assert "ended its worker 2 times: its process was ended by SIGSEGV" in sentence(
-        ledger, "segfault"
-    )
-    assert re.fullmatch(r"took 0\.\d GB of memory, allowed: 0\.3 GB", sentence(ledger, "memory"))
-    assert sentence(ledger, "broken") == "/photos/broken.jpg: is broken"
-    assert sentence(ledger, "bug") == "unexpected KeyError: 'nothing'"
-    assert sentence(ledger, "endless") == "took longer than 4 s (limits.time)"
-    for name in good:
-        assert len((ledger.folder / f"{name}.txt").read_text().splitlines()) == 1, "done once"
-
-
 def test_a_worker_that_hangs_with_all_its_threads_is_ended(ledger: Ledger) -> None:
-    jobs = jobs_of(ledger.folder, "hang", "good-1", "good-2")
+    jobs = jobs_of(ledger.folder, "hang", "good-1", "bug", "good-2")
     summary = ran(ledger, jobs, rules=Rules(tries=1, lease=3.0))
     assert summary.counts[JobState.DONE] == 2
     assert sentence(ledger, "hang") == (
         "ended its worker once: its worker has shown no sign of life for 3 s"
     )
+    assert sentence(ledger, "bug") == "unexpected KeyError: 'nothing'"
 
 
 def test_a_job_whose_worker_is_killed_is_begun_again_and_no_other(ledger: Ledger) -> None:
@@ -274,6 +257,46 @@ def test_workers_and_threads_share_the_processors(monkeypatch: pytest.MonkeyPatc
     assert (large.count, large.threads) == (1, 8), "what is left over becomes threads"
     monkeypatch.setattr(places, "gpus", lambda: ["0", "1"])
     assert settled(Workers(device="cuda")).count == 2, "each takes a card"
+
+
+def test_threads_are_those_that_were_measured_to_do_most(
+    monkeypatch: pytest.MonkeyPatch, cache_folder: Path
+) -> None:
+    from layered_nst.campaign.executors import places
+
+    assert Measured({1: 10.0, 2: 10.3, 4: 8.0}).best == 1, "a little more is not worth its memory"
+    assert Measured({1: 10.0, 2: 12.0, 4: 11.0}).best == 2
+    monkeypatch.setattr(places, "processors", lambda: 8)
+    monkeypatch.setattr(places, "gpus", list)
+    monkeypatch.setattr(measuring, "_rates", lambda _: {1: 10.0, 4: 15.0})
+    asked = Workers(device="cpu", memory=1.0)
+    assert settled(asked).threads == 1, "nothing was measured"
+    assert measuring.measured(8).best == 4
+    assert (settled(asked).count, settled(asked).threads) == (2, 4)
+    assert settled(Workers(8, device="cpu")).threads == 1, "who asks for workers has them"
+    monkeypatch.setattr(measuring, "_rates", lambda _: pytest.fail("it was measured before"))
+    assert measuring.measured(8).rates == {1: 10.0, 4: 15.0}
+    assert measuring.remembered(4) is None, "another machine"
+    for damage in ("", "[]", '{"of": 1}', "{"):
+        (cache_folder / measuring.FILE).write_text(damage)
+        assert measuring.remembered(8) is None
+
+
+@pytest.mark.slow
+def test_threads_are_measured_by_processes_that_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "TURNS", 1)
+    found = measuring.measured(2)
+    assert found.rates.keys() == {1, 2}
+    assert min(found.rates.values()) > 0
+    assert measuring.remembered(2) == found
+    assert not [p for p in psutil.Process().children() if "measuring" in str(p.cmdline())]
+
+
+def test_a_process_that_cannot_measure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "true")
+    with pytest.raises(ExecutorError, match="could not be measured: a process that tried has end"):
+        measuring.measured(2)
+    assert measuring.remembered(2) is None
 
 
 def test_fewer_than_one_worker_is_refused() -> None:

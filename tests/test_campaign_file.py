@@ -13,6 +13,7 @@ from PIL import Image
 from workbench import lay_out, run
 
 from layered_nst.campaign import Campaign
+from layered_nst.campaign.executors.measuring import Measured
 from layered_nst.campaign.loading import is_campaign, load_campaign
 from layered_nst.campaign.naming import LONGEST, named
 from layered_nst.campaign.schema import aspect, campaign_schema
@@ -387,7 +388,10 @@ def test_the_schema_takes_what_the_loader_takes() -> None:
     assert json.loads(ran.out) == json.loads(json.dumps(schema))
 
 
-def test_ten_thousand_photos_are_laid_out_in_seconds() -> None:
+def test_ten_thousand_photos_are_laid_out_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = Measured({1: 5.25, 2: 4.0})
+    monkeypatch.setattr("layered_nst.campaign.planning.measured", lambda _: tried)
+    monkeypatch.setattr("layered_nst.campaign.planning.processors", lambda: 2)
     os.makedirs("many")
     data = Path("photo.png").read_bytes()
     for number in range(10_000):
@@ -396,4 +400,7 @@ def test_ten_thousand_photos_are_laid_out_in_seconds() -> None:
     assert ran.code == 1
     assert (ran.json["pictures"], ran.json["to_do"]) == (10_000, 9_990)
     assert len(ran.json["problems"]) == 10
+    assert ran.json["threads_measured"] == (
+        "steps a second here by threads of a worker: 5.2 by 1, 4.0 by 2"
+    )
     assert "many/00000.png: is no picture" in ran.json["problems"][0]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -12,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -380,6 +382,77 @@ def test_a_command_and_an_address_are_told_of_the_end(
     assert sentence.startswith("finish.url: http://127.0.0.1:9/none: cannot be told: ")
     (sentence,) = tell_of_end(Finish(command="exit 4"), {})
     assert sentence == "finish.command: exit 4: ended with code 4"
+
+
+# what goes wrong
+
+
+def hundred(executor: str, *, memory: str, seconds: int) -> Campaign:
+    """A hundred photos, of which five cannot be painted, have been given to an executor."""
+    good = [f"good-{n}" for n in range(95)]
+    names = [*good[:40], "segfault", "broken", "endless", "memory", "styleless", *good[40:]]
+    rows = [f"shots/{n}.png,{'gone.png' if n == 'styleless' else ''}" for n in names]
+    Path("list.csv").write_text("\n".join(["photo,regions.sky.style", *rows]))
+    limits = f"limits: {{memory: {memory}, time: {seconds} s, tries: 2}}\n"
+    asked = campaign(*names, more=limits)
+    Path("team.yaml").write_text(Path("team.yaml").read_text().replace("shots", "list.csv"))
+    asked = replace(Campaign.load("team.yaml"), task=TASK)
+    summary = asked.run(executor, workers=2, threads=1)
+    assert (summary.counts[JobState.DONE], summary.counts.bad) == (95, 5)
+    assert summary.exit_code == 1
+    for name in good:
+        lines = (asked.output / f"{name}-look.png").read_text().splitlines()
+        assert len(lines) == 1, "done once"
+    return asked
+
+
+def sentences(asked: Campaign) -> dict[str, str]:
+    return {e.name.removesuffix("-look.png"): e.sentence for e in asked.status().failed}
+
+
+def test_five_bad_pictures_of_a_hundred_leave_ninety_five_done(folder: Path) -> None:
+    asked = hundred("local", memory="300M", seconds=4)
+    said = sentences(asked)
+    assert "ended its worker 2 times: its process was ended by SIGSEGV" in said["segfault"]
+    assert re.fullmatch(r"took 0\.\d GB of memory, allowed: 0\.3 GB", said["memory"])
+    assert said["broken"].endswith("broken.png: is broken")
+    assert said["endless"] == "took longer than 4 s (limits.time)"
+    assert "list.csv:46: regions.sky.style" in said["styleless"]
+    assert "gone.png" in said["styleless"]
+    with Ledger(asked.output, readonly=True) as ledger:
+        (poisoned,) = ledger.entries((JobState.POISONED,))
+    assert (poisoned.name, poisoned.tries) == ("segfault-look.png", 2)
+
+
+def test_a_disk_that_is_full_for_the_ledger_is_told_and_nothing_is_half_written(
+    folder: Path,
+) -> None:
+    with Ledger(Path("out"), create=True) as ledger:
+        (pages,) = ledger._db.execute("PRAGMA page_count").fetchone()
+        ledger._db.execute(f"PRAGMA max_page_count={pages + 2}")
+        jobs = [Job(f"{n}.png", f"{n}.png", "r", "p", n) for n in range(1000)]
+        with pytest.raises(OutputError, match=r"campaign\.db: cannot be written: .*full"):
+            _written_together(ledger, jobs)
+        assert (ledger.told("title"), ledger.counts().total) == ("", 0)
+
+
+def _written_together(ledger: Ledger, jobs: Sequence[Job]) -> None:
+    with ledger.batch():
+        ledger.tell("title", "Spring")
+        ledger.add(jobs)
+
+
+def test_a_disk_that_can_only_be_read_is_told_before_anything_starts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(_: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    asked = campaign("a")
+    monkeypatch.setattr("layered_nst.campaign.campaign.probe", closed)
+    with pytest.raises(OutputError, match="team: cannot be written: read-only file system"):
+        quick(asked)
+    assert not (asked.output / "campaign.db").exists()
 
 
 # killed

@@ -26,6 +26,7 @@ ALLOWED = {
     "testing/template.py": {"-e"},
     # How Python is told to run a module as a worker.
     "campaign/executors/local.py": {"-m"},
+    "campaign/executors/measuring.py": {"-m"},
 }
 """Options that a module outside of the command line may name, each with its reason."""
 

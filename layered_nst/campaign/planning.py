@@ -12,7 +12,8 @@ from PIL import Image, UnidentifiedImageError
 
 from layered_nst.campaign.campaign import Campaign, is_same
 from layered_nst.campaign.executors.interface import Workers
-from layered_nst.campaign.executors.places import settled
+from layered_nst.campaign.executors.measuring import Measured, measured, remembered
+from layered_nst.campaign.executors.places import gpus, processors, settled
 from layered_nst.campaign.expanding import Expansion
 from layered_nst.campaign.jobs import Job, JobState
 from layered_nst.campaign.ledger import NAME, Ledger
@@ -21,6 +22,8 @@ from layered_nst.errors import CampaignError
 
 BYTES = {".png": 1.9, ".tif": 3.0, ".tiff": 3.0, ".jpg": 0.7, ".jpeg": 0.7, ".webp": 0.45}
 """Bytes of a pixel of a painted picture on disk, by its format: means over the gallery's."""
+WORTH = 1200.0
+"""Seconds of work from which finding out how many threads are best is worth some seconds."""
 SLOWER = 1.45
 """How much longer a picture takes by one of two workers of one thread than by two threads alone;
 see ``tests/benchmarks/campaign.py``."""
@@ -38,6 +41,7 @@ class Forecast:
         bytes: of the pictures that are to be painted.
         free: bytes of the disk that they go to.
         workers, threads: that will paint, and of how many threads each.
+        threads_measured: what was measured here of workers' threads; "" if nothing was.
         measured: whether the time comes from pictures that were painted; else from rates.
         clashes: sentences about pictures that would have one name.
         problems: sentences about photos, rows and recipes that cannot be painted.
@@ -51,6 +55,7 @@ class Forecast:
     free: float
     workers: int
     threads: int
+    threads_measured: str
     measured: bool
     clashes: tuple[str, ...]
     problems: tuple[str, ...]
@@ -71,6 +76,7 @@ class Forecast:
             "free_gigabytes": round(self.free / 1e9, 1),
             "workers": self.workers,
             "threads": self.threads,
+            "threads_measured": self.threads_measured,
             "measured": self.measured,
             "clashes": list(self.clashes),
             "problems": list(self.problems),
@@ -82,6 +88,8 @@ def forecast(
 ) -> Forecast:
     """Look at all that a campaign names; nothing is painted or written.
 
+    Where it will take long, how many threads are best for a worker is measured, once a machine.
+
     Args:
         workers, threads: as ``Campaign.run`` takes them.
 
@@ -89,13 +97,14 @@ def forecast(
         CampaignError: photos or recipes that match nothing.
     """
     found = campaign.jobs()
-    asked = Workers(workers, threads, campaign.device)
-    places = settled(asked)
     done, rates = _known(campaign, found)
     problems = dict.fromkeys(job.problem for job in found.jobs if job.problem)
     sizes, broken = _looked_at(job.photo for job in found.jobs if not job.problem)
     good = [job for job in found.jobs if job.name not in done and not job.problem]
     to_do = [job for job in good if job.photo not in broken]
+    asked = Workers(workers, threads, campaign.device)
+    tried = _tried(asked, sum(job.cost for job in to_do))
+    places = settled(asked)
     work = sum(job.cost * rates.get(job.group, _slowed(places.count)) for job in to_do)
     longest = max((job.cost for job in to_do), default=0.0)
     return Forecast(
@@ -107,10 +116,20 @@ def forecast(
         free=float(shutil.disk_usage(_existing(campaign.output)).free),
         workers=places.count,
         threads=places.threads,
+        threads_measured="" if tried is None else tried.in_words(),
         measured=any(job.group in rates for job in to_do),
         clashes=found.clashes,
         problems=(*problems, *broken.values()),
     )
+
+
+def _tried(asked: Workers, seconds: float) -> Measured | None:
+    """How many threads are best here, where that is open and worth finding out."""
+    cores = processors()
+    cards = gpus() if asked.device in ("auto", "cuda") else []
+    if asked.count or asked.threads or cards or cores < 2:
+        return None
+    return measured(cores) if seconds >= WORTH else remembered(cores)
 
 
 def _slowed(workers: int) -> float:

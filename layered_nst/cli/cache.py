@@ -21,7 +21,8 @@ app = typer.Typer(
 @app.command("info")
 def info(as_json: JsonOption = False) -> None:
     """Print where the cache is, how many entries it has and how much room they take."""
-    from layered_nst.machine.cache import FOLDER_VARIABLE, SIZE_VARIABLE, own_cache
+    from layered_nst.machine.cache import SIZE_VARIABLE, own_cache
+    from layered_nst.machine.folders import FOLDER_VARIABLE
 
     found = own_cache().info()
     if as_json:

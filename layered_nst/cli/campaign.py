@@ -317,9 +317,12 @@ def _print_plan(told: Forecast) -> None:
     there = f", {told.done} of them there already" if told.done else ""
     out.print(f"{told.pictures} pictures{there}; {told.to_do} to paint", highlight=False)
     source = "as those before" if told.measured else "by usual rates"
-    workers = f"{told.workers} at once, {told.threads} threads each"
+    threads = "1 thread" if told.threads == 1 else f"{told.threads} threads"
+    workers = f"{told.workers} at once, {threads} each"
     out.print(f"about {duration(told.seconds)} ({source}; {workers})", highlight=False)
     out.print(f"about {storage(told.bytes)}; {storage(told.free)} are free", highlight=False)
+    if told.threads_measured:
+        out.print(told.threads_measured, highlight=False)
     wrong = (*told.clashes, *told.problems)
     for sentence in wrong[:SHOWN]:
         out.print(f"[red]wrong:[/] {escape(sentence)}", highlight=False)

@@ -22,7 +22,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
@@ -31,12 +30,13 @@ import layered_nst
 from layered_nst.errors import LayeredNstWarning, OutputError
 from layered_nst.files.hashes import digest, text_hash
 from layered_nst.files.tensors import read_metadata, read_tensors, write_tensors
+from layered_nst.machine.folders import cache_folder
 from layered_nst.words import amount
 
 FORMAT = 1
 """Version of the entries; a change of what is computed under the same key needs another."""
 
-FOLDER_VARIABLE, SIZE_VARIABLE = "LAYERED_NST_CACHE_DIR", "LAYERED_NST_CACHE_SIZE"
+SIZE_VARIABLE = "LAYERED_NST_CACHE_SIZE"
 DEFAULT_SIZE = 2 * 10**9
 # An entry larger than this share of the whole would push all others out.
 LARGEST_SHARE = 1 / 4
@@ -248,9 +248,8 @@ def own_cache() -> Cache:
     It lies where the system keeps caches, or in ``LAYERED_NST_CACHE_DIR``, and is bounded by
     ``LAYERED_NST_CACHE_SIZE``, as ``500MB`` or ``2GB``.
     """
-    folder = os.environ.get(FOLDER_VARIABLE) or platformdirs.user_cache_dir("layered-nst")
     limit = _limit(os.environ.get(SIZE_VARIABLE, ""))
-    return Cache(Path(folder).expanduser().absolute(), limit)
+    return Cache(cache_folder(), limit)
 
 
 def _limit(text: str) -> int:

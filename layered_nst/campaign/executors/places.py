@@ -1,8 +1,9 @@
 """How many workers fit on a machine, and with how many threads.
 
-Two workers of one thread paint more than one of two: convolutions of small pictures leave a second
-thread idle for part of its time (``tests/benchmarks/campaign.py`` measures it). So there is a
-worker for each processor, as long as memory lasts, and threads are what is left over.
+Two workers of one thread mostly paint more than one of two: convolutions of small pictures leave a
+second thread idle for part of its time (``tests/benchmarks/campaign.py`` measures it). So there is
+a worker for each processor, unless more threads were measured to do more on this machine, as long
+as memory lasts; threads are what is left over.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from layered_nst.campaign.executors.interface import Workers
+from layered_nst.campaign.executors.measuring import remembered
 from layered_nst.errors import ExecutorError
 
 USABLE = 0.9
@@ -43,9 +45,15 @@ def settled(asked: Workers) -> SettledWorkers:
             raise ExecutorError(f"`{word}={value}`: allowed: at least 1")
     cores = processors()
     cards = gpus() if asked.device in ("auto", "cuda") else []
-    count = asked.count or len(cards) or _fitting(cores // (asked.threads or 1), asked)
+    each = asked.threads or (1 if asked.count or cards else _measured_threads(cores))
+    count = asked.count or len(cards) or _fitting(cores // each, asked)
     threads = asked.threads or max(1, cores // count)
     return SettledWorkers(**{**vars(asked), "count": count, "threads": threads})
+
+
+def _measured_threads(cores: int) -> int:
+    found = remembered(cores)
+    return 1 if found is None else found.best
 
 
 def _fitting(most: int, asked: Workers) -> int:
