@@ -18,6 +18,7 @@ import torch
 
 from layered_nst import plugins
 from layered_nst.errors import LayeredNstWarning, PictureError
+from layered_nst.instant.painting import AT_ONCE
 from layered_nst.instant.problems import painter_for
 from layered_nst.machine import allocator
 from layered_nst.machine.cache import Cache, open_cache, own_cache
@@ -162,7 +163,8 @@ def apply(
 
 def _painted(track: Track, encoders: Mapping[str, Encoder], room: Room) -> torch.Tensor:
     """Paint, and leave a checkpoint behind whatever stops it; shape (3, H, W), on the CPU."""
-    if room.readings:
+    height, width = track.scene.size
+    if room.readings or (track.plan.painter is not None and height * width > AT_ONCE):
         allocator.spare_memory()
     try:
         track.look()

@@ -72,7 +72,7 @@ def painted(
     painter: Painter,
     encoder: Encoder,
     picture: Tensor,
-    masks: Tensor,
+    masks: Sequence[Tensor],
     asked: Asked,
     *,
     precision: str = "float32",
@@ -84,7 +84,7 @@ def painted(
     Args:
         encoder: the one that the painter was taught with.
         picture: the photo in the palette of its styles, shape (3, H, W) in [0, 1], any size.
-        masks: of the regions, shape (R, H, W), sum 1 at most; what is left keeps its features.
+        masks: of the R regions, shape (H, W), sum 1 at most; what is left keeps its features.
         asked: styles and strengths, region by region.
         precision: in which networks multiply, ``float32`` or ``bfloat16``.
         at_once: pixels that are painted at once, about; fewer take less memory.
@@ -98,7 +98,7 @@ def painted(
     narrow, drawing = encoder.multiplying_in(precision), frozen(painter, precision)
     sight = WholeSight(painter, narrow, picture, masks, asked, drawing, steadied)
     if len(tiles) == 1:
-        return sight.paint(tiles[0], sight.settle_whole(tiles[0]))
+        return sight.paint(tiles[0], sight.settle_whole(tiles[0])).contiguous()
     settled = sight.settle(tiles)
     canvas = torch.empty_like(picture)
     for tile in tiles:
@@ -113,7 +113,7 @@ class WholeSight:
     painter: Painter
     encoder: Encoder
     picture: Tensor
-    masks: Tensor
+    masks: Sequence[Tensor]
     asked: Asked
     drawing: FrozenPainter
     steadied: Steadied = dict
@@ -123,7 +123,8 @@ class WholeSight:
         """Features of what a tile reads, and whose they are."""
         if self.kept is not None:
             return self.kept
-        part, masks = self.picture[:, *tile.read], self.masks[:, *tile.read]
+        part = self.picture[:, *tile.read]
+        masks = torch.stack([mask[tile.read] for mask in self.masks])
         corner = (tile.read[0].start, tile.read[1].start)
         laid = torch.einsum("rhw,r->hw", masks, self.asked.amount)
         picture = grained(part, laid, corner=corner)[None]

@@ -51,8 +51,8 @@ def paint_problem(
     regions = [region for region in problem.regions if is_painted(region)]
     if not regions:
         return problem.start.clone()
-    masks = torch.stack([region.mask for region in regions])
-    amount = masks.new_tensor([amount_of(region) for region in regions])
+    masks = [region.mask for region in regions]
+    amount = problem.content.new_tensor([amount_of(region) for region in regions])
     asked = Asked(_targets(encoder, problem, regions, plan), amount)
     canvas = painted(
         painter,
@@ -63,7 +63,7 @@ def paint_problem(
         precision=plan.precision,
         steadied=steadied,
     )
-    return canvas.lerp(problem.start, problem.frozen)
+    return canvas.lerp_(problem.start, problem.frozen)
 
 
 def amount_of(region: PaintedRegion) -> float:

@@ -125,7 +125,9 @@ def _moved_colors(scene: Scene) -> Tensor:
     photo = scene.picture.rgb
     total = photo * scene.kept
     for region in scene.painted:  # one at a time: of a print, all together would be the peak
-        total += _moved(region, scene) * scene.mask(region.name)
+        mask = scene.mask(region.name)
+        for channel, moved in zip(total, _moved(region, scene), strict=True):
+            channel += moved * mask
     return total.clamp_(0, 1)
 
 

@@ -20,8 +20,8 @@ LARGEST_GAIN = 4.0
 # Colors that differ by less than 5 of 255 are one color; of what such a swatch is laid on, this
 # much of light and dark stays.
 ONE_COLOR, LIGHT_KEPT = 3 * 0.02**2, 0.6
-PART = 2**22
-"""Pixels whose colors are counted at a time."""
+PART = 2**20
+"""Pixels whose colors are counted or moved at a time."""
 
 
 def color_moments(rgb: Tensor, weight: Tensor) -> Moments:
@@ -95,5 +95,10 @@ def move_colors(colors: Tensor, source: Moments, target: Moments, *, amount: flo
         amount: 0 leaves the picture as it is, 1 moves it all the way.
     """
     matrix, offset = (part.to(colors) for part in transport(source, target))
-    moved = torch.einsum("ij,jhw->ihw", matrix, colors) + offset[:, None, None]
-    return colors.lerp(moved, amount)
+    result = torch.empty_like(colors)
+    rows = max(1, PART // colors.shape[2])
+    for start in range(0, colors.shape[1], rows):
+        part = colors[:, start : start + rows]
+        moved = torch.einsum("ij,jhw->ihw", matrix, part) + offset[:, None, None]
+        result[:, start : start + rows] = part.lerp(moved, amount)
+    return result
