@@ -100,7 +100,7 @@ class Watcher:
         self._read = tuple(files_of(result.recipe))
         # What was read is known only now; what changes from here on is seen by the next look.
         self._stamp = stamp_of((self.recipe, *self.files, *self._read))
-        picture, photo = _jpeg(result.image), _jpeg(to_image(result.scene.picture.rgb))
+        picture, photo = jpeg(result.image), jpeg(to_image(result.scene.picture.rgb))
         seconds = time.perf_counter() - started
         self._taken.append(seconds)
         self._show(
@@ -146,7 +146,8 @@ def stamp_of(files: Iterable[Path]) -> Stamp:
     return tuple(found)
 
 
-def _jpeg(image: Any) -> bytes:
+def jpeg(image: Any) -> bytes:
+    """The bytes of a picture as the page shows it."""
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, "JPEG", quality=QUALITY)
     return buffer.getvalue()
