@@ -24,7 +24,6 @@ from layered_nst.recipe import Recipe
 from layered_nst.scene.resolving import Scenery
 from layered_nst.strategies.looks import planned
 from layered_nst.strategies.run import paint
-from layered_nst.video.carrying import RegionsInTime
 from layered_nst.video.clips import NEEDED, Clip, ClipFrame
 from layered_nst.video.run import clip_size
 
@@ -93,8 +92,6 @@ class FramePreview:
             max_pixels=max_pixels,
             cache=own_cache(),
         )
-        selected = recipe.regions_on(recipe.content)
-        self.regions = RegionsInTime(self.scenery, selected, every=self.every)
         self.number = 0
         self.notes: tuple[str, ...] = ()
 
@@ -106,7 +103,8 @@ class FramePreview:
         """
         picture, eyes = self.scenery.look(frame.picture, size=self.size, remembered=False)
         if self.number % self.every == 0:
-            self.masks = self.regions.at(self.number, frame.picture, picture, eyes, None)
+            selected = self.recipe.regions_on(self.recipe.content)
+            self.masks = self.scenery.find(selected, frame.picture, picture, eyes)
         if self.number == 0:
             self.styles = self.scenery.styles(picture, self.masks)
         scene = self.scenery.scene(frame.picture, picture, self.masks, self.styles)
