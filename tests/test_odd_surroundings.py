@@ -141,6 +141,37 @@ def test_too_little_memory_for_the_libraries_is_out_of_memory() -> None:
         assert ran.stderr.startswith("error: out of memory: not even the libraries fit into")
 
 
+@linux
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("os.abort()", 3, "error: out of memory: libraries give up within the 3.0 GB that this"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", 137, ""),
+        ("os.kill(os.getppid(), signal.SIGINT) or time.sleep(20)", 130, "interrupted"),
+        ("7", 7, ""),
+        ("raising(RuntimeError('std::bad_alloc'))", 3, "error: out of memory; try a smaller"),
+    ],
+)
+def test_a_library_that_ends_the_process_without_a_word_leaves_a_sentence(
+    command: str, code: int, said: str
+) -> None:
+    program = (
+        "import os, resource, signal, sys, time\n"
+        "def raising(error): raise error\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (3_000_000_000,) * 2)\n"
+        "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
+        "from layered_nst import cli\n"
+        f"cli._narrowed = lambda _: lambda **options: {command}\n"
+        "cli.main()\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == code, ran.stderr
+    assert ran.stderr.startswith(said)
+    assert bool(ran.stderr) == bool(said)
+
+
 def test_only_an_import_without_memory_is_a_shortage() -> None:
     assert is_shortage_while_importing(ImportError("libx.so: failed to map segment from shared"))
     wrapped = ImportError("numpy failed")

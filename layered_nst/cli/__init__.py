@@ -43,7 +43,11 @@ from layered_nst.cli.console import (
     spelled,
 )
 from layered_nst.cli.signals import Stop
-from layered_nst.cli.starving import is_shortage_while_importing, room_in_words
+from layered_nst.cli.starving import (
+    ended_for_want_of_memory,
+    is_shortage_while_importing,
+    room_in_words,
+)
 from layered_nst.errors import Interrupted, LayeredNstError
 from layered_nst.machine.allocator import collect_rarely, reuse_memory
 from layered_nst.plugins import add_file
@@ -128,6 +132,9 @@ def main() -> NoReturn:
     files = _values("--plugin")
     if debug or verbose:
         show_log(logging.DEBUG if debug else logging.INFO)
+    if ended_for_want_of_memory():
+        sentence = f"out of memory: libraries give up within {room_in_words()}"
+        sys.exit(_failed(MemoryError(sentence), 3, debug, sentence))
     try:
         for file in files:
             add_file(file)
@@ -195,6 +202,10 @@ def _unread() -> int:
     return 0
 
 
+# Of torch, and of C++ where torch hands its errors on.
+_SHORTAGE = ("not enough memory", "std::bad_alloc")
+
+
 def _other(error: Exception, debug: bool) -> int:
     if hasattr(error, "exit_code") and hasattr(error, "show"):
         error.show()
@@ -202,7 +213,7 @@ def _other(error: Exception, debug: bool) -> int:
     if is_shortage_while_importing(error):
         sentence = f"out of memory: not even the libraries fit into {room_in_words()}"
         return _failed(error, 3, debug, sentence)
-    if isinstance(error, MemoryError) or "not enough memory" in str(error):
+    if isinstance(error, MemoryError) or any(sign in str(error) for sign in _SHORTAGE):
         return _failed(error, 3, debug, "out of memory; try a smaller --size")
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""

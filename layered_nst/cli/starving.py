@@ -4,17 +4,49 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import signal
+import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from layered_nst.cli.signals import STOPPING
 from layered_nst.words import gigabytes
 
 # Of the loader of the system, of numpy and of the C library.
 _SIGNS = ("failed to map segment", "cannot allocate", "bad_alloc", "can't start new thread")
 # Less than this of addresses, and no library that computes can be mapped.
 _LEAST = 300e6
+# With less than this of them they may not find all that they want.
+_SCARCE = 4.5e9
 _STATUS = Path("/proc/self/statm")
+
+
+def ended_for_want_of_memory() -> bool:
+    """Go on in a process of its own where there are few addresses, and see how that one ends.
+
+    What C++ finds no memory for while libraries are loaded, or in a thread of theirs, ends a
+    process there and then, without an error that could be caught. So this one waits, with nothing
+    loaded, ends as the other does, and is left to say what happened.
+
+    Returns:
+        False at once where there is enough, and in the process that goes on; True if that was ended
+        by a library.
+    """
+    if _limit() >= _SCARCE:
+        return False
+    child = os.fork()
+    if child == 0:
+        os.setpgrp()  # a terminal's Ctrl-C comes from the one that waits, and not twice
+        return False
+    for number in STOPPING:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda sent, _: os.kill(child, sent))
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code == -signal.SIGABRT:
+        return True
+    sys.exit(code if code >= 0 else 128 - code)
 
 
 def is_shortage_while_importing(error: BaseException) -> bool:

@@ -14,7 +14,9 @@ from layered_nst.errors import BudgetError, OutOfMemoryError
 from layered_nst.words import amount
 
 # What torch says on the CPU; of oneDNN's convolutions it only knows that they could not begin.
-SHORTAGE = ("not enough memory", "DefaultCPUAllocator", "could not create a primitive")
+SHORTAGE = (
+    "not enough memory", "DefaultCPUAllocator", "could not create a primitive", "std::bad_alloc",
+)  # fmt: skip
 RESERVED = 250e6
 """Bytes of addresses that a run reserves and never uses, measured at 64 to 256 px."""
 
