@@ -65,7 +65,7 @@ def painted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def first(painted: Path) -> Any:
-    return run("campaign", "run", "team.yaml", "--workers", "1", "--json")
+    return run("campaign", "run", "team.yaml", "--workers", "1", "--threads", "1", "--json")
 
 
 def test_what_can_be_painted_is_and_the_rest_is_told(painted: Path, first: Any) -> None:
