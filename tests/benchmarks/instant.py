@@ -12,7 +12,8 @@ once for each region, from the part of the style picture that is that region's s
 pictures are laid over one another by the masks.
 
 Times are of the processor, all threads together: medians of rounds in turn, with everything loaded
-and the moments of the styles known, as while somebody tries strengths; those of the peer leave out its style vector too.
+and the moments of the styles known, as while somebody tries strengths; those of the peer leave out
+its style vector too.
 """
 
 from __future__ import annotations
