@@ -931,7 +931,8 @@ def test_a_recipe_names_an_encoder_file_relative_to_itself(own: Path, folder: Pa
     (folder / "recipes").mkdir()
     recipe = (folder / "look.yaml").read_text().replace(": photo", ": ../photo")
     recipe = re.sub(r"style: (\w+)", r"style: ../\1", recipe)
-    (folder / "recipes" / "look.yaml").write_text(f"encoder: ../weights/ours.safetensors\n{recipe}")
+    recipe = recipe.replace("encoder: light", "encoder: ../weights/ours.safetensors")
+    (folder / "recipes" / "look.yaml").write_text(recipe)
     ran = run("apply", "recipes/look.yaml", "-o", "out.png", "--no-preview")
     assert ran.code == 0, ran.err
     manifest = json.loads((folder / "out.json").read_text())

@@ -81,6 +81,7 @@ def test_no_size_is_advised_where_none_would_do() -> None:
         torch.OutOfMemoryError("CUDA out of memory."),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
         RuntimeError("could not create a primitive"),
+        RuntimeError("std::bad_alloc"),
     ],
 )
 def test_every_way_to_run_out_is_one_error(error: Exception) -> None:
