@@ -13,6 +13,7 @@ from packages import Site, manifest_of, selector, single
 from workbench import lay_out, run
 
 from layered_nst import plugins
+from layered_nst.testing.template import KINDS
 
 BRIGHT = "def bright(said, view):\n    return view.picture.rgb.mean(0)\n"
 COMMAND = {"kind": "command", "name": "greet", "summary": "Say hello."}
@@ -166,9 +167,8 @@ def test_a_trace_says_what_each_part_took(site: Site) -> None:
     assert "out.png" not in os.listdir()
 
 
-@pytest.mark.parametrize("kind", ["selector", "loss"])
-def test_a_new_package_keeps_all_contracts_as_a_wheel(site: Site, kind: str) -> None:
-    assert run("plugins", "new", "my-looks", "--kind", kind).code == 0
+def test_a_new_package_keeps_all_contracts_as_a_wheel(site: Site) -> None:
+    assert run("plugins", "new", "my-looks").code == 0
     ran = run("plugins", "check", "my-looks", "--json")
     assert ran.code == 0, ran.out + ran.err
     assert ran.json["broken"] == 0
@@ -178,7 +178,7 @@ def test_a_new_package_keeps_all_contracts_as_a_wheel(site: Site, kind: str) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["selector", "loss", "strategy", "segmenter", "output"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_new_package_passes_its_own_tests_within_a_minute(site: Site, kind: str) -> None:
     assert run("plugins", "new", "my-looks", "--kind", kind).code == 0
     pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "-q"]

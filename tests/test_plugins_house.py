@@ -16,6 +16,7 @@ from workbench import lay_out, run
 
 from layered_nst import plugins
 from layered_nst.plugins.manifests import _PART_KEYS
+from layered_nst.testing.template import KINDS
 
 CHAPTER = HOUSE.read_text("utf-8").partition("## How to write a plug-in")[2].partition("\n## ")[0]
 
@@ -57,7 +58,11 @@ def test_the_recipe_of_the_chapter_is_one(site: Site) -> None:
     assert run("plugins", "new", "studio-looks").code == 0
     (text,) = (block.text for block in blocks("text") if block.text in CHAPTER)
     stated: dict[str, Any] = yaml.safe_load(text)
-    assert set(stated) == {"regions", "optimize", "strategy", "segmentation"}
+    others = {"encoder": "filters", "output": "ppm", "video": "shift", "segmentation": "halves"}
+    assert set(stated) == {"regions", "optimize", "strategy", *others}
+    for key, part in others.items():
+        assert f"studio-looks/{part}" in str(stated[key])
+        assert part in [about["part"] for about in KINDS.values()]
     (name,) = stated["regions"][0]["select"]
     manifest = yaml.safe_load(Path("studio-looks/studio_looks/plugin.yaml").read_text())
     assert name == f"studio-looks/{manifest['parts'][0]['name']}"

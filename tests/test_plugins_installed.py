@@ -91,10 +91,10 @@ BROKEN: dict[str, tuple[dict[str, Any] | str | None, str, str]] = {
         "",
         r"parameters: found \[1\], allowed: a JSON Schema",
     ),
-    "told-in-vain": (
-        manifest_of("told-in-vain", {"kind": "encoder", "name": "x", "parameters": {}}),
+    "not-open": (
+        manifest_of("not-open", {"kind": "painter", "name": "x"}),
         "",
-        "parameters: something can be said to selector, segmenter, loss, strategy",
+        r"parts\[0\]: kind: found 'painter', allowed: selector, .*, command$",
     ),
     "twice": (manifest_of("twice", selector("x"), selector("x")), "", "two parts selector x"),
     "layered-nst-too": (manifest_of("layered-nst", selector("x")), "", "is taken by this package"),

@@ -251,8 +251,12 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
             r"strategy: found 'stil', allowed: joint, product-then-style, studio/still",
         ),
         ({"segmentation": {"halves": {"turned": 1}}}, "turned: found 1, allowed: true or false"),
-        ({"encoder": {"small": {}}}, "encoder: found a mapping, allowed: hed-vgg16, light"),
-        ({"output": {"format": {"studio/x": 1}}}, "output.format: found a mapping, allowed: png"),
+        ({"encoder": {"small": {"a": 1}}}, "encoder.small.a: unknown key; it takes no parameters"),
+        ({"encoder": {"light": {}}}, "encoder: light takes no parameters; write its name alone"),
+        ({"encoder": {"a": 1, "b": 2}}, "encoder: found a mapping, allowed: hed-vgg16, light"),
+        ({"output": {"format": {"studio/x": 1}}}, "output.format: no output is called 'studio/x'"),
+        ({"output": {"format": {"png": {}}}}, "output.format: png takes no parameters"),
+        ({"video": {"flow": "diss"}}, r"video.flow: no flow is called 'diss' \(did you mean dis"),
         ({"encoder": "studio/smal"}, r"encoder: no encoder is called .*mean studio/small\?"),
         ({"optimize": {"losses": {"dork": {}}}}, r"optimize.losses.dork: no loss .*mean dark\?"),
         ({"optimize": {"losses": {"style": {}}}}, "losses.style: is a loss of this package"),
@@ -456,14 +460,18 @@ def answer(site: Site, code: str, part: dict[str, Any]) -> str:
             " def terms(self, p): return {'a': p}",
             r"its term a is of shape \(1, 3, \d+, \d+\), not a tensor of one number",
         ),
-        ("strategy", "x = 3", "^plug-in odd 1.2, strategy x: TypeError: 'int' object is not call"),
+        ("strategy", "x = 3", "^plug-in odd 1.2, strategy x: is a int, which is no Strategy$"),
         (
             "segmenter",
             "class x:\n name, classes = 'x', ('sky',)\n def __init__(self, d): ...\n"
             " def __call__(self, rgb): return rgb",
             r"its probabilities are \(3, .*for 1 classes",
         ),
-        ("encoder", "def x(*, device, dtype): return 4", "made a int, which is no Encoder"),
+        (
+            "encoder",
+            "def x(*, device, dtype): return 4",
+            "made a int, which is no encoder: allowed",
+        ),
     ],
 )
 def test_a_part_that_gives_what_it_must_not_is_said_in_a_sentence(

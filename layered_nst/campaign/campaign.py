@@ -117,7 +117,8 @@ class Campaign:
         """Paint all pictures that are not there yet, or no longer as the campaign says.
 
         Args:
-            executor: ``local``, ``ray``, another that is registered, or an ``Executor``.
+            executor: ``local``, ``ray``, another that is registered, ``{NAME: {KEY: VALUE}}``, or
+                an ``Executor``.
             workers: how many; as many as fit if not given.
             threads: of each worker, on which the last digits of pictures depend; those that the
                 campaign was begun with, or what processors are left, if not given.
@@ -253,7 +254,9 @@ def _opened(executor: str | Executor, asked: Workers) -> Iterator[Executor]:
     if not isinstance(executor, str):
         yield executor
         return
-    opened: Executor = plugins.get("executor", executor)(asked)
+    part, said = plugins.meant("executor", executor)
+    with plugins.blamed(part):
+        opened: Executor = plugins.object_of(part)(asked, **said)
     try:
         yield opened
     except CampaignError:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any
+from inspect import Parameter, Signature
+from typing import Annotated, Any
 
 import typer
 import typer.main
@@ -12,6 +13,7 @@ from typer.core import TyperGroup
 
 from layered_nst import plugins
 from layered_nst.plugins import Part
+from layered_nst.plugins.parameters import accepted, in_words
 
 
 class Commands(TyperGroup):
@@ -36,7 +38,9 @@ class Commands(TyperGroup):
             return own
         for part in plugins.commands():
             if cmd_name in (part.name, part.full_name):
-                function = _guarded(part) if self._running else _nothing
+                if part.parameters.get("properties"):
+                    return _command(part, _stated(part))
+                function = _guarded(part, plugins.object_of(part)) if self._running else _nothing
                 return _command(part, function)
         return None
 
@@ -60,9 +64,47 @@ def _command(part: Part, function: Callable[..., Any]) -> Any:
     return typer.main.get_command(app)
 
 
-def _guarded(part: Part) -> Callable[..., Any]:
+def _stated(part: Part) -> Callable[..., Any]:
+    """A function with the parameters of a part's schema; nothing is imported to show them."""
+    properties = part.parameters["properties"]
+    names = {key.replace("-", "_"): key for key in properties}
+    needed = [*part.parameters.get("required", ())]
+    wanted = sorted(names, key=lambda name: names[name] not in needed)
+    stated = [_parameter(name, properties[names[name]], names[name] in needed) for name in wanted]
+
+    def call(**given: Any) -> Any:
+        said = {names[name]: value for name, value in given.items() if value not in (None, [])}
+        value = accepted(part, said)
+        return _guarded(part, plugins.object_of(part))(**value)
+
+    call.__signature__ = Signature(stated)  # type: ignore[attr-defined]
+    call.__annotations__ = {one.name: one.annotation for one in stated}
+    return call
+
+
+_TYPES = {"integer": int, "number": float, "boolean": bool, "string": str}
+
+
+def _parameter(name: str, schema: Mapping[str, Any], needed: bool) -> Parameter:
+    """An argument for what is needed, an option for what may be left out."""
+    several = schema.get("type") == "array"
+    told = schema.get("items", {}) if several else schema
+    kind: Any = _TYPES.get(told.get("type", "string"), str)
+    if several:
+        kind = list[kind]
+    about = f"{schema.get('description', '')} ({in_words(schema)})".strip()
+    if "default" in schema:
+        about += f" [{schema['default']}]"
+    if needed:
+        argument = typer.Argument(help=about)
+        return Parameter(name, Parameter.KEYWORD_ONLY, annotation=Annotated[kind, argument])
+    option = typer.Option(f"--{name.replace('_', '-')}", help=about, show_default=False)
+    optional = Annotated[kind | None, option]
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=optional)
+
+
+def _guarded(part: Part, function: Callable[..., Any]) -> Callable[..., Any]:
     """A plug-in's function, whose errors name the plug-in."""
-    function = plugins.object_of(part)
 
     @wraps(function)
     def call(*args: Any, **options: Any) -> Any:

@@ -45,8 +45,13 @@ _Channels = Annotated[int, typer.Option("--channels", min=1, help="Channels show
 def features(
     photo: PhotoArgument,
     layers: Annotated[
-        str, typer.Option("--layers", metavar="NAME,NAME", help="Layers, shallow to deep.")
-    ] = "conv1_1,conv3_1,conv5_1",
+        str | None,
+        typer.Option(
+            "--layers",
+            metavar="NAME,NAME",
+            help="Layers. [conv1_1,conv3_1,conv5_1, or all that a plug-in names]",
+        ),
+    ] = None,
     output: _SheetOrFolder = None,
     channels: _Channels = 24,
     size: Annotated[
@@ -73,7 +78,8 @@ def features(
         picture = read_picture(photo, **limits(max_pixels))
         network = load_encoder(encoder, weights_dir=weights, device=chosen)
     seen = sheets.seen(picture, size).to(chosen)
-    found = sheets.feature_maps(network, seen, _names(layers), count=channels)
+    names = _names(layers) if layers else sheets.shown_of(network)
+    found = sheets.feature_maps(network, seen, names, count=channels)
     paths = sheets.write_feature_sheets(found, seen, target, reads=[photo])
     if as_json:
         layers_told = {maps.layer: _told(maps) for maps in found}
@@ -115,7 +121,6 @@ def texture(
     from layered_nst.outputs.result import check_writable
     from layered_nst.picture import read_picture
     from layered_nst.recipe import Optimize
-    from layered_nst.styles.layers import STYLE_LAYERS
     from layered_nst.views.textures import synthesize
 
     options = Optimize(steps=steps, quality=quality.value if quality else "standard", seed=seed)
@@ -127,7 +132,7 @@ def texture(
         made = synthesize(
             load_encoder(encoder, weights_dir=weights, device=chosen),
             picture,
-            layers=_names(layers) if layers else tuple(STYLE_LAYERS),
+            layers=_names(layers) if layers else None,
             size=size,
             options=options,
             on_progress=display.step,

@@ -112,7 +112,9 @@ def new(
     kind: Annotated[
         str,
         typer.Option(
-            "--kind", help="Of its part: selector, loss, strategy, segmenter, judge or output."
+            "--kind",
+            help="Of its part: selector, segmenter, encoder, loss, strategy, output, flow, "
+            "executor, judge or command.",
         ),
     ] = "selector",
     output: Annotated[

@@ -93,7 +93,6 @@ def build(
     from layered_nst.machine.device import choose_device
     from layered_nst.networks.encoders import load_encoders
     from layered_nst.painting.plan import HEAVY, LIGHT
-    from layered_nst.styles.layers import STYLE_LAYERS
     from layered_nst.styles.library import build_look, check_names, store_look
     from layered_nst.styles.library.building import SIDES
 
@@ -109,7 +108,7 @@ def build(
             masks=[None if str(path) == "-" else path for path in mask or ()],
             weights=weight or (),
             sides=SIDES if scale is None else _sides(scale),
-            layers=layer or tuple(STYLE_LAYERS),
+            layers=layer or None,
             pooling=pooling.value,
             license=license,
             keep_pictures=not no_pictures,

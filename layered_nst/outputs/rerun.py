@@ -229,9 +229,8 @@ def _beside(recipe: Recipe) -> Path:
 def _format(recipe: Recipe) -> str | None:
     """How the name of the picture ends, without its dot, if the recipe says it."""
     named = recipe.output.format
-    if named is None or "/" not in named:
-        return named
-    return plugins.part("output", named).suffixes[0][1:]
+    name = "" if named is None else plugins.name_in(named)
+    return plugins.part("output", name).suffixes[0][1:] if "/" in name else named
 
 
 def _shows(path: Path, recipe: Recipe) -> bool:

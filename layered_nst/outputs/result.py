@@ -158,20 +158,21 @@ class Result:
         path, output = Path(path), self.recipe.output
         picture = self.scene.picture
         check_format(path, self.recipe)
-        press = press_of(self.recipe)
+        press, form = press_of(self.recipe), picture_format(path, output.format)
         own = picture.profile if output.profile == "keep" else None
         write_picture(
             path,
             self.rgb,
             alpha=self.alpha,
             dpi=output.dpi or picture.dpi,
-            depth=output.depth or (picture.depth if picture_format(path).deep else 8),
+            depth=output.depth or (picture.depth if form.deep else 8),
             profile=press.get("rgb", own),
             inks=press.get("cmyk"),
             quality=output.quality,
             background=output.background,
             metadata=picture_metadata(self),
             kept=self._kept(),
+            form=form,
         )
         if self.checkpoint is not None:
             discard(self.checkpoint)
@@ -262,11 +263,11 @@ def check_format(path: Path, recipe: Recipe) -> None:
         PictureError: a color profile that cannot be used.
     """
     if "cmyk" in press_of(recipe):
-        check_inks(path)
+        check_inks(path, picture_format(path, recipe.output.format))
     if recipe.output.proof is not None:
         read_profile(recipe.output.proof)
     named = recipe.output.format
-    suffixes = () if named is None else plugins.part("output", named).suffixes
+    suffixes = () if named is None else plugins.part("output", plugins.name_in(named)).suffixes
     if suffixes and path.suffix.lower() not in suffixes:
         endings = " or ".join(suffixes)
         raise OutputError(

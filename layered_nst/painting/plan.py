@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from layered_nst import plugins
 from layered_nst.recipe import Optimize
 from layered_nst.styles.layers import STYLE_LAYERS
 from layered_nst.styles.style import stroked_by
@@ -191,14 +192,15 @@ def make_plan(
             painted again.
         precision: in which the encoder multiplies where ``optimize`` leaves it open.
     """
+    style_layers, content_layers = _layers(encoder)
     return Plan(
         levels=_levels(optimize, size, encoder, approved),
         style=_default(optimize.style, 30.0),
         content=_default(optimize.content, 1.0),
         contour=_default(optimize.contour, 20.0),
         total_variation=_default(optimize.total_variation, 0.05),
-        layers=_normalized(optimize.layers or STYLE_LAYERS),
-        content_layers=_normalized(optimize.content_layers or CONTENT_LAYERS),
+        layers=_normalized(optimize.layers or style_layers),
+        content_layers=_normalized(optimize.content_layers or content_layers),
         area_exponent=optimize.area_exponent,
         pooling=optimize.pooling or "max",
         start=optimize.start,
@@ -214,6 +216,14 @@ def make_plan(
         losses=optimize.losses,
         painter=painter if optimize.quality == INSTANT else None,
     )
+
+
+def _layers(encoder: str | None) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """The layers at which styles and forms are compared, as far as a recipe leaves them open."""
+    part = None if encoder is None else plugins.find("encoder", plugins.name_in(encoder))
+    if part is None or not part.layers:
+        return STYLE_LAYERS, CONTENT_LAYERS
+    return part.layers, part.content_layers
 
 
 def _default(value: float | None, default: float) -> float:

@@ -109,6 +109,7 @@ def write_picture(
     background: tuple[int, int, int] | None = None,
     metadata: Mapping[str, str] | None = None,
     kept: Kept | None = None,
+    form: PictureFormat | None = None,
 ) -> None:
     """Write sRGB (3, H, W) in [0, 1] to a file whose suffix names the format (see FORMATS).
 
@@ -126,14 +127,15 @@ def write_picture(
         quality: 1 to 100, for JPEG and WebP; 100 makes WebP lossless.
         metadata: strings to store, for ``read_metadata``; keys are printable ASCII.
         kept: pixels of the photo among these, to leave in the very numbers of ``profile``.
+        form: what makes the file, in place of the format of the suffix.
 
     Raises:
         OutputError: unknown suffix, no such folder, no permission, disk full, or more pixels on a
             side than the format can hold; ``inks`` for a format without CMYK.
     """
-    form = picture_format(path)
+    form = form or picture_format(path)
     if inks is not None:
-        check_inks(path)
+        check_inks(path, form)
     _check(rgb, alpha, depth, quality)
     check_keys(metadata or {})
     if depth == 16 and not form.deep:
@@ -152,7 +154,7 @@ def write_picture(
         quality=quality,
         metadata={**(metadata or {}), SEAL: BLANK},
     )
-    encoded = _encoded(form.encode, finished, path)
+    encoded = _encoded(form, finished, path)
     with replacing(path) as file:
         file.writelines(sealed(encoded))
 
@@ -168,42 +170,48 @@ def write_image(path: str | Path, image: Image.Image, *, quality: int = 95) -> N
     write_picture(path, drawn.rgb, quality=quality)
 
 
-def check_size(path: str | Path, size: tuple[int, int]) -> None:
-    """Refuse a picture of (height, width) that the format of the suffix cannot hold.
+def check_size(path: str | Path, size: tuple[int, int], form: PictureFormat | None = None) -> None:
+    """Refuse a picture of (height, width) that the format of the suffix, or ``form``, cannot hold.
 
     Raises:
         OutputError: more pixels on a side than it can.
     """
-    most = picture_format(path).longest
+    most = (form or picture_format(path)).longest
     if max(size) > most:
         kind = _kind(path)
         raise OutputError(f"{path}: {kind} holds {most} px a side, not {pixels(size)}; use .png")
 
 
-def check_inks(path: str | Path) -> None:
+def check_inks(path: str | Path, form: PictureFormat | None = None) -> None:
     """Refuse CMYK for a format that has no such pixels.
 
     Raises:
         OutputError: it is not TIFF or JPEG.
     """
-    if not picture_format(path).inks:
+    if not (form or picture_format(path)).inks:
         raise OutputError(
             f"{path}: {_kind(path)} holds no CMYK, and that is what output.profile describes; "
             "name it .tif or .jpg"
         )
 
 
-def picture_format(path: str | Path) -> PictureFormat:
-    """The format of the suffix.
+def picture_format(path: str | Path, named: str | None = None) -> PictureFormat:
+    """The format of the suffix, or that of a plug-in which is named.
+
+    Args:
+        named: what a recipe's ``output.format`` says.
 
     Raises:
         OutputError: no format, or one that holds layers.
+        PluginError: a plug-in's format cannot be had.
     """
+    if named is not None and "/" in plugins.name_in(named):
+        part, said = plugins.meant("output", named)
+        return plugins.made_of(part, PictureFormat, said)
     suffix = Path(path).suffix.lower()
     for part in plugins.outputs(suffix, "picture"):
-        found = plugins.object_of(part)
-        if isinstance(found, PictureFormat):
-            return found
+        if part.holds or isinstance(plugins.object_of(part), PictureFormat):
+            return plugins.made_of(part, PictureFormat)
     named = f"the suffix {suffix}" if suffix else "a name without suffix"
     known = ", ".join(plugins.suffixes("picture"))
     raise OutputError(f"{path}: {named} names no format; use {known}")
@@ -295,11 +303,11 @@ def _whole(band: color.FloatArray, dtype: type[np.uint8] | type[np.uint16]) -> N
     return scaled.astype(dtype)
 
 
-def _encoded(encode: Callable[[Finished], bytes], finished: Finished, path: str | Path) -> bytes:
-    check_size(path, (finished.pixels.shape[0], finished.pixels.shape[1]))
+def _encoded(form: PictureFormat, finished: Finished, path: str | Path) -> bytes:
+    check_size(path, (finished.pixels.shape[0], finished.pixels.shape[1]), form)
     try:
         with plugins.blamed():
-            return encode(finished)
+            return form.encode(finished)
     except (OSError, RuntimeError, struct.error) as error:
         raise OutputError(f"{path}: cannot be encoded: {error}") from error
 

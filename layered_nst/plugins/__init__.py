@@ -11,18 +11,19 @@ kind       what a part is
 selector   ``(said, view) -> mask``, see ``regions.select``: what a recipe says to it, and a view
            of the photo
 segmenter  a ``networks.catalogue.Model``; of a plug-in, ``(device, **said) -> Segmenter``
-encoder    a ``networks.catalogue.Model``; of a plug-in, ``(device, dtype) -> Encoder``
+encoder    a ``networks.catalogue.Model``; of a plug-in, ``(device, dtype, **said) -> Encoder``
 judge      ``(device, **said) -> Seer``, see ``judge.named``: feature maps of a picture
 detector   a ``networks.catalogue.Model``
 painter    a ``networks.catalogue.Model``
 strategy   a ``strategies.run.Strategy``, or ``(**said) -> Strategy``
-output     a ``picture.writing.PictureFormat`` or an ``outputs.layered.writing.LayeredFormat``
+output     a ``picture.writing.PictureFormat`` or an ``outputs.layered.writing.LayeredFormat``, or
+           ``(**said)`` that gives one
 loss       ``(asked, **said) -> FeatureLoss, PixelLoss or None``, see ``painting.objective``: for
            the encoder, problem, plan and size of a level, None if nothing is asked of it
-command    a function that typer makes a command of
-flow       ``(one, other) -> Tensor``, see ``video.flow``: where each pixel of one picture (3, H, W)
-           is in another, px, shape (2, H, W), across and down
-executor   ``(workers) -> Executor``, see ``campaign.executors.interface``
+command    a function that typer makes a command of; with parameters, ``(**said)``
+flow       ``(one, other, **said) -> Tensor``, see ``video.flow``: where each pixel of one picture
+           (3, H, W) is in another, px, shape (2, H, W), across and down
+executor   ``(workers, **said) -> Executor``, see ``campaign.executors.interface``
 ========== =================================================================================
 """
 
@@ -34,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from layered_nst.errors import PluginError
-from layered_nst.plugins.code import blamed, check_device, object_of
+from layered_nst.plugins.code import blamed, check_device, made_of, object_of
 from layered_nst.plugins.installed import VARIABLE, Broken, Installed, brings_commands
 from layered_nst.plugins.manifests import API, KINDS, OWN, Part, Plugin, read_manifest
 from layered_nst.plugins.registry import Registry
@@ -53,6 +54,7 @@ __all__ = [
     "Registry",
     "add",
     "add_file",
+    "apart",
     "blamed",
     "check_device",
     "commands",
@@ -61,6 +63,7 @@ __all__ = [
     "get",
     "installed",
     "known",
+    "made_of",
     "meant",
     "name_in",
     "names",

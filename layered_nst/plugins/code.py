@@ -11,10 +11,12 @@ from importlib import import_module
 from pathlib import Path
 from threading import RLock
 from types import ModuleType, TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from layered_nst.errors import LayeredNstError, PluginError
 from layered_nst.plugins.manifests import Part, Plugin
+
+Made = TypeVar("Made")
 
 _lock = RLock()
 _singles: dict[Path, ModuleType] = {}
@@ -45,6 +47,27 @@ def watched(watch: Callable[[Part, Any], Any]) -> Iterator[None]:
         yield
     finally:
         _watcher.reset(token)
+
+
+def made_of(part: Part, wanted: type[Made], said: Any = None) -> Made:
+    """What a part is, or what it makes of what is said to it, where it is a function.
+
+    Args:
+        wanted: what it must be.
+        said: to it; its defaults, if nothing.
+
+    Raises:
+        PluginError: it cannot be imported, fails, or is something else.
+    """
+    from layered_nst.plugins.parameters import accepted
+
+    found = object_of(part)
+    if not isinstance(found, wanted) and callable(found):
+        with blamed(part):
+            found = found(**accepted(part, said))
+    if not isinstance(found, wanted):
+        raise PluginError(f"{part}: is a {type(found).__name__}, which is no {wanted.__name__}")
+    return found
 
 
 def _object_of(part: Part) -> Any:

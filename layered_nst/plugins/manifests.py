@@ -35,8 +35,8 @@ OWN = "layered-nst"
 """The name of what this package itself brings."""
 
 DEVICES = ("cpu", "cuda", "mps")
-TAKING = ("selector", "segmenter", "loss", "strategy", "judge")
-"""Kinds of parts to which something can be said."""
+OPEN = tuple(kind for kind in KINDS if kind not in ("detector", "painter"))
+"""What a plug-in may bring; of the others there are models of this package alone."""
 DETERMINISM = ("same-bytes", "varies")
 """Whether the same seed gives the same bytes on the same machine."""
 HOLDS = ("picture", "layers")
@@ -47,6 +47,8 @@ MAX_BYTES = 1_000_000
 
 NAME = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")
 _NAME_WORDS = "a name of lower-case letters and digits, with - or _ between them"
+LAYER = re.compile(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*")
+_LAYER_WORDS = "names of letters and digits, with - or _ between them"
 _KEYS = ("api", "name", "version", "license", "summary", "parts")
 _PART_KEYS = (
     "kind",
@@ -56,6 +58,8 @@ _PART_KEYS = (
     "parameters",
     "suffixes",
     "holds",
+    "layers",
+    "content_layers",
     "determinism",
     "devices",
     "memory",
@@ -104,9 +108,11 @@ class Part:
         object: the thing itself, or where it is, ``package.module:name``.
         plugin: that brings it; None for what a program has added.
         summary: a sentence for people.
-        parameters: JSON Schema of what a recipe may say to it.
+        parameters: JSON Schema of what a recipe or an option may say to it.
         suffixes: of an output's files, with their dots.
         holds: what an output's files hold, one of ``HOLDS``; empty if it is not said.
+        layers, content_layers: of an encoder that is no VGG: all that it offers, with the weights
+            at which styles, and forms, are compared there where a recipe says nothing else.
         determinism: one of ``DETERMINISM``.
         devices: where it runs.
         memory: bytes that it takes beside what a run takes anyway.
@@ -121,6 +127,8 @@ class Part:
     parameters: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     suffixes: tuple[str, ...] = ()
     holds: str = ""
+    layers: Mapping[str, float] = field(default_factory=dict)
+    content_layers: Mapping[str, float] = field(default_factory=dict)
     determinism: str = DETERMINISM[0]
     devices: tuple[str, ...] = DEVICES
     memory: float = 0.0
@@ -234,7 +242,7 @@ def _part(stated: Any, where: str, plugin: Plugin) -> Part:
     if not isinstance(stated, Mapping):
         raise PluginError(f"{where}: is no mapping of keys and values")
     _refuse_unknown(stated, _PART_KEYS, where)
-    kind = _one_of(stated, "kind", KINDS, where)
+    kind = _one_of(stated, "kind", KINDS if plugin.is_own else OPEN, where)
     assert kind is not None
     place = _text(stated, "object", where)
     if plugin.folder is None and ":" not in place:
@@ -247,9 +255,10 @@ def _part(stated: Any, where: str, plugin: Plugin) -> Part:
         place,
         plugin,
         _text(stated, "summary", where, needed=False),
-        _parameters(stated, kind, where),
+        _parameters(stated, where),
         tuple(_suffixes(stated, kind, where)),
         _one_of(stated, "holds", HOLDS, where, needed=kind == "output") or "",
+        *_layers(stated, kind, where),
         _one_of(stated, "determinism", DETERMINISM, where, needed=False) or DETERMINISM[0],
         tuple(_devices(stated, where)),
         _memory(stated, where),
@@ -293,17 +302,43 @@ def _one_of(
     return str(found)
 
 
-def _parameters(stated: Mapping[str, Any], kind: str, where: str) -> Mapping[str, Any]:
+def _parameters(stated: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     schema = stated.get("parameters")
     if schema is None:
         return NOTHING
-    if kind not in TAKING:
-        raise PluginError(f"{where}: parameters: something can be said to {', '.join(TAKING)}")
     if not isinstance(schema, Mapping):
         raise PluginError(f"{where}: parameters: found {schema!r}, allowed: a JSON Schema")
     # A key that nobody knows is a key that was misspelled.
     is_object = "properties" in schema and schema.get("type", "object") == "object"
     return {"additionalProperties": False, **schema} if is_object else dict(schema)
+
+
+def _layers(
+    stated: Mapping[str, Any], kind: str, where: str
+) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    keys = ("layers", "content_layers")
+    if not any(key in stated for key in keys):
+        return {}, {}
+    if kind != "encoder":
+        raise PluginError(f"{where}: layers: allowed: for encoders alone")
+    style, content = (_weights(stated.get(key), f"{where}: {key}") for key in keys)
+    return style, content
+
+
+def _weights(stated: Any, where: str) -> Mapping[str, float]:
+    """Weights by layer, of which one is above 0."""
+    if not isinstance(stated, Mapping) or not all(map(_is_weight, stated.values())):
+        raise PluginError(f"{where}: found {stated!r}, allowed: weights by layer, none below 0")
+    for name in stated:
+        if not isinstance(name, str) or not LAYER.fullmatch(name):
+            raise PluginError(f"{where}: found {name!r}, allowed: {_LAYER_WORDS}")
+    if not any(stated.values()):
+        raise PluginError(f"{where}: no weight is above 0")
+    return dict(stated)
+
+
+def _is_weight(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9
 
 
 def _suffixes(stated: Mapping[str, Any], kind: str, where: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from layered_nst.recipe.parts import (
     PluginSegmenter,
     PluginStrategy,
     plugin_parts,
-    spelled_names,
+    schema_of_parts,
 )
 from layered_nst.recipe.schema import Recipe
 from layered_nst.recipe.selectors import PluginSelector
@@ -66,12 +66,23 @@ def json_schema(*, installed: bool = True) -> dict[str, Any]:
 
 
 def _with_named_parts(schema: dict[str, Any]) -> None:
-    """Add the plug-ins' parts that are known by a name alone."""
-    output = schema["$defs"]["Output"]["properties"]["format"]
-    for kind, value in (("encoder", schema["properties"]["encoder"]), ("output", output)):
-        names = [name for part in plugin_parts(kind) for name in spelled_names(part)]
-        if names:
-            value["anyOf"].append({"enum": names})
+    """Add the plug-ins' parts to keys that are texts otherwise."""
+    definitions = schema["$defs"]
+    for kind, properties, key in (
+        ("encoder", schema["properties"], "encoder"),
+        ("output", definitions["Output"]["properties"], "format"),
+        ("flow", definitions["Video"]["properties"], "flow"),
+    ):
+        if plugin_parts(kind):
+            stated = properties[key]
+            about = {k: stated[k] for k in ("default", "description", "title") if k in stated}
+            own = stated.get("anyOf") or [{k: v for k, v in stated.items() if k not in about}]
+            properties[key] = {"anyOf": [*own, *schema_of_parts(kind)["anyOf"]], **about}
+    others = [name for part in plugin_parts("encoder") for name in part.layers]
+    for key in ("layers", "content_layers"):
+        for schema in definitions["Optimize"]["properties"][key]["anyOf"]:
+            if others and "propertyNames" in schema:
+                schema["propertyNames"]["enum"] += others
 
 
 def _nothing_of(definitions: dict[str, Any], installed: bool) -> set[str]:

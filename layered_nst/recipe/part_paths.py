@@ -38,7 +38,9 @@ def _said(root: Node) -> Iterator[tuple[str, Steps, Node]]:
         ("segmenter", ("segmentation",)),
         ("strategy", ("strategy",)),
         ("loss", ("optimize", "losses")),
+        ("encoder", ("encoder",)),
         ("output", ("output", "format")),
+        ("flow", ("video", "flow")),
     ):
         yield from _mapping(kind, steps, _at(root, steps))
     regions = root.child("regions")

@@ -72,6 +72,39 @@ class PluginSegmenter(PluginPart):
     kind = "segmenter"
 
 
+def spelled_part(kind: str, said: Any) -> str:
+    """A part of a plug-in and what a recipe says to it, as one text; see ``plugins.spelling``.
+
+    Args:
+        said: its name, ``{NAME: {KEY: VALUE}}``, or a text of that.
+
+    Raises:
+        PydanticCustomError, ValidationError: as ``found_part`` and ``checked``.
+    """
+    (name, value), *_ = _as_mapping(said).items()
+    part = found_part(kind, name)
+    if part.is_own:
+        raise problem(f"{name} takes no parameters; write its name alone")
+    return plugins.spelled(part.full_name, checked(part, value, at=name))
+
+
+def written_part(text: Any) -> Any:
+    """What stands in a recipe for a text of ``spelled_part``."""
+    if not isinstance(text, str) or not text.startswith("{"):
+        return text
+    return _as_mapping(text)
+
+
+def _as_mapping(said: Any) -> Mapping[str, Any]:
+    if isinstance(said, Mapping):
+        return said
+    try:
+        name, value = plugins.apart(said)
+    except PluginError as error:
+        raise problem(str(error)) from None
+    return {name: value}
+
+
 def found_part(kind: str, name: str) -> Part:
     """The part that a recipe names.
 
@@ -86,6 +119,8 @@ def found_part(kind: str, name: str) -> Part:
 
 def names_plugin_part(kind: str, said: Any) -> bool:
     """Whether a recipe means a plug-in's part, or one that is not there, and none of ours."""
+    if isinstance(said, str) and said.startswith("{"):
+        said = _as_mapping(said)
     if isinstance(said, Mapping):
         name = next(iter(said), None) if len(said) == 1 else None
     else:

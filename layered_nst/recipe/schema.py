@@ -14,16 +14,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
+    PlainSerializer,
     StringConstraints,
     Tag,
     WrapValidator,
     model_validator,
 )
 
+from layered_nst import plugins
 from layered_nst.recipe.parts import (
     WEIGHTS_SUFFIX,
     LossFactors,
@@ -33,6 +36,9 @@ from layered_nst.recipe.parts import (
     PluginStrategy,
     found_part,
     names_plugin_part,
+    plugin_parts,
+    spelled_part,
+    written_part,
 )
 from layered_nst.recipe.selectors import (
     MaskSelector,
@@ -74,10 +80,25 @@ LayerName = Literal[
 """Convolutions of VGG-16 and VGG-19; the ``_4`` ones are VGG-19's alone."""
 
 
+LAYER_NAMES: tuple[str, ...] = get_args(LayerName)
+
+
+def _or_of_encoder(name: Any, handler: Any) -> Any:
+    """A layer of a plug-in's encoder, or else one of ours."""
+    others = [] if name in LAYER_NAMES else plugin_parts("encoder")
+    if any(name in (*part.layers, *part.content_layers) for part in others):
+        return name
+    return handler(name)
+
+
+Layer = Annotated[LayerName, WrapValidator(_or_of_encoder), PlainSerializer(str)]
+"""A layer of some encoder; whether of the recipe's own, ``Recipe`` sees."""
+
+
 def _or_of_plugin(kind: str, value: Any, handler: Any) -> Any:
-    """The full name of a plug-in's part, or else one of ours."""
-    if isinstance(value, str) and names_plugin_part(kind, value):
-        return found_part(kind, value).full_name
+    """The text of a plug-in's part and what is said to it, or else one of ours."""
+    if names_plugin_part(kind, value):
+        return spelled_part(kind, value)
     return handler(value)
 
 
@@ -94,6 +115,7 @@ Encoder = Annotated[
     EncoderName | Annotated[str, StringConstraints(pattern=rf"\{WEIGHTS_SUFFIX}$")],
     Allowed(ENCODERS_ALLOWED),
     WrapValidator(partial(_or_of_plugin, "encoder")),
+    PlainSerializer(written_part),
 ]
 """An encoder that has a name, or the path of a file."""
 
@@ -304,11 +326,11 @@ class Optimize(Section):
     total_variation: Weight | None = None
     """Weight of smoothness; each region is smoothed as much as its style itself is smooth. Without
     it, 0.05."""
-    layers: Annotated[dict[LayerName, Weight], Field(min_length=1)] | None = None
+    layers: Annotated[dict[Layer, Weight], Field(min_length=1)] | None = None
     """The encoder's layers that styles are compared at, with weights, of which only the proportions
     count. Without it,
     `{conv1_1: 256, conv2_1: 64, conv3_1: 16, conv4_1: 4, conv5_1: 1}`."""
-    content_layers: Annotated[dict[LayerName, Weight], Field(min_length=1)] | None = None
+    content_layers: Annotated[dict[Layer, Weight], Field(min_length=1)] | None = None
     """The layers that the photo's forms are held at, with weights. Without it, `{conv4_2: 1}`."""
     losses: PluginLosses = Field(default_factory=dict)
     """Losses of plug-ins that pull too, by name, each with a mapping of what its plug-in takes,
@@ -376,6 +398,7 @@ class Output(Section):
         Annotated[
             Literal["png", "jpeg", "tiff", "webp"],
             WrapValidator(partial(_or_of_plugin, "output")),
+            PlainSerializer(written_part),
         ]
         | None
     ) = None
@@ -412,6 +435,11 @@ class Output(Section):
         return self
 
 
+def _known_flow(name: str) -> str:
+    found_part("flow", name)
+    return name
+
+
 class Video(Section):
     """How a clip is painted, in place of a photo; photos know nothing of it."""
 
@@ -423,7 +451,12 @@ class Video(Section):
     `quality: instant`. Without it, 2 in a draft, 5 in `standard` and 8 in `fine`."""
     segment_every: Annotated[int, Whole(1)] = 8
     """Regions are found anew in every so manyth frame, and carried by the flow in between."""
-    flow: Annotated[Text, WrapValidator(partial(_or_of_plugin, "flow"))] = "dis"
+    flow: Annotated[
+        Text,
+        AfterValidator(_known_flow),
+        WrapValidator(partial(_or_of_plugin, "flow")),
+        PlainSerializer(written_part),
+    ] = "dis"
     """What finds the optical flow: `dis`, or a plug-in's name."""
     loop: Flag = False
     """Closes a loop: the last frames lead back to the first one."""
@@ -574,6 +607,20 @@ class Recipe(Section):
         """Whether the recipe's strategy paints a region before all others, as a product."""
         return self.strategy == "product-then-style" and region.name in self.products
 
+    @model_validator(mode="after")
+    def _layers_are_the_encoders(self) -> Self:
+        named = "" if self.encoder is None else plugins.name_in(self.encoder)
+        part = plugins.find("encoder", named)
+        own = () if part is None else (*part.layers, *part.content_layers)
+        known = tuple(dict.fromkeys(own)) or LAYER_NAMES
+        for key in ("layers", "content_layers"):
+            for layer in getattr(self.optimize, key) or ():
+                if layer not in known:
+                    allowed = ", ".join(known) if own else "conv1_1 to conv5_4"
+                    said = f"{named or 'the encoder'} has no such layer, allowed: {allowed}"
+                    raise problem(said, at=("optimize", key, layer))
+        return self
+
     def plugin_parts(self) -> Iterator[tuple[str, str]]:
         """Kind and full name of each part of a plug-in that it names, on its own photo."""
         for region in self.regions_on(self.content):
@@ -585,8 +632,9 @@ class Recipe(Section):
                 yield said.kind, said.part
         yield from (("loss", name) for name in self.optimize.losses)
         others = [("encoder", self.encoder), ("output", self.output.format)]
-        for kind, name in (*others, ("flow", self.video.flow)):
-            if name is not None and "/" in name and not name.endswith(WEIGHTS_SUFFIX):
+        for kind, text in (*others, ("flow", self.video.flow)):
+            name = "" if text is None else plugins.name_in(text)
+            if "/" in name and not name.endswith(WEIGHTS_SUFFIX):
                 yield kind, name
 
     @property
@@ -602,6 +650,3 @@ def _selecting(region: Region, selector: Any) -> Region:
     exact = isinstance(selector, MaskSelector) and selector.exact
     settled = {"grow": 0.0, "refine": False} if exact else {}
     return region.model_copy(update={"select": selector, **settled})
-
-
-LAYER_NAMES: tuple[str, ...] = get_args(LayerName)

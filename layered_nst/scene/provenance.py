@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from layered_nst import plugins
 from layered_nst.files.hashes import bytes_hash, file_hash, text_hash
 from layered_nst.machine.plugin_code import identities
 from layered_nst.networks.catalogue import weights_path
@@ -97,7 +98,7 @@ def _encoder(name: str, weights_dir: Path | None) -> dict[str, str]:
 
 def _plugged(kind: str, name: str) -> dict[str, str]:
     """A network of a plug-in: its weights are part of what the plug-in is."""
-    (found,) = identities([(kind, name)]).values()
+    (found,) = identities([(kind, plugins.name_in(name))]).values()
     return {"name": name, "sha256": found["sha256"]}
 
 

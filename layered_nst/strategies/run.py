@@ -55,12 +55,7 @@ def strategy_of(scene: Scene) -> Strategy:
         return own
     part = plugins.part("strategy", said.part)
     plugins.check_device(part, scene.picture.rgb.device.type)
-    with plugins.blamed(part):
-        found = plugins.object_of(part)
-        found = found if isinstance(found, Strategy) else found(**said.parameters)
-    if not isinstance(found, Strategy):
-        raise PluginError(f"{part}: is a {type(found).__name__}, which is no Strategy")
-    return found
+    return plugins.made_of(part, Strategy, said.parameters)
 
 
 def stages(scene: Scene, plan: Plan) -> tuple[Stage, ...]:

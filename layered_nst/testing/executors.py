@@ -16,7 +16,9 @@ from layered_nst.campaign.executors.interface import Ended, Executor, News, Work
 from layered_nst.campaign.jobs import Ending, Job, Outcome
 from layered_nst.errors import ExecutorError
 from layered_nst.plugins import Part
+from layered_nst.plugins.parameters import accepted
 from layered_nst.testing.contracts import NotHere
+from layered_nst.testing.samples import sample
 
 PATIENCE = 60.0
 """Seconds in which a worker must be there and have done its job."""
@@ -37,8 +39,9 @@ def echo(job: Job, tell: Callable[[Any], None], stop: threading.Event) -> Outcom
 def _opened(part: Part) -> Iterator[Executor]:
     with tempfile.TemporaryDirectory() as logs:
         asked = Workers(count=1, threads=1, device="cpu", task=ECHO, logs=Path(logs))
+        said = accepted(part, sample(part.parameters))
         try:
-            executor: Executor = plugins.object_of(part)(asked)
+            executor: Executor = plugins.object_of(part)(asked, **said)
         except ExecutorError as error:
             raise NotHere(str(error)) from error
         try:

@@ -8,7 +8,7 @@ from torch import Tensor
 from layered_nst.errors import ClipError
 from layered_nst.plugins import Part
 from layered_nst.testing.contracts import NotHere
-from layered_nst.testing.samples import photo, speed
+from layered_nst.testing.samples import photo, speed, spelled
 from layered_nst.video.flow import flow_of
 
 MOVED = (3, 2)
@@ -17,7 +17,7 @@ MOVED = (3, 2)
 
 def _flow(part: Part, one: Tensor, other: Tensor) -> Tensor:
     try:
-        return flow_of(part.full_name)(one, other)
+        return flow_of(spelled(part))(one, other)
     except ClipError as error:
         raise NotHere(str(error)) from error
 

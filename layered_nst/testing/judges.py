@@ -7,23 +7,22 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from layered_nst import plugins
 from layered_nst.judge.measures import content_distance, style_distance
 from layered_nst.judge.named import NamedJudge, load_judge
 from layered_nst.judge.network import region_moments
 from layered_nst.plugins import Part
-from layered_nst.testing.samples import photo, pictures, random, sample, speed
+from layered_nst.testing.samples import photo, pictures, random, speed, spelled
 
 SIDE = 64
 
 
 @cache
-def _loaded(spelled: str) -> NamedJudge:
-    return load_judge(spelled)
+def _loaded(name: str) -> NamedJudge:
+    return load_judge(name)
 
 
 def _judge(part: Part) -> NamedJudge:
-    return _loaded(plugins.spelled(part.full_name, sample(part.parameters)))
+    return _loaded(spelled(part))
 
 
 def _halves() -> Tensor:

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from layered_nst import plugins
 from layered_nst.painting.problem import Colors, Earlier, PaintedRegion, Problem
 from layered_nst.picture import Picture
+from layered_nst.plugins import Part
 from layered_nst.styles.style import StylePicture
 
 SIZES = ((33, 48), (1, 1), (7, 40))
@@ -51,6 +53,11 @@ def _number(schema: Mapping[str, Any], *, whole: bool) -> float:
     else:
         found = (low + high) / 2
     return round(found) if whole else float(found)
+
+
+def spelled(part: Part) -> str:
+    """A part's name, with what its schema takes."""
+    return plugins.spelled(part.full_name, sample(part.parameters))
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:

@@ -207,23 +207,111 @@ def make(device, *, maps: int) -> Steps:
     """The judge, on a device."""
     return Steps(maps)
 '''
+_ENCODER = '''\
+"""A small network of fixed random filters: it needs no weights, and styles have textures in it."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Filters(nn.Module):
+    """Any network that tells of each layer how its units lie over the picture."""
+
+    strides = {"fine": 1, "middle": 2, "coarse": 4}  # px from unit to unit, powers of two
+    reach = {"fine": 1, "middle": 2, "coarse": 4}  # px that a unit sees beyond its own square
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.widths = dict.fromkeys(self.strides, width)
+        random = torch.Generator().manual_seed(0)  # and not the program's
+        for name, channels in zip(self.strides, (3, width, width)):
+            scale = (2 / (9 * channels)) ** 0.5
+            filters = torch.randn(width, channels, 3, 3, generator=random) * scale
+            self.register_buffer(name, filters)
+
+    def forward(self, picture: Tensor, layers) -> dict[str, Tensor]:
+        """Features of the layers that are wanted, of pictures (B, 3, H, W) in [0, 1]."""
+        fine = F.relu(F.conv2d(picture * 4 - 2, self.fine, padding=1))
+        middle = F.relu(F.conv2d(fine, self.middle, stride=2, padding=1))
+        coarse = F.relu(F.conv2d(middle, self.coarse, stride=2, padding=1))
+        return {"fine": fine, "middle": middle, "coarse": coarse}
+
+
+def make(*, device, dtype, width: int) -> Filters:
+    """The encoder; it is brought to the device, and to the type, by whoever asks for it."""
+    return Filters(width)
+'''
+_FLOW = '''\
+"""The one shift that moves a picture nearest to another, by phase correlation."""
+
+import torch
+from torch import Tensor
+
+
+def shift(one: Tensor, other: Tensor, *, most: int) -> Tensor:
+    """Where each pixel of one picture (3, H, W) is in the other: px across and down, (2, H, W)."""
+    height, width = one.shape[1:]
+    first, second = (torch.fft.rfft2(p.mean(0) - p.mean()) for p in (one, other))
+    cross = first.conj() * second
+    found = torch.fft.irfft2(cross / cross.abs().clamp(min=1e-9), s=(height, width))
+    down, across = divmod(int(found.argmax()), width)
+    down, across = ((n + half) % size - half for n, size, half in (
+        (down, height, height // 2), (across, width, width // 2)
+    ))
+    said = one.new_tensor([across, down]).clamp(-most, most)
+    return said[:, None, None].expand(2, height, width)
+'''
+_EXECUTOR = '''\
+"""Runs the jobs of a campaign one after the other on this machine."""
+
+from dataclasses import replace
+
+from layered_nst.campaign.executors.interface import Executor, Workers
+from layered_nst.campaign.executors.local import open_local
+
+
+def single(asked: Workers, *, threads: int) -> Executor:
+    """Anything with places for workers, see ``layered_nst.campaign.executors.interface``."""
+    return open_local(replace(asked, count=1, threads=threads))
+'''
+_COMMAND = '''\
+"""Tells which light a photo has."""
+
+import layered_nst.picture as pictures
+
+
+def light(*, photo: str, digits: int) -> None:
+    """What the schema allows comes as it was said, or as its default."""
+    found = float(pictures.read_picture(photo).rgb.mean())
+    print(f"{found:.{digits}f}")
+'''
 _OUTPUT = '''\
 """Portable pixmaps, the simplest files of pictures that there are."""
+
+from functools import partial
 
 from layered_nst.picture.writing import Finished, PictureFormat
 
 
-def encode(picture: Finished) -> bytes:
+def encode(picture: Finished, comment: str) -> bytes:
     """The bytes of a file, from ``picture.pixels``: (H, W, 3), or 4 where it may be transparent."""
     height, width = picture.pixels.shape[:2]
-    return b"P6\\n%d %d\\n255\\n" % (width, height) + picture.pixels.tobytes()
+    head = f"P6\\n#{comment}\\n{width} {height}\\n255\\n"
+    return head.encode() + picture.pixels.tobytes()
 
 
-FORMAT = PictureFormat(encode, alpha=False)
+def make(*, comment: str) -> PictureFormat:
+    """The format."""
+    return PictureFormat(partial(encode, comment=comment), alpha=False)
 '''
 
 _SHARE = (
     "          type: number\n          minimum: {low}\n          maximum: {high}\n"
+    "          default: {default}\n          description: {about}\n"
+)
+_WHOLE = (
+    "        {key}:\n          type: integer\n          minimum: {low}\n          maximum: {high}\n"
     "          default: {default}\n          description: {about}\n"
 )
 _OPEN = "    parameters:             # a JSON Schema of what a recipe may say to it\n" + (
@@ -274,17 +362,62 @@ KINDS: Mapping[str, Mapping[str, str]] = {
         "usage": "layered_nst.score('out.png', judge='{name}/steps')",
         "where": "From a program:",
         "language": "python",
-        "more": f"{_OPEN}        maps:\n          type: integer\n"
-        "          minimum: 1\n          maximum: 8\n          default: 4\n"
-        "          description: How many sizes are looked at.\n",
+        "more": _OPEN
+        + _WHOLE.format(key="maps", low=1, high=8, default=4, about="How many sizes it sees."),
+    },
+    "encoder": {
+        "part": "filters",
+        "object": "make",
+        "summary": "A small network of fixed random filters.",
+        "code": _ENCODER,
+        "usage": "encoder: {{{name}/filters: {{width: 32}}}}",
+        "more": "    layers: {fine: 4, middle: 2, coarse: 1}   # how much styles count there\n"
+        "    content_layers: {coarse: 1}\n"
+        + _OPEN
+        + _WHOLE.format(key="width", low=4, high=256, default=24, about="Channels of a layer."),
+    },
+    "flow": {
+        "part": "shift",
+        "object": "shift",
+        "summary": "The one shift that moves a picture nearest to another.",
+        "code": _FLOW,
+        "usage": "video: {{flow: {{{name}/shift: {{most: 16}}}}}}",
+        "more": _OPEN
+        + _WHOLE.format(key="most", low=1, high=4096, default=64, about="Longest shift, px."),
+    },
+    "executor": {
+        "part": "single",
+        "object": "single",
+        "summary": "Runs jobs one after the other on this machine.",
+        "code": _EXECUTOR,
+        "usage": "Campaign.load('wall.yaml').run('{name}/single')",
+        "where": "From a program:",
+        "language": "python",
+        "more": _OPEN
+        + _WHOLE.format(key="threads", low=1, high=64, default=1, about="Of the worker."),
+    },
+    "command": {
+        "part": "light",
+        "object": "light",
+        "summary": "Tell which light a photo has.",
+        "code": _COMMAND,
+        "usage": "layered-nst light photo.jpg",
+        "where": "On the command line:",
+        "language": "bash",
+        "more": f"{_OPEN}        photo:\n          type: string\n"
+        "          description: Path of the photo.\n"
+        + _WHOLE.format(key="digits", low=0, high=9, default=3, about="After the point.")
+        + "      required: [photo]\n",
     },
     "output": {
         "part": "ppm",
-        "object": "FORMAT",
+        "object": "make",
         "summary": "Portable pixmaps.",
         "code": _OUTPUT,
-        "usage": "output: {{format: {name}/ppm}}",
-        "more": "    suffixes: [.ppm]\n    holds: picture\n",
+        "usage": "output: {{format: {{{name}/ppm: {{comment: proof}}}}}}",
+        "more": "    suffixes: [.ppm]\n    holds: picture\n"
+        f"{_OPEN}        comment:\n          type: string\n          pattern: '^[ -~]*$'\n"
+        "          default: layered-nst\n          description: Stands in the file.\n",
     },
 }
 """What a package of each kind begins with."""

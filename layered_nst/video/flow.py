@@ -69,20 +69,21 @@ class Motion:
 
 
 def flow_of(name: str) -> FlowOf:
-    """The optical flow of that name.
+    """The optical flow of that name, which may stand with what is said to it.
 
     Raises:
-        PluginError: none is called so.
+        PluginError: none is called so, or it does not take that.
     """
-    part = plugins.part("flow", name)
+    part, said = plugins.meant("flow", name)
     found: FlowOf = plugins.object_of(part)
-    return found if part.is_own else partial(_of_plugin, part, found)
+    return found if part.is_own else partial(_of_plugin, part, partial(found, **said))
 
 
 def _of_plugin(part: Part, found: FlowOf, one: Tensor, other: Tensor) -> Tensor:
     """What a plug-in's flow says, held to what flows promise."""
     with plugins.blamed(part), torch.no_grad():
-        said = torch.as_tensor(found(one, other)).to(one.device, torch.float32)
+        # Contiguous: what is one number spread out could not be written to.
+        said = torch.as_tensor(found(one, other)).to(one.device, torch.float32).contiguous()
     if tuple(said.shape) != (2, *one.shape[1:]) or not bool(said.isfinite().all()):
         wanted = (2, *one.shape[1:])
         raise PluginError(f"{part}: gave {tuple(said.shape)}, and not {wanted} finite numbers")

@@ -102,6 +102,11 @@ def feature_maps(
     return [_strongest(layer, features[layer][0], count) for layer in dict.fromkeys(layers)]
 
 
+def shown_of(encoder: Encoder) -> tuple[str, ...]:
+    """The layers of an encoder that are shown where none are named."""
+    return ("conv1_1", "conv3_1", "conv5_1") if encoder.style_layers is None else encoder.layers
+
+
 def seen(photo: Picture, size: int) -> Tensor:
     """A photo of ``size`` px on its longest side, as the encoder sees it, shape (3, h, w)."""
     rgb = bleed_under_alpha(photo.rgb, photo.alpha)

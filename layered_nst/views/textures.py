@@ -25,7 +25,7 @@ from layered_nst.painting.progress import OnProgress, Progress
 from layered_nst.picture import Picture, bleed_under_alpha, fit_within, resize, to_image
 from layered_nst.picture.layout import INK, Words, grid, tile
 from layered_nst.recipe import Optimize
-from layered_nst.styles.layers import STYLE_LAYERS
+from layered_nst.styles.layers import layers_of
 from layered_nst.styles.moments import Moments, compute, update
 from layered_nst.styles.reading import check_seen
 from layered_nst.styles.style import StylePicture, style_moments
@@ -55,7 +55,7 @@ def synthesize(
     encoder: Encoder,
     style: Picture,
     *,
-    layers: Sequence[str] = tuple(STYLE_LAYERS),
+    layers: Sequence[str] | None = None,
     size: int = 256,
     options: Optimize | None = None,
     on_progress: OnProgress = lambda _: None,
@@ -65,7 +65,7 @@ def synthesize(
     Args:
         encoder: whose moments are matched.
         style: what is transparent takes no part.
-        layers: in any order; taken shallow to deep.
+        layers: in any order; taken shallow to deep. Those of styles, if not given.
         size: longest side of a texture in px; the style is seen at the same size.
         options: quality, steps, levels, optimizer and seed; weights and start are set here.
         on_progress: called after each step; ``stage`` names the deepest layer, ``done`` counts over
@@ -75,7 +75,7 @@ def synthesize(
         RecipeError: no layer, or one that the encoder doesn't have.
         PictureError: nothing of the style can be seen.
     """
-    ordered = _ordered(encoder, layers)
+    ordered = _ordered(encoder, tuple(layers_of(encoder)) if layers is None else layers)
     painted = _style(style, size, next(encoder.buffers()).device)
     textures = []
     for number, deepest in enumerate(ordered, 1):
@@ -110,7 +110,7 @@ def _style(style: Picture, size: int, device: torch.device) -> StylePicture:
 
 
 def _plan(options: Optimize, style: StylePicture, layers: Sequence[str], encoder: Encoder) -> Plan:
-    weights = {layer: STYLE_LAYERS.get(layer, 1.0) for layer in layers}
+    weights = {layer: layers_of(encoder).get(layer, 1.0) for layer in layers}
     asked = options.model_copy(
         update={
             "layers": weights,

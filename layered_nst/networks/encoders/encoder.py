@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from layered_nst import plugins
-from layered_nst.errors import ModelError, PluginError
+from layered_nst.errors import ModelError
 from layered_nst.files.hashes import bytes_hash, text_hash
 from layered_nst.files.tensors import openable
 from layered_nst.machine.plugin_code import identities
@@ -91,6 +92,11 @@ class Encoder(nn.Module):
     def layers(self) -> tuple[str, ...]:
         """All layers, shallow to deep."""
         return tuple(layer for block in self.blocks for layer in block)
+
+    @property
+    def style_layers(self) -> Mapping[str, float] | None:
+        """The layers that styles are compared at, with weights; None for those of all VGGs."""
+        return None
 
     def width(self, layer: str) -> int:
         """Number of channels of a layer."""
@@ -237,6 +243,10 @@ class Encoder(nn.Module):
             sizes |= dict.fromkeys(block, (height, width))
         return sizes
 
+    def strides(self) -> dict[str, int]:
+        """Distance of neighboring units of each layer, in px of the picture."""
+        return {layer: 1 << pooled for pooled, block in enumerate(self.blocks) for layer in block}
+
     def receptive_fields(self) -> dict[str, int]:
         """Side in px of the square of the picture that one unit of each layer sees."""
         fields, field, stride = {}, 1, 1
@@ -301,25 +311,31 @@ def is_encoder_file(name: str | Path) -> bool:
 
 
 def is_plugged(name: str | Path) -> bool:
-    """Whether it is the full name of a plug-in's encoder."""
+    """Whether it names a plug-in's encoder."""
     if is_encoder_file(name) or str(name) in ENCODERS:
         return False
-    part = plugins.find("encoder", str(name))
+    part = plugins.find("encoder", plugins.name_in(str(name)))
     return part is not None and not part.is_own
 
 
-def _plugged(name: str, device: torch.device | str, dtype: torch.dtype) -> Encoder:
+def _plugged(text: str, device: torch.device | str, dtype: torch.dtype) -> Encoder:
     """The encoder that a plug-in makes."""
-    part = plugins.part("encoder", name)
+    part, said = plugins.meant("encoder", text)
     plugins.check_device(part, torch.device(device).type)
     with plugins.blamed(part):
-        made = plugins.object_of(part)(device=device, dtype=dtype)
+        made = plugins.object_of(part)(device=device, dtype=dtype, **said)
+    name = plugins.spelled(part.full_name, said)
     if not isinstance(made, Encoder):
-        raise PluginError(f"{part}: made a {type(made).__name__}, which is no Encoder")
-    made.name = made.source = part.full_name
-    # What it sees depends on its code too.
-    made.fingerprint = text_hash(f"{made.fingerprint} {identities([('encoder', name)])}")
-    return made.to(device).requires_grad_(False).eval()
+        from layered_nst.networks.encoders.plugged import PluggedEncoder
+
+        made = PluggedEncoder(part, made, name, dtype)
+    encoder: Encoder = made.to(device).requires_grad_(False).eval()
+    encoder.name = encoder.source = name
+    # What it sees depends on its code too, and on what is said to it.
+    code = identities([("encoder", part.full_name)])
+    varies = "" if part.determinism == "same-bytes" else uuid4()
+    encoder.fingerprint = text_hash(f"{encoder.fingerprint} {code} {name}{varies}")
+    return encoder
 
 
 def encoder_path(name: str | Path, *, weights_dir: Path | None = None) -> Path:

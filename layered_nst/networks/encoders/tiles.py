@@ -97,7 +97,7 @@ def areas(
 
 def strides(encoder: Encoder) -> dict[str, int]:
     """Distance of neighboring units of each layer, in px of the picture."""
-    return {layer: 1 << pooled for pooled, block in enumerate(encoder.blocks) for layer in block}
+    return encoder.strides()
 
 
 def grid(encoder: Encoder, layers: Collection[str]) -> int:

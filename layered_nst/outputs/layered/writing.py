@@ -68,9 +68,8 @@ def layered_format(path: Path) -> LayeredFormat:
     """
     suffix = path.suffix.lower()
     for part in plugins.outputs(suffix, "layers"):
-        found = plugins.object_of(part)
-        if isinstance(found, LayeredFormat):
-            return found
+        if part.holds or isinstance(plugins.object_of(part), LayeredFormat):
+            return plugins.made_of(part, LayeredFormat)
     known = ", ".join(plugins.suffixes("layers"))
     raise OutputError(f"{path}: no known format of layers; use {known}")
 

@@ -23,7 +23,7 @@ from layered_nst.networks.encoders.encoder import METHOD
 from layered_nst.picture import MAX_PIXELS, fit_within, resize, to_image
 from layered_nst.recipe.libraries import SUFFIX
 from layered_nst.recipe.values import NAME_PATTERN
-from layered_nst.styles.layers import STYLE_LAYERS
+from layered_nst.styles.layers import layers_of
 from layered_nst.styles.library.records import (
     LookRecord,
     SourceRecord,
@@ -50,7 +50,7 @@ def build_look(
     masks: Sequence[Path | None] = (),
     weights: Sequence[float] = (),
     sides: Collection[int] = SIDES,
-    layers: Collection[str] = tuple(STYLE_LAYERS),
+    layers: Collection[str] | None = None,
     pooling: Literal["max", "average"] = "max",
     license: str = "",
     keep_pictures: bool = True,
@@ -65,7 +65,7 @@ def build_look(
         masks: which part of each picture is style; one for each picture, or none.
         weights: share of each picture in the look; one for each, or none for equal shares.
         sides: longest sides in px at which the pictures are seen.
-        layers: of the encoder, whose moments are stored.
+        layers: of the encoder, whose moments are stored; those of styles, if not given.
         pooling: of the encoder.
         license: terms of the pictures, in words.
         keep_pictures: keep the pictures too, at the largest side: for results of any size and for
@@ -81,6 +81,7 @@ def build_look(
     """
     masks, weights = masks or [None] * len(pictures), weights or [1.0] * len(pictures)
     _check_numbers(pictures, masks, weights, sides)
+    layers = tuple(layers_of(encoder) if layers is None else layers)
     steps = sorted(set(sides))
     styles, parts = _read_and_seen(
         zip(pictures, masks, weights, strict=True),
@@ -95,7 +96,7 @@ def build_look(
     record = LookRecord(
         **_seen_with((encoder, *others)),
         pooling=pooling,
-        layers=tuple(layers),
+        layers=layers,
         sides=tuple(steps),
         variation=tuple(style_variation(styles, side) for side in steps),
         kept=_kept(styles, longest) if keep_pictures else "thumbnails",
