@@ -44,7 +44,7 @@ def _marked(kind: str) -> Any:
     return pytest.param(kind, marks=[pytest.mark.slow] if kind == "executor" else [], id=kind)
 
 
-@pytest.mark.parametrize("kind", map(_marked, KINDS))
+@pytest.mark.parametrize("kind", [_marked(kind) for kind in KINDS])
 def test_it_keeps_every_contract(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

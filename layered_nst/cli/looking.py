@@ -39,19 +39,20 @@ _SheetOrFolder = Annotated[
         help="A folder for one sheet each, or a picture for all. [PHOTO.features.png]",
     ),
 ]
+_ShownLayers = Annotated[
+    str | None,
+    typer.Option(
+        "--layers",
+        metavar="NAME,NAME",
+        help="Layers. [conv1_1,conv3_1,conv5_1, or all that a plug-in names]",
+    ),
+]
 _Channels = Annotated[int, typer.Option("--channels", min=1, help="Channels shown of each layer.")]
 
 
 def features(
     photo: PhotoArgument,
-    layers: Annotated[
-        str | None,
-        typer.Option(
-            "--layers",
-            metavar="NAME,NAME",
-            help="Layers. [conv1_1,conv3_1,conv5_1, or all that a plug-in names]",
-        ),
-    ] = None,
+    layers: _ShownLayers = None,
     output: _SheetOrFolder = None,
     channels: _Channels = 24,
     size: Annotated[
