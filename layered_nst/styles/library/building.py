@@ -81,8 +81,7 @@ def build_look(
     """
     masks, weights = masks or [None] * len(pictures), weights or [1.0] * len(pictures)
     _check_numbers(pictures, masks, weights, sides)
-    layers = tuple(layers_of(encoder) if layers is None else layers)
-    steps = sorted(set(sides))
+    layers, steps = tuple(layers or layers_of(encoder)), sorted(set(sides))
     styles, parts = _read_and_seen(
         zip(pictures, masks, weights, strict=True),
         lambda style: _moments_of_all((encoder, *others), style, steps, layers, pooling),
