@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import pickle
 import re
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from packages import Site, manifest_of, selector, single
+from workbench import run
 
 from layered_nst import plugins
 from layered_nst.errors import PluginError
@@ -188,6 +190,13 @@ def test_the_environment_turns_plugins_off_or_names_those_that_count(
     monkeypatch.setenv("LAYERED_NST_PLUGINS", "studio")
     with pytest.raises(PluginError, match="LAYERED_NST_PLUGINS leaves out the plug-in atelier"):
         plugins.get("selector", "atelier/bright")
+    monkeypatch.setenv("LAYERED_NST_PLUGINS", "studoi, workshop")
+    said = "LAYERED_NST_PLUGINS names studoi, and no plug-in is called so (did you mean studio?)"
+    assert plugins.unknown_allowed() == [said]
+    assert said in " ".join(run("plugins", "list").out.split())
+    assert json.loads(run("plugins", "list", "--json").out)["unknown"] == ["studoi"]
+    with pytest.raises(PluginError, match=f"the plug-in studio; {re.escape(said)}$"):
+        plugins.get("selector", "studio/bright")
     monkeypatch.delenv("LAYERED_NST_PLUGINS")
     assert len(plugins.installed().plugins) == 3
 

@@ -54,7 +54,14 @@ def list_(as_json: JsonOption = False) -> None:
         {"name": b.name, "package": b.distribution, "problem": b.problem} for b in found.broken
     ]
     if as_json:
-        print_json({"plugins": rows, "broken": broken, "left_out": list(found.left_out)})
+        print_json(
+            {
+                "plugins": rows,
+                "broken": broken,
+                "left_out": list(found.left_out),
+                "unknown": list(found.unknown),
+            }
+        )
         return
     _print_list(rows)
     for row in rows:
@@ -66,6 +73,8 @@ def list_(as_json: JsonOption = False) -> None:
     if found.left_out:
         names = ", ".join(found.left_out)
         out.print(f"left out by {registered.VARIABLE}: {escape(names)}", highlight=False)
+    for sentence in registered.unknown_allowed():
+        out.print(f"[yellow]{escape(sentence)}[/]", highlight=False)
 
 
 @app.command("check")

@@ -74,6 +74,7 @@ __all__ = [
     "registry",
     "spelled",
     "suffixes",
+    "unknown_allowed",
     "unknown_plugin",
 ]
 
@@ -114,6 +115,11 @@ def add_file(path: str | Path) -> None:
 def files() -> tuple[Path, ...]:
     """The plug-ins of one file that were added, for processes that are to have them too."""
     return registry().files
+
+
+def unknown_allowed() -> list[str]:
+    """See ``Registry.unknown_allowed``."""
+    return registry().unknown_allowed()
 
 
 def installed() -> Installed:

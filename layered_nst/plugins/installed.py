@@ -64,12 +64,14 @@ class Installed:
         parts: that they bring.
         broken: those that cannot be used.
         left_out: names of those that ``LAYERED_NST_PLUGINS`` turns off.
+        unknown: names in ``LAYERED_NST_PLUGINS`` that no plug-in has.
     """
 
     plugins: tuple[Plugin, ...] = ()
     parts: tuple[Part, ...] = ()
     broken: tuple[Broken, ...] = ()
     left_out: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 def entry_points(folders: Sequence[str] | None = None) -> list[EntryPoint]:
@@ -227,6 +229,7 @@ def _without_clashes(
         tuple(part for parts in ordered for part in parts),
         tuple(sorted(broken, key=lambda one: (one.name, one.distribution))),
         tuple(sorted(left_out)),
+        tuple(sorted((wanted or set()) - {"", "off", OWN, *kept, *(b.name for b in broken)})),
     )
 
 

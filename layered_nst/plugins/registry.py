@@ -153,6 +153,15 @@ class Registry:
     def _others(self, kind: str) -> Iterator[Part]:
         return (part for part in self.installed().parts if part.kind == kind)
 
+    def unknown_allowed(self) -> list[str]:
+        """A sentence for each name in ``LAYERED_NST_PLUGINS`` that no plug-in has."""
+        found = self.installed()
+        known = [*(plugin.name for plugin in found.plugins), *found.left_out]
+        return [
+            f"{VARIABLE} names {name}, and no plug-in is called so{did_you_mean(name, known)}"
+            for name in found.unknown
+        ]
+
     def unknown_plugin(self, name: str) -> PluginError:
         """The error that says that no plug-in has a name, and why."""
         known = [plugin.name for plugin in self.installed().plugins]
@@ -173,7 +182,8 @@ class Registry:
         if os.environ.get(VARIABLE) == "off":
             return f"; {VARIABLE}=off leaves out all plug-ins"
         if package in found.left_out:
-            return f"; {VARIABLE} leaves out the plug-in {package}"
+            said = f"; {VARIABLE} leaves out the plug-in {package}"
+            return "; ".join([said, *self.unknown_allowed()])
         for broken in found.broken:
             if package in (broken.name, broken.distribution):
                 return f"; the plug-in {package} is broken: {broken.problem}"
