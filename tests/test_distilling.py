@@ -149,6 +149,7 @@ def test_widths_are_multiples_of_eight_and_the_first_layer_is_wider(teacher: Enc
     assert all(whole[layer] == teacher.width(layer) for layer in teacher.layers)
 
 
+@pytest.mark.slow
 def test_a_student_as_wide_as_its_teacher_sees_the_same_from_the_start(
     small: Encoder,
     teacher: Encoder,
@@ -361,6 +362,7 @@ def test_a_start_that_is_not_of_the_teacher_s_kind_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_real_teacher_is_learned_from_in_either_precision(
     teacher: Encoder, pictures: list[Tensor], tmp_path: Path
 ) -> None:

@@ -154,6 +154,7 @@ train_segmenter(data, Path(sys.argv[2]), plan={LONG!r}, on_epoch=say)
 """
 
 
+@pytest.mark.slow
 def test_kill_9_loses_at_most_one_epoch(data: LabeledPhotos, tmp_path: Path):
     output = tmp_path / "own.safetensors"
     command = [sys.executable, "-c", KILLED, str(data.folder), str(output)]
