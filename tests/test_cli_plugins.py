@@ -236,25 +236,30 @@ def greet(): ...
 def test_twenty_plugins_do_not_slow_down_the_command_line(site: Site) -> None:
     """Ten of them import torch, four bring commands; at most 30 ms, on a machine of any speed."""
 
-    def seconds(*words: str) -> float:
-        path = os.pathsep.join([str(site.folder), *sys.path])
+    def seconds(*path: str) -> float:
+        elsewhere = [folder for folder in sys.path if folder != str(site.folder)]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [sys.executable, "-m", "layered_nst.cli", *words]
         done = subprocess.run(
-            command, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": path}
+            [sys.executable, "-m", "layered_nst.cli", "--help"],
+            check=True,
+            capture_output=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([*path, *elsewhere])},
         )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert b"Traceback" not in done.stderr
+        assert bool(path) == (b"greet-3" in done.stdout)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    without = min(seconds("--help") for _ in range(5))
     for number in range(20):
         name = f"studio-{number}"
         parts = [selector("bright"), *([{**COMMAND, "name": f"greet-{number}"}] * (number < 4))]
         parts[-1].setdefault("object", f"studio_{number}:greet")
         site.install(name, manifest_of(name, *parts), HEAVY if number < 10 else BRIGHT)
+    # In turn, as others may use the machine for some of the time.
+    pairs = [(seconds(), seconds(str(site.folder))) for _ in range(6)]
+    without, with_them = (min(times) for times in zip(*pairs, strict=True))
     # In proportion to a start that takes 0.2 s on the machine that this was measured on.
-    assert min(seconds("--help") for _ in range(5)) - without <= 0.03 * max(1, without / 0.15)
+    assert with_them - without <= 0.03 * max(1, without / 0.15)
 
 
 def test_a_recipe_imports_only_what_it_names(site: Site) -> None:

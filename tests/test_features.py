@@ -76,7 +76,9 @@ def test_one_pass_gives_any_set_of_layers(narrow: Encoder) -> None:
     together = narrow(picture, {"conv4_2", "conv1_1", "conv3_1"})
     assert set(together) == {"conv4_2", "conv1_1", "conv3_1"}
     for layer, features in together.items():
-        assert torch.equal(features, narrow(picture, [layer])[layer])
+        # Where the first block runs in bands, sums are made in another order.
+        alone = narrow(picture, [layer])[layer]
+        torch.testing.assert_close(features, alone, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ def posters() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_the_script_makes_a_poster_of_every_product_in_every_look(
     posters: ModuleType, tmp_path: Path
 ) -> None:
