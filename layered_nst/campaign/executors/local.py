@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 from layered_nst import plugins
 from layered_nst.campaign.executors.interface import Alive, Ended, Lost, News, Workers
 from layered_nst.campaign.executors.places import gpus, settled
+from layered_nst.campaign.executors.surroundings import surroundings
 from layered_nst.campaign.executors.worker import Line
 from layered_nst.campaign.jobs import Job
 from layered_nst.files.targets import make_folder
@@ -145,19 +145,12 @@ class LocalExecutor:
         return self.asked.logs / f"{place}.log"
 
     def _surroundings(self, place: str) -> dict[str, str]:
-        threads = str(self.asked.threads)
-        surroundings = {
-            **os.environ,
-            "OMP_NUM_THREADS": threads,
-            "MKL_NUM_THREADS": threads,
-            # Modules that were put in our way by a script are in the way of its workers too.
-            "PYTHONPATH": os.pathsep.join(part for part in sys.path if part),
-        }
+        found = surroundings(self.asked.threads)
         cards = gpus() if self.asked.device in ("auto", "cuda") else []
         if cards:
             number = self.places.index(place) if place in self.places else 0
-            surroundings["CUDA_VISIBLE_DEVICES"] = cards[number % len(cards)]
-        return surroundings
+            found["CUDA_VISIBLE_DEVICES"] = cards[number % len(cards)]
+        return found
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from layered_nst.campaign.executors.surroundings import surroundings
 from layered_nst.errors import ExecutorError
 from layered_nst.files.atomic import replacing
 from layered_nst.files.targets import make_folder
@@ -94,9 +94,6 @@ def _choices(processors: int) -> list[int]:
 
 
 def _rates(processors: int) -> dict[int, float]:
-    surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        surroundings[name] = str(processors)
     command = [sys.executable, "-m", __spec__.name if __spec__ else __name__]
     with contextlib.ExitStack() as all_of_them:
         workers = [
@@ -106,7 +103,7 @@ def _rates(processors: int) -> dict[int, float]:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     text=True,
-                    env=surroundings,
+                    env=surroundings(processors),
                 )
             )
             for _ in range(processors)

@@ -7,7 +7,6 @@ has died. So nobody waits for it for long, and what it does not bring is done ot
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 import threading
 import time
@@ -15,11 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from layered_nst import plugins
 from layered_nst.campaign.executors.watching import Watch, outcome_of
-from layered_nst.campaign.executors.worker import task_at
+from layered_nst.campaign.executors.worker import actors_task
 from layered_nst.campaign.jobs import Job, Outcome
-from layered_nst.machine.allocator import collect_rarely
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +32,7 @@ class BatchWorker:
     """What runs in an actor of the pool: a batch of jobs, one after the other."""
 
     def __init__(self, task: str, threads: int, files: Sequence[str]) -> None:
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ[name] = str(threads)
-        collect_rarely()
-        for file in files:
-            plugins.add_file(file)
-        self._task = task_at(task)
+        self._task = actors_task(task, threads, files)
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[bytes]]:
         """Pickled jobs in, pickled pairs of a job's number among all and its outcome out."""

@@ -26,11 +26,10 @@ from layered_nst.campaign.executors.interface import Alive, Ended, Lost, News, W
 from layered_nst.campaign.executors.places import SettledWorkers, gpus, settled
 from layered_nst.campaign.executors.pool import STALLS, Pool
 from layered_nst.campaign.executors.watching import Watch, outcome_of, outcome_of_error
-from layered_nst.campaign.executors.worker import task_at
+from layered_nst.campaign.executors.worker import actors_task
 from layered_nst.campaign.identity import state_of
 from layered_nst.campaign.jobs import Job, Outcome
 from layered_nst.errors import ExecutorError, LayeredNstError
-from layered_nst.machine.allocator import collect_rarely
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +48,7 @@ class ActorWorker:
     """What runs in an actor: one job at a time, with news of it from a second thread."""
 
     def __init__(self, task: str, threads: int, files: Sequence[str]) -> None:
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ[name] = str(threads)
-        collect_rarely()
-        for file in files:
-            plugins.add_file(file)
-        self._task = task_at(task)
+        self._task = actors_task(task, threads, files)
         self._stop, self._asked = threading.Event(), threading.Event()
         self._told: Mapping[str, Any] = {}
         self._said = ""

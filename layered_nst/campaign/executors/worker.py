@@ -14,11 +14,13 @@ import pickle
 import sys
 import threading
 import traceback
+from collections.abc import Iterable
 from importlib import import_module
 from queue import SimpleQueue
 from typing import IO, Any
 
 from layered_nst import plugins
+from layered_nst.campaign.executors.surroundings import threads_in_words
 from layered_nst.campaign.executors.watching import Watch, outcome_of
 from layered_nst.campaign.jobs import Job
 from layered_nst.machine.allocator import collect_rarely
@@ -67,10 +69,23 @@ def task_at(place: str) -> Any:
     return getattr(import_module(module), name)
 
 
+def ready_task(place: str, files: Iterable[str]) -> Any:
+    """A worker's task, with the plug-ins of single files in their places."""
+    collect_rarely()
+    for file in files:
+        plugins.add_file(file)
+    return task_at(place)
+
+
+def actors_task(place: str, threads: int, files: Iterable[str]) -> Any:
+    """The same in an actor of Ray, which is not told its threads when it is begun."""
+    os.environ.update(threads_in_words(threads))
+    return ready_task(place, files)
+
+
 def main() -> None:
     """Work until the line closes."""
     faulthandler.enable()
-    collect_rarely()
     code = 1
     try:
         _work()
@@ -88,9 +103,7 @@ def _work() -> None:
     line = Line(sys.stdin.buffer, _own_output())
     stop, jobs = threading.Event(), SimpleQueue[Job | None]()
     threading.Thread(target=_listen, args=(line, stop, jobs), daemon=True).start()
-    for plugin in sys.argv[2:]:
-        plugins.add_file(plugin)
-    task = task_at(sys.argv[1])
+    task = ready_task(sys.argv[1], sys.argv[2:])
     # Before the first job: one that ends us must not look as if we had never begun.
     line.send(("told", {}))
     threading.Thread(target=_beat, args=(line,), daemon=True).start()
