@@ -143,6 +143,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
         {"name": "squeezed", "layers": {"early": 4, "late": 1}, "content_layers": {"late": 1}},
         *({"name": name, **LAYERS} for name in NAMES),
         {"name": "short-sighted", **LAYERS},
+        {"name": "parted", "layers": {"low": 1}, "content_layers": {"high": 1}},
     ]
     parts = [{"kind": "encoder", **encoder} for encoder in encoders]
     found.install("studio", manifest_of("studio", *parts), CODE)
@@ -223,6 +224,20 @@ def test_layers_of_a_recipe_are_those_of_its_encoder() -> None:
     ):
         with pytest.raises(RecipeError, match=rf"optimize.layers.*{said}"):
             load_recipe(stated(**changes))
+
+
+def test_a_layer_that_holds_forms_alone_is_one_for_recipes_and_editors() -> None:
+    recipe = stated(encoder="studio/parted", optimize={"content_layers": {"high": 2}})
+    assert load_recipe(recipe).optimize.content_layers == {"high": 2}
+    assert Draft202012Validator(json_schema()).is_valid(recipe)
+
+
+def test_nothing_installed_is_looked_for_where_a_recipe_names_none_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plugins.Registry, "installed", lambda _: pytest.fail("it is looked for"))
+    for changes in ({}, {"optimize": {"layers": {"conv1_1": 1}}}, {"encoder": "light"}):
+        load_recipe({**stated(encoder=None), **changes})
 
 
 def test_a_view_shows_its_layers_where_none_are_named() -> None:

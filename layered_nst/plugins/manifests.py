@@ -140,6 +140,11 @@ class Part:
         return self.name if self.is_own else f"{self.plugin.name}/{self.name}"  # type: ignore[union-attr]
 
     @property
+    def layer_names(self) -> tuple[str, ...]:
+        """All that an encoder offers, to styles or to forms; nothing for a VGG."""
+        return tuple(dict.fromkeys((*self.layers, *self.content_layers)))
+
+    @property
     def is_own(self) -> bool:
         """Whether it needs no plug-in."""
         return self.plugin is None or self.plugin.is_own

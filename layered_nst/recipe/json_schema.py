@@ -78,11 +78,11 @@ def _with_named_parts(schema: dict[str, Any]) -> None:
             about = {k: stated[k] for k in ("default", "description", "title") if k in stated}
             own = stated.get("anyOf") or [{k: v for k, v in stated.items() if k not in about}]
             properties[key] = {"anyOf": [*own, *schema_of_parts(kind)["anyOf"]], **about}
-    others = [name for part in plugin_parts("encoder") for name in part.layers]
+    others = [name for part in plugin_parts("encoder") for name in part.layer_names]
     for key in ("layers", "content_layers"):
-        for schema in definitions["Optimize"]["properties"][key]["anyOf"]:
-            if others and "propertyNames" in schema:
-                schema["propertyNames"]["enum"] += others
+        for form in definitions["Optimize"]["properties"][key]["anyOf"]:
+            if others and "propertyNames" in form:
+                form["propertyNames"]["enum"] += others
 
 
 def _nothing_of(definitions: dict[str, Any], installed: bool) -> set[str]:

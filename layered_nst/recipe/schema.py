@@ -86,7 +86,7 @@ LAYER_NAMES: tuple[str, ...] = get_args(LayerName)
 def _or_of_encoder(name: Any, handler: Any) -> Any:
     """A layer of a plug-in's encoder, or else one of ours."""
     others = [] if name in LAYER_NAMES else plugin_parts("encoder")
-    if any(name in (*part.layers, *part.content_layers) for part in others):
+    if any(name in part.layer_names for part in others):
         return name
     return handler(name)
 
@@ -609,14 +609,16 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _layers_are_the_encoders(self) -> Self:
+        stated = {key: getattr(self.optimize, key) for key in ("layers", "content_layers")}
+        if not any(stated.values()):
+            return self  # nor is it looked for what is installed
         named = "" if self.encoder is None else plugins.name_in(self.encoder)
-        part = plugins.find("encoder", named)
-        own = () if part is None else (*part.layers, *part.content_layers)
-        known = tuple(dict.fromkeys(own)) or LAYER_NAMES
-        for key in ("layers", "content_layers"):
-            for layer in getattr(self.optimize, key) or ():
-                if layer not in known:
-                    allowed = ", ".join(known) if own else "conv1_1 to conv5_4"
+        part = plugins.find("encoder", named) if named else None
+        own = () if part is None else part.layer_names
+        for key, layers in stated.items():
+            for layer in layers or ():
+                if layer not in (own or LAYER_NAMES):
+                    allowed = ", ".join(own) or "conv1_1 to conv5_4"
                     said = f"{named or 'the encoder'} has no such layer, allowed: {allowed}"
                     raise problem(said, at=("optimize", key, layer))
         return self

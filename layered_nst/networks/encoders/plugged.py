@@ -167,7 +167,7 @@ def _check(part: Part, inner: Any) -> None:
             raise PluginError(f"{part}: its layer {layer} has a stride of {stride}, no power of 2")
         if not inner.reach[layer] >= 0:
             raise PluginError(f"{part}: its layer {layer} sees {inner.reach[layer]} px around it")
-    missing = [n for n in (*part.layers, *part.content_layers) if n not in names]
+    missing = [n for n in part.layer_names if n not in names]
     if missing:
         raise PluginError(
             f"{part}: plugin.yaml names a layer {missing[0]}, and it has {', '.join(names)}"
