@@ -44,10 +44,8 @@ class PluginPart(Section):
         if isinstance(said, cls):
             return said
         name, value = (said, None) if isinstance(said, str) else next(iter(said.items()))
-        part = found_part(cls.kind, name)
-        if part.is_own:
-            raise problem(f"{name} takes no parameters; write its name alone")
-        return {"part": part.full_name, "parameters": checked(part, value, at=name)}
+        full_name, parameters = _told(cls.kind, name, value)
+        return {"part": full_name, "parameters": parameters}
 
     @model_serializer
     def _write(self) -> Any:
@@ -82,10 +80,15 @@ def spelled_part(kind: str, said: Any) -> str:
         PydanticCustomError, ValidationError: as ``found_part`` and ``checked``.
     """
     (name, value), *_ = _as_mapping(said).items()
+    return plugins.spelled(*_told(kind, name, value))
+
+
+def _told(kind: str, name: str, said: Any) -> tuple[str, Any]:
+    """Full name of a plug-in's part, and what a recipe says to it, with the part's defaults."""
     part = found_part(kind, name)
     if part.is_own:
         raise problem(f"{name} takes no parameters; write its name alone")
-    return plugins.spelled(part.full_name, checked(part, value, at=name))
+    return part.full_name, checked(part, said, at=name)
 
 
 def written_part(text: Any) -> Any:
