@@ -67,13 +67,12 @@ class PluggedEncoder(Encoder):
         _check(part, inner)
         self.part, self.precision, self.dtype = part, "float32", dtype
         self.register_buffer("here", torch.zeros((), dtype=dtype))  # by which its device is known
-        self.inner = inner.to(dtype)
-        self.offered: Any = inner
+        self.inner: Any = inner.to(dtype)
 
     @property
     def layers(self) -> tuple[str, ...]:
         """All layers, shallow to deep."""
-        return tuple(self.offered.strides)
+        return tuple(self.inner.strides)
 
     @property
     def style_layers(self) -> Mapping[str, float] | None:
@@ -82,7 +81,7 @@ class PluggedEncoder(Encoder):
 
     def width(self, layer: str) -> int:
         """Number of channels of a layer."""
-        return int(self.offered.widths[layer])
+        return int(self.inner.widths[layer])
 
     def multiplying_in(self, precision: str) -> Encoder:
         """See ``Encoder``; here torch says what is multiplied so."""
@@ -143,11 +142,11 @@ class PluggedEncoder(Encoder):
 
     def strides(self) -> dict[str, int]:
         """See ``Encoder``."""
-        return dict(self.offered.strides)
+        return dict(self.inner.strides)
 
     def receptive_fields(self) -> dict[str, int]:
         """See ``Encoder``."""
-        reach = {n: math.ceil(min(EVERYTHING, px)) for n, px in self.offered.reach.items()}
+        reach = {n: math.ceil(min(EVERYTHING, px)) for n, px in self.inner.reach.items()}
         return {layer: 2 * reach[layer] + stride for layer, stride in self.strides().items()}
 
 
