@@ -29,6 +29,7 @@ executor   ``(workers, **said) -> Executor``, see ``campaign.executors.interface
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -36,7 +37,13 @@ from typing import Any
 
 from layered_nst.errors import PluginError
 from layered_nst.plugins.code import blamed, check_device, made_of, object_of
-from layered_nst.plugins.installed import VARIABLE, Broken, Installed, brings_commands
+from layered_nst.plugins.installed import (
+    VARIABLE,
+    Broken,
+    Installed,
+    brings_commands,
+    entry_points,
+)
 from layered_nst.plugins.manifests import API, KINDS, OWN, Part, Plugin, read_manifest
 from layered_nst.plugins.registry import Registry
 from layered_nst.plugins.spelling import apart, name_in, spelled
@@ -175,7 +182,13 @@ def parts(kind: str | None = None) -> tuple[Part, ...]:
 
 def commands() -> list[Part]:
     """See ``Registry.commands``; without any, not even our own manifest is read."""
-    return registry().commands() if _registry is not None or brings_commands() else []
+    global _registry
+    if _registry is None:
+        entries = [] if os.environ.get(VARIABLE) == "off" else entry_points()
+        if not brings_commands(entries):
+            return []
+        _registry = Registry(_built_in(), entries)
+    return _registry.commands()
 
 
 def outputs(suffix: str, holds: str) -> Iterator[Part]:

@@ -116,15 +116,23 @@ def _entries_of(info: Path, distribution: str, version: str) -> Iterator[EntryPo
             yield EntryPoint(name.strip(), value.strip(), distribution, version)
 
 
-def find_installed(files: Iterable[Path] = (), *, allowed: str | None = None) -> Installed:
+def find_installed(
+    files: Iterable[Path] = (),
+    *,
+    allowed: str | None = None,
+    entries: Sequence[EntryPoint] | None = None,
+) -> Installed:
     """The plug-ins that are installed, and those of single files.
 
     Args:
         files: plug-ins of one file that the user has named.
         allowed: what ``LAYERED_NST_PLUGINS`` says; None for all.
+        entries: entry points, where they have been looked for already.
     """
     found: list[tuple[str, str, tuple[Part, ...] | str]] = []
-    for entry in [] if allowed == "off" else entry_points():
+    if allowed == "off":
+        entries = ()
+    for entry in entry_points() if entries is None else entries:
         found.append((entry.name, entry.distribution, _of_entry(entry)))
     for path in files:
         found.append((path.name, "", _of_file(path)))
@@ -132,11 +140,9 @@ def find_installed(files: Iterable[Path] = (), *, allowed: str | None = None) ->
     return _without_clashes(found, wanted)
 
 
-def brings_commands() -> bool:
+def brings_commands(entries: Iterable[EntryPoint]) -> bool:
     """Whether some installed plug-in may have a command; manifests are not even parsed for it."""
-    if os.environ.get(VARIABLE) == "off":
-        return False
-    return any(_COMMAND.search(_manifest_text(entry)) for entry in entry_points())
+    return any(_COMMAND.search(_manifest_text(entry)) for entry in entries)
 
 
 def _manifest_text(entry: EntryPoint) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from layered_nst.errors import PluginError
 from layered_nst.plugins.code import object_of
-from layered_nst.plugins.installed import VARIABLE, Installed, find_installed
+from layered_nst.plugins.installed import VARIABLE, EntryPoint, Installed, find_installed
 from layered_nst.plugins.manifests import KINDS, OWN, Part
 from layered_nst.words import did_you_mean, listed
 
@@ -23,11 +23,20 @@ class Registry:
     Adding makes a new table instead of changing the one that others may be reading, so threads
     see either none or all of what is added together. What is installed is looked for when a name
     is asked for that is not in the table.
+
+    Args:
+        entries: see ``add``.
+        entry_points: of what is installed, where they have been looked for already.
     """
 
-    def __init__(self, entries: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+    def __init__(
+        self,
+        entries: Mapping[str, Mapping[str, Any]] | None = None,
+        entry_points: Sequence[EntryPoint] | None = None,
+    ) -> None:
         self._entries: Mapping[_Key, Part] = {}
         self.files: tuple[Path, ...] = ()
+        self._entry_points = entry_points
         self._installed: tuple[Any, Installed] | None = None
         self._lock = Lock()
         self.add(entries or {})
@@ -77,7 +86,8 @@ class Registry:
         """What is installed, and what single files bring; looked for once."""
         files, allowed = key = (self.files, os.environ.get(VARIABLE))
         if self._installed is None or self._installed[0] != key:
-            self._installed = (key, find_installed(files, allowed=allowed))
+            found = find_installed(files, allowed=allowed, entries=self._entry_points)
+            self._installed = (key, found)
         return self._installed[1]
 
     def get(self, kind: str, name: str) -> Any:
