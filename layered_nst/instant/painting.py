@@ -19,7 +19,7 @@ from layered_nst.instant.grain import grained
 from layered_nst.instant.network import COARSE, LAYERS, Painter, deviations
 from layered_nst.instant.transport import Carriers, carriers
 from layered_nst.networks.encoders import Encoder
-from layered_nst.networks.encoders.tiles import Tile, strides
+from layered_nst.networks.encoders.tiles import Tile
 from layered_nst.regions.layers import layer_masks
 from layered_nst.styles.moments import Columns, columns, measured, region_moments
 
@@ -140,7 +140,7 @@ class WholeSight:
 
     def settle(self, tiles: Sequence[Tile]) -> Settled:
         """Settle by what all tiles own."""
-        apart = strides(self.encoder)
+        apart = self.encoder.strides()
         sums: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
         for tile in tiles:
             features, shares = self.see(tile)
@@ -220,7 +220,7 @@ def _spans(length: int, side: int, beyond: int) -> list[tuple[slice, slice]]:
 
 def shares_of(encoder: Encoder, masks: Tensor) -> Shares:
     """Whose the positions of each layer are, from masks (R, H, W)."""
-    size, apart = (masks.shape[1], masks.shape[2]), strides(encoder)
+    size, apart = (masks.shape[1], masks.shape[2]), encoder.strides()
     if any(side % max(apart[layer] for layer in LAYERS) for side in size):
         sizes = encoder.layer_sizes(size)
         at = layer_masks(masks, {layer: sizes[layer] for layer in LAYERS})

@@ -9,7 +9,7 @@ from functools import cached_property
 from torch import Tensor
 
 from layered_nst.networks.encoders import Encoder
-from layered_nst.networks.encoders.tiles import Tile, strides
+from layered_nst.networks.encoders.tiles import Tile
 from layered_nst.painting.plan import Plan
 from layered_nst.painting.problem import PaintedRegion, Problem, area, at_size, is_painted
 
@@ -58,7 +58,7 @@ class Sight:
     @cached_property
     def strides(self) -> dict[str, int]:
         """Distance of neighboring units of each layer, in px of the level."""
-        return strides(self.encoder)
+        return self.encoder.strides()
 
     @cached_property
     def layer_sizes(self) -> dict[str, tuple[int, int]]:

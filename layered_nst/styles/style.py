@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from layered_nst.networks.encoders import Encoder
-from layered_nst.networks.encoders.tiles import Tile, cut, strides
+from layered_nst.networks.encoders.tiles import Tile, cut
 from layered_nst.picture import average, fit_within, resize
 from layered_nst.picture.lab import lab_to_rgb, rgb_to_lab
 from layered_nst.picture.variation import variation
@@ -303,7 +303,7 @@ def _sums_of_tiles(
     pooling: str,
     tiles: Sequence[Tile],
 ) -> dict[str, MomentSums]:
-    sizes, apart = encoder.layer_sizes((seen.rgb.shape[1], seen.rgb.shape[2])), strides(encoder)
+    sizes, apart = encoder.layer_sizes((seen.rgb.shape[1], seen.rgb.shape[2])), encoder.strides()
     weights = {layer: _mask_at(seen.mask, sizes[layer]) for layer in layers}
     sums: dict[str, MomentSums] = {}
     for tile in tiles:

@@ -8,7 +8,7 @@ import torch
 
 from layered_nst.networks.catalogue import is_present
 from layered_nst.networks.encoders import Encoder, load_encoder
-from layered_nst.networks.encoders.tiles import cut, grid, halo, strides
+from layered_nst.networks.encoders.tiles import cut, grid, halo
 from layered_nst.plugins import Part
 from layered_nst.testing.contracts import NotHere
 from layered_nst.testing.samples import photo, random, speed, spelled
@@ -71,7 +71,7 @@ def gradient(part: Part) -> None:
 
 def tiles(part: Part) -> None:
     encoder = _encoder(part)
-    layers, apart = _layers(encoder), strides(encoder)
+    layers, apart = _layers(encoder), encoder.strides()
     step, border = grid(encoder, layers), halo(encoder, layers)
     # Where units see all, so does every tile, and a few of them tell.
     side = max(32, step) if border < MOST else max(64, step)
@@ -91,7 +91,7 @@ def tiles(part: Part) -> None:
 
 def fields(part: Part) -> None:
     encoder = _encoder(part)
-    seen_by, apart = encoder.receptive_fields(), strides(encoder)
+    seen_by, apart = encoder.receptive_fields(), encoder.strides()
     for layer in (_middle(encoder),) if part.is_own else encoder.layers:
         if seen_by[layer] <= MOST:
             _sees_no_further(encoder, layer, seen_by[layer], apart[layer])

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from layered_nst.errors import ModelError
 from layered_nst.networks.encoders.encoder import Encoder
-from layered_nst.networks.encoders.tiles import cut, strides
+from layered_nst.networks.encoders.tiles import cut
 
 MOST_AT_ONCE = 2**20
 """Pixels of a picture that is seen at once: 0.4 GB."""
@@ -77,7 +77,7 @@ def _sides(encoder: Encoder, picture: Tensor) -> list[Tensor]:
     layers, size = contour_layers(encoder), (picture.shape[1], picture.shape[2])
     if size[0] * size[1] <= MOST_AT_ONCE:
         return contour_logits(encoder, encoder(picture[None], layers))
-    sizes, apart = encoder.layer_sizes(size), strides(encoder)
+    sizes, apart = encoder.layer_sizes(size), encoder.strides()
     found = [picture.new_empty(1, 1, *sizes[layer]) for layer in layers]
     for tile in cut(size, TILE, encoder, layers):
         seen = contour_logits(encoder, encoder(picture[None][:, :, *tile.read], layers))

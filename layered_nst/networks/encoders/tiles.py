@@ -95,20 +95,15 @@ def areas(
     return max(down) * max(across), sum(down) * sum(across)
 
 
-def strides(encoder: Encoder) -> dict[str, int]:
-    """Distance of neighboring units of each layer, in px of the picture."""
-    return encoder.strides()
-
-
 def grid(encoder: Encoder, layers: Collection[str]) -> int:
     """What tiles start at multiples of, in px: the largest stride of the layers."""
-    apart = strides(encoder)
+    apart = encoder.strides()
     return max(apart[layer] for layer in layers)
 
 
 def halo(encoder: Encoder, layers: Collection[str]) -> int:
     """How far beyond its owned part a tile is read, in px: a multiple of ``grid``."""
-    apart, fields, step = strides(encoder), encoder.receptive_fields(), grid(encoder, layers)
+    apart, fields, step = encoder.strides(), encoder.receptive_fields(), grid(encoder, layers)
     seen = max((fields[layer] - apart[layer]) // 2 for layer in layers)
     return math.ceil(seen / step) * step
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from layered_nst.networks.encoders import Encoder
-from layered_nst.networks.encoders.tiles import Tile, strides
+from layered_nst.networks.encoders.tiles import Tile
 from layered_nst.painting.losses.loss import Read, Sums
 from layered_nst.painting.plan import Plan
 from layered_nst.painting.problem import area, at_size, laid_out
@@ -131,4 +131,4 @@ def keeps_content(encoder: Encoder, layer: str) -> bool:
 
 def content_bytes(encoder: Encoder, layer: str) -> float:
     """Bytes that the features of a layer take for each pixel of the picture."""
-    return 4 * encoder.width(layer) / strides(encoder)[layer] ** 2
+    return 4 * encoder.width(layer) / encoder.strides()[layer] ** 2
