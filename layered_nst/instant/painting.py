@@ -19,7 +19,7 @@ from layered_nst.instant.grain import grained
 from layered_nst.instant.network import COARSE, LAYERS, Painter, deviations
 from layered_nst.instant.transport import Carriers, carriers
 from layered_nst.networks.encoders import Encoder
-from layered_nst.networks.encoders.tiles import Tile
+from layered_nst.networks.encoders.tiles import Tile, laid_out
 from layered_nst.regions.layers import layer_masks
 from layered_nst.styles.moments import Columns, columns, measured, region_moments
 
@@ -200,22 +200,7 @@ def strips(size: tuple[int, int], at_once: int, beyond: int) -> tuple[Tile, ...]
     side = max(16, int(math.sqrt(at_once)) // 16 * 16)
     if size[0] * size[1] <= at_once * 5 // 4:
         side = max(size)
-    down, across = (_spans(length, side, beyond) for length in size)
-    return tuple(
-        Tile((rows[0], columns[0]), (rows[1], columns[1])) for rows in down for columns in across
-    )
-
-
-def _spans(length: int, side: int, beyond: int) -> list[tuple[slice, slice]]:
-    count = math.ceil(length / side)
-    each = math.ceil(length / count / 16) * 16
-    return [
-        (
-            slice(start, min(start + each, length)),
-            slice(max(0, start - beyond), min(start + each + beyond, length)),
-        )
-        for start in range(0, length, each)
-    ]
+    return laid_out(size, side, 16, beyond)
 
 
 def shares_of(encoder: Encoder, masks: Tensor) -> Shares:

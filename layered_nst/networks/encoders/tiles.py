@@ -76,7 +76,11 @@ def cut(
         encoder: that reads them.
         layers: that are wanted of it.
     """
-    step, border = grid(encoder, layers), halo(encoder, layers)
+    return laid_out(size, side, grid(encoder, layers), halo(encoder, layers))
+
+
+def laid_out(size: tuple[int, int], side: int, step: int, border: int) -> tuple[Tile, ...]:
+    """Tiles of a picture that start at multiples of ``step`` and are read ``border`` px beyond."""
     down, across = (_spans(length, side, step, border) for length in size)
     return tuple(
         Tile((rows[0], columns[0]), (rows[1], columns[1])) for rows in down for columns in across
