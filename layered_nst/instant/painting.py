@@ -20,6 +20,7 @@ from layered_nst.instant.network import COARSE, LAYERS, Painter, deviations
 from layered_nst.instant.transport import Carriers, carriers
 from layered_nst.networks.encoders import Encoder
 from layered_nst.networks.encoders.tiles import Tile, laid_out
+from layered_nst.painting.losses.loss import Sums, added
 from layered_nst.regions.layers import layer_masks
 from layered_nst.styles.moments import Columns, columns, measured, region_moments
 
@@ -141,16 +142,17 @@ class WholeSight:
     def settle(self, tiles: Sequence[Tile]) -> Settled:
         """Settle by what all tiles own."""
         apart = self.encoder.strides()
-        sums: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+        sums: dict[str, Sums] = {}
         for tile in tiles:
             features, shares = self.see(tile)
+            found: dict[str, Sums] = {}
             for layer in LAYERS:
                 window = tile.inside(apart[layer])
                 owned = shares.masks[layer][:, *window]
                 read = replace(columns(owned), total=owned.new_ones(len(owned)))
                 first, second = region_moments(features[layer][:, :, *window], read)
-                found = (owned.sum((1, 2)), first, second)
-                sums[layer] = _added(sums[layer], found) if layer in sums else found
+                found[layer] = (owned.sum((1, 2)), first, second)
+            sums = added(sums, found) if sums else found
         own = {}
         for layer, (count, first, second) in sums.items():
             total = count.clamp(min=torch.finfo(first.dtype).tiny)
@@ -176,12 +178,6 @@ class WholeSight:
 
         drawn = draw(self.drawing, self.picture[None, :, *tile.read], carried, mixed)
         return drawn[:, *tile.inside(1)].clamp_(0, 1)
-
-
-def _added(
-    a: tuple[Tensor, Tensor, Tensor], b: tuple[Tensor, Tensor, Tensor]
-) -> tuple[Tensor, Tensor, Tensor]:
-    return a[0] + b[0], a[1] + b[1], a[2] + b[2]
 
 
 def border(painter: Painter, encoder: Encoder) -> int:
