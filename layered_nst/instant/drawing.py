@@ -90,13 +90,11 @@ def _freeze(painter: Painter, dtype: torch.dtype) -> FrozenPainter:
         return ready(layer.weight), ready(layer.bias)
 
     def stage(one: PainterStage) -> FrozenStage:
-        assert one.beside is not None
         below = None if one.below is None else ready(places_of(one.below))
         return FrozenStage(below, ready(one.beside), ready(one.bias), [of(m) for m in one.further])
 
     *coarser, fine = painter.every_stage
     assert fine.below is not None
-    assert fine.beside is not None
     # Of a square that is one px off, the first px is the second of the place before.
     below = torch.cat(places_of(fine.below).chunk(4)[::-1])
     entering = torch.cat([below, _unshuffled(fine.beside)], 1)

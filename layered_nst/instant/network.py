@@ -125,10 +125,10 @@ class Painter(nn.Module):
         given = [carried[0], carried[1], torch.cat([carried[2], half], 1)]
         hidden = None
         for stage, part, scaled in zip(self.stages, given, modulation, strict=False):
-            hidden = stage(hidden, part, scaled, (part.shape[2], part.shape[3]))
+            hidden = stage(hidden, part, scaled)
         coarse = coarse_colors(colors)
         # What is finer than the encoder sees: without it, edges would have steps of two pixels.
-        hidden = self.stages[3](hidden, colors - coarse, None, (colors.shape[2], colors.shape[3]))
+        hidden = self.stages[3](hidden, colors - coarse, None)
         drawn: Tensor = self.last(_edged(hidden))
         return coarse + drawn
 
@@ -137,7 +137,8 @@ class PainterStage(nn.Module):
     """The convolutions at one scale.
 
     Args:
-        below, given: channels that come from the stage below and from beside, 0 for none.
+        below: channels that come from the stage below, 0 for none.
+        given: channels that come from beside.
         width: channels that it gives.
         depth: further convolutions.
     """
@@ -147,7 +148,7 @@ class PainterStage(nn.Module):
         enter = nn.Conv2d(below + given, width, 3)
         nn.init.kaiming_normal_(enter.weight)
         self.below = nn.Parameter(enter.weight.detach()[:, :below].clone()) if below else None
-        self.beside = nn.Parameter(enter.weight.detach()[:, below:].clone()) if given else None
+        self.beside = nn.Parameter(enter.weight.detach()[:, below:].clone())
         self.bias = nn.Parameter(torch.zeros(width))
         self.more = nn.ModuleList(_small(width) for _ in range(depth))
 
@@ -156,27 +157,18 @@ class PainterStage(nn.Module):
         """The further convolutions, in order."""
         return [layer for layer in self.more if isinstance(layer, nn.Conv2d)]
 
-    def forward(
-        self,
-        below: Tensor | None,
-        given: Tensor | None,
-        modulation: Tensor | None,
-        size: tuple[int, int],
-    ) -> Tensor:
-        """What the stage gives, shape (B, width, *size).
+    def forward(self, below: Tensor | None, given: Tensor, modulation: Tensor | None) -> Tensor:
+        """What the stage gives, shape (B, width, H, W).
 
         Args:
-            below: half as large, rounded up.
-            given: of this size.
+            below: half as large as what is given, rounded up.
+            given: shape (B, given, H, W).
             modulation: factors less 1 and summands, see ``Painter``.
         """
-        hidden = None
-        if self.beside is not None and given is not None:
-            hidden = F.conv2d(_edged(given), self.beside, self.bias)
+        hidden = F.conv2d(_edged(given), self.beside, self.bias)
         if self.below is not None and below is not None:
-            drawn = enlarged_and_convolved(below, self.below, size)
-            hidden = drawn + (self.bias[:, None, None] if hidden is None else hidden)
-        assert hidden is not None
+            size = (given.shape[2], given.shape[3])
+            hidden = enlarged_and_convolved(below, self.below, size) + hidden
         if modulation is not None:
             factor, summand = modulation.to(hidden.dtype).chunk(2, 1)
             hidden = torch.addcmul(hidden + summand, hidden, factor)

@@ -62,10 +62,8 @@ def _stage_seconds(form: Form, number: int, channels: tuple[int, ...]) -> float:
     side = SIDE // SCALES[number]
     order = torch.channels_last
     smaller = torch.rand(1, max(1, below), side // 2, side // 2).contiguous(memory_format=order)
-    beside = torch.rand(1, max(1, given), side, side).contiguous(memory_format=order)
-    return _least(
-        lambda: stage(smaller if below else None, beside if given else None, None, (side, side))
-    )
+    beside = torch.rand(1, given, side, side).contiguous(memory_format=order)
+    return _least(lambda: stage(smaller if below else None, beside, None))
 
 
 def _whole_seconds(form: Form, channels: tuple[int, ...]) -> float:
