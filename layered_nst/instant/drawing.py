@@ -146,7 +146,7 @@ def draw(painter: FrozenPainter, colors: Tensor, carried: Sequence[Tensor], mixe
     half = F.avg_pool2d(colors, 2, ceil_mode=True, count_include_pad=False) - 0.5
     hidden = None
     for number, stage in enumerate(painter.stages[:2]):
-        hidden = _drawn(stage, hidden, [carried[number]], mixed(number, slice(None)))
+        hidden = stage_drawn(stage, hidden, [carried[number]], mixed(number, slice(None)))
     assert hidden is not None
     stage, rows = painter.stages[2], half.shape[2]
     picture = coarse[0]  # on which is drawn
@@ -157,16 +157,16 @@ def draw(painter: FrozenPainter, colors: Tensor, carried: Sequence[Tensor], mixe
         seen = slice(max(0, start - beyond), min(end + beyond, rows))
         below = hidden[:, :, seen.start // 2 : -(-seen.stop // 2)]
         given = [carried[2][:, :, seen], half[:, :, seen]]
-        fine = _drawn(stage, below, given, mixed(2, seen))
+        fine = stage_drawn(stage, below, given, mixed(2, seen))
         part = detail[:, :, 2 * seen.start : 2 * seen.stop]
-        drawn = _finest(painter, fine, part)
+        drawn = finest(painter, fine, part)
         own = slice(2 * start, min(2 * end, height))
         drawn = drawn[0, :, own.start - 2 * seen.start :, :width]
         picture[:, own] += drawn[:, : own.stop - own.start]
     return picture
 
 
-def _drawn(
+def stage_drawn(
     stage: FrozenStage, below: Tensor | None, given: Sequence[Tensor], modulation: Tensor | None
 ) -> Tensor:
     """What ``PainterStage.forward`` gives; of ``given`` the channels lie beside one another."""
@@ -201,10 +201,10 @@ def _framed_together(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
     return with_frame(whole)
 
 
-def _finest(painter: FrozenPainter, below: Tensor, detail: Tensor) -> Tensor:
+def finest(painter: FrozenPainter, below: Tensor, detail: Tensor) -> Tensor:
     """What is added to the coarse colors, shape (1, 3, H, W), of detail of this size."""
     if painter.fine.more:
-        hidden = _drawn(painter.fine, below, [detail], None)
+        hidden = stage_drawn(painter.fine, below, [detail], None)
         return F.conv2d(framed(hidden, hidden.dtype), *painter.final)
     (height, width), (rows, columns) = detail.shape[2:], below.shape[2:]
     channels = below.shape[1]

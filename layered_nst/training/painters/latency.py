@@ -1,7 +1,8 @@
 """How long painters take on this machine, by a table of their stages.
 
 Multiplications mislead: MicroAST takes an eighteenth of CCPL's and a third of its time. So each
-stage is timed in each of its forms, once, and a painter is the sum of its stages.
+stage is timed in each of its forms, once, as a frozen painter draws it, and a painter is the sum of
+its stages.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import time
 from collections.abc import Callable, Mapping
 
 import torch
+from torch import Tensor
 
-from layered_nst.instant.network import Form, Painter, PainterStage
+from layered_nst.instant.drawing import draw, finest, frozen, stage_drawn
+from layered_nst.instant.network import Form, Painter
+from layered_nst.networks.encoders.rectified import at_once
 from layered_nst.training.painters.sharing import Space
 
 SIDE = 512
@@ -56,25 +60,33 @@ def measured(space: Space, channels: tuple[int, ...]) -> dict[str, float]:
 
 
 def _stage_seconds(form: Form, number: int, channels: tuple[int, ...]) -> float:
-    given = (channels[0], channels[1], channels[2] + 3, 3)[number]
-    below = form.widths[number - 1] if number else 0
-    stage = PainterStage(below, given, form.widths[number], form.depths[number])
-    side = SIDE // SCALES[number]
-    order = torch.channels_last
-    smaller = torch.rand(1, max(1, below), side // 2, side // 2).contiguous(memory_format=order)
-    beside = torch.rand(1, given, side, side).contiguous(memory_format=order)
-    return _least(lambda: stage(smaller if below else None, beside, None))
+    painter, side = frozen(Painter(form, channels)), SIDE // SCALES[number]
+    # The finer two are drawn in bands, which a processor keeps nearer at hand than the whole.
+    bands = max(1, SIDE**2 // 4 // at_once(torch.device("cpu"))) if number > 1 else 1
+    size = (side // bands, side)
+    below = _features(form.widths[number - 1], size[0] // 2, size[1] // 2) if number else None
+    if below is not None and number == 3:
+        detail = torch.rand(1, 3, *size)
+        return bands * _least(lambda: finest(painter, below, detail))
+    given = [_features(channels[number], *size)]
+    if number == 2:
+        given.append(_features(3, *size))  # the colors
+    return bands * _least(lambda: stage_drawn(painter.stages[number], below, given, None))
 
 
 def _whole_seconds(form: Form, channels: tuple[int, ...]) -> float:
-    painter = Painter(form, channels)
+    painter, colors = frozen(Painter(form, channels)), torch.rand(1, 3, SIDE, SIDE)
     carried = [
-        torch.rand(1, width, SIDE // scale, SIDE // scale)
+        _features(width, SIDE // scale, SIDE // scale)
         for width, scale in zip(channels, SCALES, strict=False)
     ]
     modulation = [torch.zeros(1, 2 * width, 1, 1) for width in form.widths[:3]]
-    colors = torch.rand(1, 3, SIDE, SIDE)
-    return _least(lambda: painter(colors, carried, modulation))
+    return _least(lambda: draw(painter, colors, carried, lambda scale, _: modulation[scale]))
+
+
+def _features(channels: int, height: int, width: int) -> Tensor:
+    features = torch.rand(1, channels, height, width)
+    return features.contiguous(memory_format=torch.channels_last)
 
 
 def _least(run: Callable[[], object]) -> float:
