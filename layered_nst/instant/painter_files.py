@@ -14,7 +14,7 @@ from torch import Tensor
 
 from layered_nst.errors import ModelError
 from layered_nst.files.hashes import digest
-from layered_nst.files.tensors import read_metadata, read_tensors, write_tensors
+from layered_nst.files.tensors import read_tensors, write_tensors
 from layered_nst.instant.network import LAYERS, Form, Painter
 from layered_nst.networks.catalogue import weights_path
 from layered_nst.networks.encoders import Encoder
@@ -88,10 +88,7 @@ def read_painter_file(path: Path) -> PainterFile:
 
 def is_painter(path: Path) -> bool:
     """Whether a file is a painter, of whatever version."""
-    try:
-        return FILES.is_ours(read_metadata(path))
-    except (OSError, SafetensorError):
-        return False
+    return FILES.found_in(path) is not None
 
 
 def load_painter(

@@ -30,6 +30,14 @@ class OwnFiles:
         """Whether metadata are those of such a file, of whatever version."""
         return metadata.get("format", "").startswith(self.format.rpartition(" ")[0])
 
+    def found_in(self, path: Path) -> Mapping[str, str] | None:
+        """The texts of such a file, of whatever version; None for any other."""
+        try:
+            metadata = read_metadata(path)
+        except (OSError, SafetensorError):
+            return None
+        return metadata if self.is_ours(metadata) else None
+
     def metadata(self, path: Path) -> dict[str, str]:
         """The texts of a file.
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from layered_nst.errors import ModelError
 from layered_nst.files.hashes import digest
-from layered_nst.files.tensors import read_metadata, read_tensors, write_tensors
+from layered_nst.files.tensors import read_tensors, write_tensors
 from layered_nst.networks.own_files import OwnFiles
 
 FILES = OwnFiles("layered-nst encoder 1", "an encoder", "layered-nst encoder distill")
@@ -84,11 +84,7 @@ def read_encoder_file(path: Path) -> EncoderFile:
 
 def is_distilled(path: Path) -> bool:
     """Whether a file is an encoder that was distilled, by whatever version."""
-    try:
-        metadata = read_metadata(path)
-    except (OSError, SafetensorError):
-        return False
-    return FILES.is_ours(metadata) and "notes" in metadata
+    return "notes" in (FILES.found_in(path) or {})
 
 
 def _check_shapes(path: Path, tensors: Mapping[str, Tensor], blocks: Sequence[int]) -> None:

@@ -51,9 +51,9 @@ def score_painter(
         photo = _seen(photos[number % len(photos)], encoder)
         style = _seen(styles[number % len(styles)], encoder)
         targets = whole_moments(encoder, style, layers)
-        masks = torch.ones_like(photo[:1])
+        masks = [torch.ones_like(photo[0])]
         colors = _moved(photo, style)
-        picture = painted(painter, encoder, colors, list(masks), _asked(targets, 1, photo))
+        picture = painted(painter, encoder, colors, masks, _asked(targets, 1, photo))
         left, before = (
             sum(float(style_losses(*whole_moments(encoder, p, [k])[k], *targets[k], least=1e-3))
                 for k in layers)
@@ -62,7 +62,7 @@ def score_painter(
         gains.append(1 - left / before if before > 0 else 0.0)
         near = (encoder(p[None], ["conv4_1"])["conv4_1"] for p in (picture, colors))
         contents.append(float(relative(*near)))
-        kept = painted(painter, encoder, photo, list(masks), _asked(targets, 0, photo))
+        kept = painted(painter, encoder, photo, masks, _asked(targets, 0, photo))
         identities.append(float((kept - photo).abs().mean()))
     names = ("gain", "content", "identity")
     lists = (gains, contents, identities)
@@ -89,8 +89,8 @@ def draw_sheet(
         pictures.append(photo)
         for style in shown:
             asked = _asked(whole_moments(encoder, style, LAYERS), 1, photo)
-            masks = torch.ones_like(photo[:1])
-            pictures.append(painted(painter, encoder, _moved(photo, style), list(masks), asked))
+            masks = [torch.ones_like(photo[0])]
+            pictures.append(painted(painter, encoder, _moved(photo, style), masks, asked))
     tiles = [tile(to_image(picture), [], width=SIDE) for picture in pictures]
     write_image(path, grid(tiles, columns=columns + 1))
 
