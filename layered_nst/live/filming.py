@@ -24,7 +24,8 @@ from layered_nst.recipe import Recipe
 from layered_nst.scene.resolving import Scenery
 from layered_nst.strategies.looks import planned
 from layered_nst.strategies.run import paint
-from layered_nst.video.clips import NEEDED, Clip, ClipFrame
+from layered_nst.video.clips import Clip, ClipFrame
+from layered_nst.video.opencv import cv2
 from layered_nst.video.run import clip_size
 
 PASSED_OVER = 25
@@ -38,16 +39,17 @@ def open_camera(number: int) -> Clip:
         ClipError: there is none of this number, it is in use, or OpenCV is not installed.
     """
     try:
-        import cv2
-    except ImportError as error:
-        raise ClipError(f"camera {number}: {NEEDED}") from error
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # said below instead
-    camera = cv2.VideoCapture(number)
+        opencv = cv2()
+    except ClipError as error:
+        raise ClipError(f"camera {number}: {error}") from error
+    logs = opencv.utils.logging
+    logs.setLogLevel(logs.LOG_LEVEL_SILENT)  # said below instead
+    camera = opencv.VideoCapture(number)
     there, first = camera.read()
     if not there:
         camera.release()
         raise ClipError(f"camera {number}: gives no picture; is it there, and used by no other?")
-    camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    camera.set(opencv.CAP_PROP_BUFFERSIZE, 1)
 
     def read() -> Iterator[ClipFrame]:
         started = time.monotonic()
@@ -55,7 +57,7 @@ def open_camera(number: int) -> Clip:
             there, shown = camera.read()
             if not there:
                 return
-            picture = read_picture(cv2.cvtColor(shown, cv2.COLOR_BGR2RGB))
+            picture = read_picture(opencv.cvtColor(shown, opencv.COLOR_BGR2RGB))
             yield ClipFrame(picture, Fraction(time.monotonic() - started))
 
     return Clip(Path(f"camera {number}"), first.shape[:2], read)

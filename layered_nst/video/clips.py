@@ -6,7 +6,9 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -24,10 +26,20 @@ ANIMATIONS = (".gif", ".webp", ".png", ".apng")
 """Names that end so are clips if there is more than one picture in them."""
 FRAMES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 """Names of pictures that a folder of frames is made of."""
-NEEDED = "clips need PyAV and OpenCV: pip install 'layered-nst[video]'"
-"""What to say where one of them is not there."""
 USUAL_RATE = Fraction(25)
 """Frames a second of a folder of pictures, which says none."""
+
+
+def needed(name: str) -> Any:
+    """A package that only clips need.
+
+    Raises:
+        ClipError: it is not installed.
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ClipError("clips need PyAV and OpenCV: pip install 'layered-nst[video]'") from error
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from layered_nst.errors import ClipError, PictureError
 from layered_nst.picture import Picture
 from layered_nst.picture.opening import check_pixels
-from layered_nst.video.clips import NEEDED, USUAL_RATE, Clip, ClipFrame, ColorTags
+from layered_nst.video.clips import USUAL_RATE, Clip, ClipFrame, ColorTags, needed
 from layered_nst.video.sequences import same_size
 
 # The matrices that containers name, by swscale's own numbers.
@@ -34,11 +34,7 @@ def pyav() -> Any:
     Raises:
         ClipError: it is not installed.
     """
-    try:
-        import av
-    except ImportError as error:
-        raise ClipError(NEEDED) from error
-    return av
+    return needed("av")
 
 
 def why(error: Exception) -> str:

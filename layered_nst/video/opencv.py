@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from layered_nst.errors import ClipError
-from layered_nst.video.clips import NEEDED
+from layered_nst.video.clips import needed
 
 
 def cv2() -> Any:
@@ -14,8 +13,4 @@ def cv2() -> Any:
     Raises:
         ClipError: it is not installed.
     """
-    try:
-        import cv2 as found
-    except ImportError as error:
-        raise ClipError(NEEDED) from error
-    return found
+    return needed("cv2")
