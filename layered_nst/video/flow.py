@@ -33,6 +33,8 @@ FINE_SIDE = 800
 # Contrast below this, of 1, is noise.
 FAINT_CONTRAST = 0.02
 
+CUT = 0.25
+"""What was seen in the frame before in less than this share begins a shot."""
 FEWEST_SURE = 0.05
 """Share of a frame that a flow must be sure of to say anything of the rest."""
 AROUND = (15, 61)

@@ -11,17 +11,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from layered_nst.picture import Picture, fit_within, resize
+from layered_nst.picture.guided import enlarge
 from layered_nst.recipe import FramesSelector, Region
 from layered_nst.recipe.photos import DRAWN
 from layered_nst.recipe.selectors import kind_of, leaves
 from layered_nst.regions.edges import is_gradual, signed_distance
-from layered_nst.video.flow import FlowOf, Motion, motion
+from layered_nst.video.flow import CUT, FlowOf, Motion, motion
 
-CUT = 0.25
-"""A mask is not carried over what was seen before in less than this share."""
 ALIKE = 0.3
 """Masks that share less of what either has are not of one thing."""
 SEEN_AT = 480
@@ -106,8 +104,7 @@ def _enlarged(way: Motion, size: tuple[int, int]) -> Motion:
     seen = way.back.shape[1:]
     if tuple(seen) == size:
         return way
-    planes = torch.cat([way.back, way.reliability[None]])[None]
-    planes = F.interpolate(planes, size, mode="bilinear", align_corners=False)[0]
+    planes = enlarge(torch.cat([way.back, way.reliability[None]]), size)
     scale = planes.new_tensor([size[1] / seen[1], size[0] / seen[0]])
     return Motion(planes[:2] * scale[:, None, None], planes[2])
 

@@ -36,7 +36,7 @@ from layered_nst.strategies.looks import check_looks, planned, thin_notes
 from layered_nst.strategies.problems import finished
 from layered_nst.video.carrying import RegionsInTime
 from layered_nst.video.clips import Clip, ClipFrame, Excerpt, open_clip
-from layered_nst.video.flow import FlowOf, Motion, flow_of, motion, moved
+from layered_nst.video.flow import CUT, FlowOf, Motion, flow_of, motion, moved
 from layered_nst.video.frames import REACHES, FramePainter, Link, Past, Told, whose_pixels
 from layered_nst.video.keeping import FrameStore, frames_folder
 from layered_nst.video.loops import Loop
@@ -45,10 +45,9 @@ from layered_nst.video.writing import check_film, even
 
 log = logging.getLogger(__name__)
 
-CUT = 0.25
-"""A frame of which less than this share was seen in the one before begins a shot."""
 AGAIN = 0.5
-"""Unless so much of it was seen in one of the few before that, as after a flash."""
+"""A frame begins no shot if so much of it was seen in one of the few before the last, as after a
+flash."""
 WHOLE = Excerpt()
 HARDLY_NEW = 0.1
 """Share of a frame that nothing nearer tells of, below which older ones are not asked."""
