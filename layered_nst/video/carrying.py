@@ -15,8 +15,7 @@ from layered_nst.networks.faces import Face
 from layered_nst.networks.segmenters import Segmentation
 from layered_nst.picture import Picture
 from layered_nst.recipe import AlphaSelector, FramesSelector, Region
-from layered_nst.recipe.photos import DRAWN
-from layered_nst.recipe.selectors import kind_of, leaves
+from layered_nst.recipe.selectors import leaves
 from layered_nst.regions import RegionMasks, select
 from layered_nst.regions.build import coverage
 from layered_nst.regions.edges import antialias, is_gradual
@@ -24,7 +23,7 @@ from layered_nst.regions.select import uses_rest
 from layered_nst.regions.snap import snap
 from layered_nst.scene.resolving import Eyes, Scenery, is_refined
 from layered_nst.video.flow import FlowOf, Motion, averaged, moved
-from layered_nst.video.keys import Ahead, KeySpan, between, keys_around, led_back
+from layered_nst.video.keys import Ahead, KeySpan, between, is_drawn, keys_around, led_back
 
 WINDOW = 0.1
 """Side of the squares in which the motion inside a region is averaged, by the longer side."""
@@ -258,9 +257,7 @@ def is_held(region: Region) -> bool:
 
 def is_drawn_once(region: Region) -> bool:
     """Whether a region is drawn, so that it is not found again in later frames."""
-    if isinstance(region.select, FramesSelector):
-        return True
-    return all(kind_of(part) in DRAWN for part in leaves(region.select))
+    return isinstance(region.select, FramesSelector) or is_drawn(region.select)
 
 
 def _at_key(region: Region, number: int) -> Region:

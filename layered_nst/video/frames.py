@@ -31,6 +31,7 @@ from layered_nst.strategies.problems import problem
 from layered_nst.strategies.run import paint_canvas
 from layered_nst.video.filling import Filler, joined, with_strokes
 from layered_nst.video.flow import Motion, moved
+from layered_nst.video.keeping import part_of
 from layered_nst.video.steady import SteadyMoments
 
 BASE_STEADINESS = 300.0
@@ -292,12 +293,10 @@ class FramePainter:
     def restore(self, state: Mapping[str, Tensor], device: torch.device) -> None:
         """Go on from a state."""
         self.anchors = {
-            name.removeprefix("anchor."): Colors(value[0].to(device), value[1:].to(device))
-            for name, value in state.items()
-            if name.startswith("anchor.")
+            name: Colors(value[0].to(device), value[1:].to(device))
+            for name, value in part_of(state, "anchor.").items()
         }
-        moments = (key.removeprefix("moments.") for key in state if key.startswith("moments."))
-        self.moments.restore({key: state[f"moments.{key}"] for key in moments}, device)
+        self.moments.restore(part_of(state, "moments."), device)
         if "learned" in state:
             self.lessons = Lessons(float(state["learned"]))
         elif "learned.mean" in state:

@@ -234,5 +234,10 @@ class FrameStore:
             self.folder.rmdir()
 
 
+def part_of(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """What stands in a state below a prefix, by the names behind it."""
+    return {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
+
+
 def _warn(sentence: str) -> None:
     warnings.warn(sentence, LayeredNstWarning, stacklevel=4)

@@ -16,7 +16,7 @@ from layered_nst.picture import Picture, fit_within, resize
 from layered_nst.picture.guided import enlarge
 from layered_nst.recipe import FramesSelector, Region
 from layered_nst.recipe.photos import DRAWN
-from layered_nst.recipe.selectors import kind_of, leaves
+from layered_nst.recipe.selectors import Selector, kind_of, leaves
 from layered_nst.regions.edges import is_gradual, signed_distance
 from layered_nst.video.flow import CUT, FlowOf, Motion, motion
 
@@ -61,8 +61,12 @@ def keys_around(region: Region, number: int) -> tuple[int, int] | None:
     after = min((key for key in region.select.frames if key > number), default=None)
     if before is None or after is None:
         return None
-    is_drawn = all(kind_of(part) in DRAWN for part in leaves(region.select.frames[after]))
-    return (before, after) if is_drawn else None
+    return (before, after) if is_drawn(region.select.frames[after]) else None
+
+
+def is_drawn(selector: Selector) -> bool:
+    """Whether all of a selector is drawn, so that nothing of it is found."""
+    return all(kind_of(part) in DRAWN for part in leaves(selector))
 
 
 def led_back(

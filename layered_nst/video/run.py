@@ -38,7 +38,7 @@ from layered_nst.video.carrying import RegionsInTime
 from layered_nst.video.clips import Clip, ClipFrame, Excerpt, open_clip
 from layered_nst.video.flow import CUT, FlowOf, Motion, flow_of, motion, moved
 from layered_nst.video.frames import REACHES, FramePainter, Link, Past, Told, whose_pixels
-from layered_nst.video.keeping import FrameStore, frames_folder
+from layered_nst.video.keeping import FrameStore, frames_folder, part_of
 from layered_nst.video.loops import Loop
 from layered_nst.video.result import VideoResult
 from layered_nst.video.writing import check_film, even
@@ -469,8 +469,8 @@ class ClipRun:
             masks = RegionMasks(tuple(line["masks"]), state["masks"].to(self.device))
             self.styles = self.scenery.styles(picture, masks)
         if number == done - 1:
-            self.regions.restore(_part(state, "regions."))
-            self.painter.restore(_part(state, "painter."), self.device)
+            self.regions.restore(part_of(state, "regions."))
+            self.painter.restore(part_of(state, "painter."), self.device)
 
     def _result(self, *, complete: bool) -> VideoResult:
         return VideoResult(
@@ -523,7 +523,3 @@ def run_of(
         cache=open_cache(cache),
         memory=None if memory is None else parse_memory(memory),
     )
-
-
-def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
