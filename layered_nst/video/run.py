@@ -153,9 +153,11 @@ def apply_video(
         max_pixels=max_pixels,
         cache=cache,
         memory=memory,
+        asked_to_stop=question_of(stop),
+        on_scene=on_scene,
+        on_frame=on_frame,
+        on_progress=on_progress,
     )
-    run.asked_to_stop = question_of(stop)
-    run.on_scene, run.on_frame, run.on_progress = on_scene, on_frame, on_progress
     return run.painted(resume=resume)
 
 
@@ -183,10 +185,10 @@ class ClipRun:
     max_pixels: int
     cache: Cache | None
     memory: float | None
-    asked_to_stop: Callable[[], bool] = lambda: False
-    on_scene: Callable[[Scene, Clip], None] = lambda *_: None
-    on_frame: OnFrame = lambda _: None
-    on_progress: OnProgress = lambda _: None
+    asked_to_stop: Callable[[], bool]
+    on_scene: Callable[[Scene, Clip], None]
+    on_frame: OnFrame
+    on_progress: OnProgress
 
     def __post_init__(self) -> None:
         self.size = clip_size(self.recipe, self.clip)
@@ -498,13 +500,18 @@ def run_of(
     max_pixels: int = MAX_PIXELS,
     cache: bool | str | Path | Cache = True,
     memory: float | str | None = None,
+    asked_to_stop: Callable[[], bool] = lambda: False,
+    on_scene: Callable[[Scene, Clip], None] = lambda *_: None,
+    on_frame: OnFrame = lambda _: None,
+    on_progress: OnProgress = lambda _: None,
 ) -> ClipRun:
     """A run that has painted nothing yet.
 
     Args:
         loaded: the recipe, with the clip as its content.
-        output, part, device, strict, weights_dir, max_pixels, cache, memory: as ``apply_video``
-            takes them.
+        output, part, device, strict, weights_dir, max_pixels, cache, memory, on_scene, on_frame,
+            on_progress: as ``apply_video`` takes them.
+        asked_to_stop: asked before each frame and after each step.
 
     Raises:
         LayeredNstError: there is no such clip, or something asked for is not there.
@@ -522,4 +529,8 @@ def run_of(
         max_pixels=max_pixels,
         cache=open_cache(cache),
         memory=None if memory is None else parse_memory(memory),
+        asked_to_stop=asked_to_stop,
+        on_scene=on_scene,
+        on_frame=on_frame,
+        on_progress=on_progress,
     )
