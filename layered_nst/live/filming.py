@@ -13,7 +13,7 @@ from torch import Tensor
 
 from layered_nst import api
 from layered_nst.errors import ClipError, Interrupted, LayeredNstError
-from layered_nst.live.watching import Stamp, Watcher, jpeg, stamp_of
+from layered_nst.live.watching import Follower, jpeg
 from layered_nst.machine.cache import own_cache
 from layered_nst.machine.device import choose_device
 from layered_nst.networks.encoders import load_encoders
@@ -120,7 +120,7 @@ class FramePreview:
         return paint(scene, self.encoders, self.plan, on_progress=lambda _: None), picture.rgb
 
 
-class FilmWatcher(Watcher):
+class FilmWatcher(Follower):
     """Paints a clip over and over, or a camera, always by the recipe as it is now.
 
     A clip keeps its own pace: frames for which there is no time are passed over. While the recipe
@@ -136,19 +136,18 @@ class FilmWatcher(Watcher):
     def __init__(
         self, recipe: Path, clip: Clip, load: Callable[[], Recipe], **options: Any
     ) -> None:
-        super().__init__(recipe, lambda: None)  # type: ignore[arg-type, return-value]
+        super().__init__(recipe)
         self.clip, self.load, self.options = clip, load, options
         self._preview: FramePreview | None = None
-        self._known: Stamp | None = None
         self._error = ""
         self._playing = _Playing(clip)
         self._last: float | None = None
 
     def look(self) -> bool:
         """Paint the next frame; says whether there was one to be painted."""
-        stamp = stamp_of((self.recipe, *self._read))
-        if stamp != self._known:
-            self._known = stamp
+        stamp = self._stamp_now()
+        if stamp != self._stamp:
+            self._stamp = stamp
             self._settle()
         if self._preview is None:
             self._playing.rest()
@@ -194,7 +193,7 @@ class FilmWatcher(Watcher):
             return
         self._preview, self._error = preview, ""
         self._read = tuple(path for path in files_of(recipe) if path != self.clip.path)
-        self._known = stamp_of((self.recipe, *self._read))
+        self._stamp = self._stamp_now()
 
 
 class _Playing:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from layered_nst.errors import OutputError
-from layered_nst.live.watching import Watcher
+from layered_nst.live.watching import Follower
 
 HOST = "127.0.0.1"
 """The page is for who sits at this machine."""
@@ -28,7 +28,7 @@ class LiveServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, watcher: Watcher, port: int) -> None:
+    def __init__(self, watcher: Follower, port: int) -> None:
         self.watcher = watcher
         super().__init__((HOST, port), _Handler)
 
@@ -41,7 +41,7 @@ class LiveServer(ThreadingHTTPServer):
         """A browser that turns away in the middle of an answer is no news."""
 
 
-def serve(watcher: Watcher, port: int) -> LiveServer:
+def serve(watcher: Follower, port: int) -> LiveServer:
     """Open the page; ``serve_forever`` then serves it.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import statistics
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -64,54 +65,25 @@ class Shown:
         }
 
 
-class Watcher:
-    """Paints a recipe, and again when it, its photo or a file that it reads has changed.
+class Follower(ABC):
+    """Shows what a recipe paints, always by the recipe as it is now.
 
     Args:
         recipe: its file; it need not be there, or right, yet.
-        paint: gives the picture of the recipe as it is now.
         files: that are looked at beside it, such as a photo that stands in for the recipe's own.
     """
 
-    def __init__(
-        self, recipe: Path, paint: Callable[[], Result], *, files: Iterable[Path] = ()
-    ) -> None:
-        self.recipe, self.paint, self.files = recipe, paint, tuple(files)
+    def __init__(self, recipe: Path, *, files: Iterable[Path] = ()) -> None:
+        self.recipe, self.files = recipe, tuple(files)
         self._read: tuple[Path, ...] = ()
         self._stamp: Stamp | None = None
         self._taken: deque[float] = deque(maxlen=REMEMBERED)
         self._news = Condition()
         self.shown = Shown()
 
+    @abstractmethod
     def look(self) -> bool:
-        """Paint if something has changed since the last look; says whether it had."""
-        stamp = stamp_of((self.recipe, *self.files, *self._read))
-        if stamp == self._stamp:
-            return False
-        started = time.perf_counter()
-        try:
-            result = self.paint()
-        except Interrupted:
-            raise
-        except LayeredNstError as error:
-            self._stamp = stamp
-            self._show(error=str(error))
-            return True
-        self._read = tuple(files_of(result.recipe))
-        # What was read is known only now; what changes from here on is seen by the next look.
-        self._stamp = stamp_of((self.recipe, *self.files, *self._read))
-        picture, photo = jpeg(result.image), jpeg(to_image(result.scene.picture.rgb))
-        seconds = time.perf_counter() - started
-        self._taken.append(seconds)
-        self._show(
-            picture=picture,
-            photo=photo,
-            size=result.scene.size,
-            seconds=seconds,
-            rate=1 / statistics.median(self._taken),
-            notes=result.notes,
-        )
-        return True
+        """Paint what there is to be painted; says whether there was anything."""
 
     def run(self, stop: Event) -> None:
         """Look again and again until somebody sets ``stop``."""
@@ -131,6 +103,54 @@ class Watcher:
         with self._news:
             self.shown = Shown(before.version + 1, **{**kept, **what})
             self._news.notify_all()
+
+    def _stamp_now(self) -> Stamp:
+        return stamp_of((self.recipe, *self.files, *self._read))
+
+
+class Watcher(Follower):
+    """Paints a recipe, and again when it, its photo or a file that it reads has changed.
+
+    Args:
+        recipe, files: of ``Follower``.
+        paint: gives the picture of the recipe as it is now.
+    """
+
+    def __init__(
+        self, recipe: Path, paint: Callable[[], Result], *, files: Iterable[Path] = ()
+    ) -> None:
+        super().__init__(recipe, files=files)
+        self.paint = paint
+
+    def look(self) -> bool:
+        """Paint if something has changed since the last look; says whether it had."""
+        stamp = self._stamp_now()
+        if stamp == self._stamp:
+            return False
+        started = time.perf_counter()
+        try:
+            result = self.paint()
+        except Interrupted:
+            raise
+        except LayeredNstError as error:
+            self._stamp = stamp
+            self._show(error=str(error))
+            return True
+        self._read = tuple(files_of(result.recipe))
+        # What was read is known only now; what changes from here on is seen by the next look.
+        self._stamp = self._stamp_now()
+        picture, photo = jpeg(result.image), jpeg(to_image(result.scene.picture.rgb))
+        seconds = time.perf_counter() - started
+        self._taken.append(seconds)
+        self._show(
+            picture=picture,
+            photo=photo,
+            size=result.scene.size,
+            seconds=seconds,
+            rate=1 / statistics.median(self._taken),
+            notes=result.notes,
+        )
+        return True
 
 
 def stamp_of(files: Iterable[Path]) -> Stamp:
