@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from layered_nst.instant.network import LAYERS, Painter
-from layered_nst.instant.painter_files import load_painter
+from layered_nst.instant.painter_files import load_painter, painter_path
 from layered_nst.instant.painting import Asked, Steadied, painted
 from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.plan import Plan
@@ -20,9 +21,13 @@ from layered_nst.styles.style import stroke_side, style_moments
 LARGE = 1280
 """Styles that are seen at more px on their longest side are read in tiles."""
 
+_LOADED: WeakKeyDictionary[Encoder, tuple[object, Painter]] = WeakKeyDictionary()
+"""The painter that each encoder was asked for last, and what it was read from: frames of a clip are
+painted one by one."""
+
 
 def painter_for(plan: Plan, encoder: Encoder) -> Painter:
-    """The painter that a plan names, on the encoder's device.
+    """The painter that a plan names, on the encoder's device; read once as long as its file stays.
 
     Raises:
         ModelError: missing or broken weights, or ones that were taught with another encoder.
@@ -30,7 +35,13 @@ def painter_for(plan: Plan, encoder: Encoder) -> Painter:
     """
     if plan.painter is None:
         raise ValueError("a plan that optimizes has no painter")
-    return load_painter(plan.painter, encoder, device=next(encoder.buffers()).device)
+    device, path = next(encoder.buffers()).device, painter_path(plan.painter)
+    state = path.stat() if path.exists() else None
+    asked = path, device, state and (state.st_ino, state.st_size, state.st_mtime_ns)
+    known = _LOADED.get(encoder)
+    if known is None or known[0] != asked:
+        known = _LOADED[encoder] = asked, load_painter(plan.painter, encoder, device=device)
+    return known[1]
 
 
 @torch.no_grad()

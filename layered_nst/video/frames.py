@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d as pool
 
-from layered_nst.instant.network import Painter
 from layered_nst.instant.problems import paint_problem, painter_for
 from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.levels import Lessons, at_level, grained, optimize
@@ -103,7 +102,6 @@ class FramePainter:
         readings: of levels that do not fit into memory as a whole.
         lessons: what the optimizer has learned so far.
         anchors: colors of the regions when their shot began, by region and part.
-        network: what paints at once, with ``quality: instant``.
         filler: begins what comes into sight.
         moments: of the regions, smoothed, by which the network paints.
     """
@@ -115,7 +113,6 @@ class FramePainter:
     readings: Mapping[Place, Reading] = field(default_factory=dict)
     lessons: Lessons = field(default_factory=Lessons)
     anchors: dict[str, Colors] = field(default_factory=dict)
-    network: Painter | None = None
     filler: Filler | None = None
     moments: SteadyMoments = field(default_factory=SteadyMoments)
 
@@ -203,8 +200,8 @@ class FramePainter:
         """A frame by the instant painter, as far as nothing holds it to those before it."""
         asked, encoder = problem(scene, self.plan), self.encoders[self.plan.levels[-1].encoder]
         self.moments.names = _names([region for region in asked.regions if is_painted(region)])
-        self.network = self.network or painter_for(self.plan, encoder)
-        canvas = paint_problem(self.network, encoder, asked, self.plan, steadied=self.moments)
+        network = painter_for(self.plan, encoder)
+        canvas = paint_problem(network, encoder, asked, self.plan, steadied=self.moments)
         held = HELD_AT_ONCE ** (1 / max(self.video.steadiness, 1e-6))
         for one in told:
             share = (held * one.share).to(canvas)
