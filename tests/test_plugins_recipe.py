@@ -203,6 +203,10 @@ WRONG: dict[str, tuple[Any, str]] = {
         {"bright": {"above": 2}},
         r"r.yaml:13: regions.sky.select.bright.above: found 2, allowed: a number from 0 to 1$",
     ),
+    "no number": (
+        {"bright": {"above": float("nan")}},
+        r"r.yaml:13: regions.sky.select.bright.above: found nan, allowed: a number from 0 to 1$",
+    ),
     "wrong type": (
         {"bright": {"above": "half"}},
         r"regions.sky.select.bright.above: found half, allowed: a number from 0 to 1$",

@@ -98,9 +98,16 @@ def accepted(part: Part, said: Any) -> Any:
 
 def _validator(part: Part) -> Validator:
     from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
 
+    # YAML knows numbers that JSON does not: no bound would hold .nan, which is below none.
+    numbers = Draft202012Validator.TYPE_CHECKER.redefine("number", _is_number)
     # References lead nowhere but into the schema itself: nothing is fetched.
-    return Draft202012Validator(part.parameters)
+    return extend(Draft202012Validator, type_checker=numbers)(part.parameters)
+
+
+def _is_number(_: Any, value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _with_defaults(schema: Mapping[str, Any], value: Any) -> Any:
