@@ -103,7 +103,9 @@ def _validator(part: Part) -> Validator:
     # YAML knows numbers that JSON does not: no bound would hold .nan, which is below none.
     numbers = Draft202012Validator.TYPE_CHECKER.redefine("number", _is_number)
     # References lead nowhere but into the schema itself: nothing is fetched.
-    return extend(Draft202012Validator, type_checker=numbers)(part.parameters)
+    kind: Any = extend(Draft202012Validator, type_checker=numbers)  # type: ignore[no-untyped-call]
+    made: Validator = kind(part.parameters)
+    return made
 
 
 def _is_number(_: Any, value: Any) -> bool:
