@@ -19,7 +19,6 @@ import torch
 from layered_nst import plugins
 from layered_nst.errors import LayeredNstWarning, PictureError
 from layered_nst.instant.painting import AT_ONCE
-from layered_nst.instant.problems import painter_for
 from layered_nst.machine import allocator
 from layered_nst.machine.cache import Cache, open_cache, own_cache
 from layered_nst.machine.device import choose_device
@@ -36,6 +35,7 @@ from layered_nst.recipe.unpacking import is_look, unpack_look
 from layered_nst.scene.provenance import pixel_hash, read_inputs
 from layered_nst.scene.resolving import resolve
 from layered_nst.scene.scene import Scene
+from layered_nst.strategies.at_once import painter_for
 from layered_nst.strategies.budget import Room, advice, make_room
 from layered_nst.strategies.checking import Check, checked, plugin_notes
 from layered_nst.strategies.costs import LevelCost, footprint, level_costs

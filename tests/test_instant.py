@@ -36,11 +36,11 @@ from layered_nst.instant.painting import (
     shares_of,
     strips,
 )
-from layered_nst.instant.problems import amount_of
 from layered_nst.instant.transport import LARGEST_GAIN, Carriers, carriers
 from layered_nst.networks.encoders import Encoder, load_encoder
 from layered_nst.painting.problem import PaintedRegion, toward
 from layered_nst.picture import read_picture
+from layered_nst.strategies.at_once import amount_of
 from layered_nst.styles.moments import columns, region_moments
 
 FORM = Form((12, 10, 8, 6), (1, 1, 0, 1))

@@ -22,8 +22,8 @@ ROOMS = (
     "networks",
     "regions",
     "styles",
-    "painting",
     "instant",
+    "painting",
     "scene",
     "strategies",
     "outputs",
@@ -38,7 +38,7 @@ ROOMS = (
     "cli",
 )
 """From top to bottom; a room knows nothing of those below it."""
-LONGEST_CHAIN = 13
+LONGEST_CHAIN = 12
 LONG, MOST_LONG, TOO_LONG = 40, 10, 70
 
 

@@ -19,8 +19,7 @@ from layered_nst.instant.grain import grained
 from layered_nst.instant.network import COARSE, LAYERS, Painter, deviations
 from layered_nst.instant.transport import Carriers, carriers
 from layered_nst.networks.encoders import Encoder
-from layered_nst.networks.encoders.tiles import Tile, laid_out
-from layered_nst.painting.losses.loss import Sums, added
+from layered_nst.networks.encoders.tiles import Sums, Tile, added, laid_out
 from layered_nst.regions.layers import layer_masks
 from layered_nst.styles.moments import Columns, columns, measured, region_moments
 

@@ -20,7 +20,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from layered_nst.painting.losses.style import PLAIN
+from layered_nst.styles.moments import PLAIN
 
 LARGEST_GAIN = 4.0
 """What a JPEG leaves in a flat sky is no drawing to be painted."""

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from layered_nst.machine import allocator
 from layered_nst.networks.encoders import Encoder
-from layered_nst.networks.encoders.tiles import Tile, cut
-from layered_nst.painting.losses.loss import FeatureLoss, Sums, added
+from layered_nst.networks.encoders.tiles import Sums, Tile, added, cut
+from layered_nst.painting.losses.loss import FeatureLoss
 from layered_nst.painting.losses.pixels import PixelLoss
 from layered_nst.painting.objective import Makes, Objective, Objectives, Reader
 from layered_nst.painting.plan import Plan

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from layered_nst import plugins
 from layered_nst.errors import PluginError
-from layered_nst.instant.problems import paint_problem, painter_for
 from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.levels import optimize
 from layered_nst.painting.plan import Plan
@@ -22,6 +21,7 @@ from layered_nst.painting.state import DONE, Keep, State
 from layered_nst.painting.tiled import Place, Reading, objectives
 from layered_nst.recipe.parts import PluginStrategy
 from layered_nst.scene.scene import Scene
+from layered_nst.strategies.at_once import paint_problem, painter_for
 from layered_nst.strategies.problems import finished, problem
 from layered_nst.strategies.stages import Stage
 from layered_nst.strategies.windows import placed

@@ -19,6 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+PLAIN = 3e-4
+"""Energy of a covariance as a share of its raw second moment's, below which a style is plain: of 32
+styles none had less at any layer than three times as much."""
+
 
 @dataclass(frozen=True)
 class MomentSums:

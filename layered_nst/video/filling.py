@@ -14,11 +14,11 @@ from torch import Tensor
 
 from layered_nst.errors import LibraryError
 from layered_nst.instant.network import Painter
-from layered_nst.instant.problems import paint_problem, painter_for
 from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.plan import INSTANT, LIGHT, Plan
 from layered_nst.painting.problem import Problem
 from layered_nst.picture.guided import box_mean
+from layered_nst.strategies.at_once import paint_problem, painter_for
 
 FAR = (48, 24, 12, 96)
 """How many px off strokes are copied from for what has just come into sight."""

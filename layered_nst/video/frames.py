@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d as pool
 
-from layered_nst.instant.problems import paint_problem, painter_for
 from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.levels import Lessons, at_level, grained, optimize
 from layered_nst.painting.losses.temporal import colors_under
@@ -26,6 +25,7 @@ from layered_nst.painting.tiled import Place, Reading, objectives
 from layered_nst.picture.guided import box_mean
 from layered_nst.recipe import Video
 from layered_nst.scene.scene import Scene
+from layered_nst.strategies.at_once import paint_problem, painter_for
 from layered_nst.strategies.problems import problem
 from layered_nst.strategies.run import paint_canvas
 from layered_nst.video.filling import Filler, joined, with_strokes

@@ -39,13 +39,13 @@ from processes import started
 from torch import Tensor
 
 from layered_nst import api, apply
-from layered_nst.instant.problems import paint_problem, painter_for
 from layered_nst.judge import load_judge, score
 from layered_nst.machine.allocator import reuse_memory
 from layered_nst.networks.encoders import load_encoder
 from layered_nst.picture import fit_within, read_picture, resize
 from layered_nst.picture.layout import Words, grid, tile
 from layered_nst.picture.writing import to_image
+from layered_nst.strategies.at_once import paint_problem, painter_for
 from layered_nst.strategies.problems import finished, problem
 
 CLONE = Path(__file__).parents[2]

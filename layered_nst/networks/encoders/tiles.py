@@ -9,7 +9,7 @@ picture would be.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -19,6 +19,17 @@ from layered_nst.networks.encoders.encoder import Encoder
 
 Window = tuple[slice, slice]
 """Rows and columns."""
+
+Sums = tuple[Tensor, ...]
+"""What is wanted to know of one layer: sums over positions, so those of tiles add up."""
+
+
+def added(one: Mapping[str, Sums], other: Mapping[str, Sums]) -> dict[str, Sums]:
+    """What is seen on two parts of a picture, by layer."""
+    return {
+        layer: tuple(a + b for a, b in zip(parts, other[layer], strict=True))
+        for layer, parts in one.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -7,22 +7,12 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from layered_nst.networks.encoders.tiles import Sums as Sums  # as plug-ins know it
 from layered_nst.networks.encoders.tiles import Tile
 from layered_nst.painting.sight import Sight
 
-Sums = tuple[Tensor, ...]
-"""What a loss wants to know of one layer: sums over positions, so those of tiles add up."""
-
 Read = Callable[[str, Tensor], Sums]
 """Takes a layer's name and its features (1, C, h, w), as the encoder computes them."""
-
-
-def added(one: Mapping[str, Sums], other: Mapping[str, Sums]) -> dict[str, Sums]:
-    """What is seen on two parts of a picture, by layer."""
-    return {
-        layer: tuple(a + b for a, b in zip(parts, other[layer], strict=True))
-        for layer, parts in one.items()
-    }
 
 
 @runtime_checkable

@@ -9,16 +9,14 @@ import torch
 from torch import Tensor
 
 from layered_nst.machine import allocator
-from layered_nst.networks.encoders.tiles import Tile
-from layered_nst.painting.losses.loss import Read, Sums, added
+from layered_nst.networks.encoders.tiles import Sums, Tile, added
+from layered_nst.painting.losses.loss import Read
 from layered_nst.painting.plan import Plan
 from layered_nst.painting.sight import Sight
 from layered_nst.regions.layers import layer_masks
-from layered_nst.styles.moments import Columns, Moments, columns, region_moments
+from layered_nst.styles.moments import PLAIN, Columns, Moments, columns, region_moments
 from layered_nst.styles.style import stroke_side, style_moments
 
-# Of 32 styles none had less at any layer than three times as much.
-PLAIN = 3e-4
 # Energy of a mean as a share of white's: of those 32 styles none had less but at conv5_1. Of a gray
 # near what encoders take for the middle it is 4e-4, and any drawing on it is a huge deviation.
 FAINT = 0.1
