@@ -27,14 +27,21 @@ BETTER = {"instant": "standard", "draft": "standard", "standard": "fine"}
 """What a picture of a quality is finished to if nothing else is asked for."""
 
 
+_Picture = Annotated[
+    Path, typer.Argument(metavar="OUT.png", help="A picture that layered-nst made.")
+]
+_Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Result. [OUT-finished.png, or the next free number]"),
+]
+_Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on from the result's checkpoint, if it is there.")
+]
+
+
 def finish(
-    picture: Annotated[
-        Path, typer.Argument(metavar="OUT.png", help="A picture that layered-nst made.")
-    ],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Result. [OUT-finished.png, or the next free number]"),
-    ] = None,
+    picture: _Picture,
+    output: _Output = None,
     size: SizeOption = None,
     quality: QualityOption = None,
     set_: SetOption = None,
@@ -45,9 +52,7 @@ def finish(
     max_pixels: MaxPixelsOption = None,
     memory: MemoryOption = None,
     no_cache: NoCacheOption = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the result's checkpoint, if it is there.")
-    ] = False,
+    resume: _Resume = False,
     as_json: JsonOption = False,
 ) -> None:
     """Take an approved picture to its end: larger, better, or ready for print.
@@ -56,14 +61,9 @@ def finish(
     is held to it. Without --size and --quality a draft becomes standard, and standard fine, at the
     same size. `--quality print --size 3508` is A4 at 300 dpi.
     """
-    from layered_nst import api
     from layered_nst.files.targets import free_name
 
     approved = f"approved={json.dumps(str(picture.absolute()))}"
-    asked: Any = quality
-    if quality is None and size is None:
-        stated = api.load(picture).optimize.quality
-        asked = BETTER.get(stated, stated)
     name = Path(f"{picture.stem}-finished{picture.suffix}")
     apply(
         picture,
@@ -72,7 +72,7 @@ def finish(
         set_=[approved, *(set_ or ())],
         device=device,
         steps=steps,
-        quality=asked,
+        quality=quality if quality or size else _better(picture),
         weights=weights,
         strict=strict,
         max_pixels=max_pixels,
@@ -81,3 +81,11 @@ def finish(
         resume=resume,
         as_json=as_json,
     )
+
+
+def _better(picture: Path) -> Any:
+    """The quality above that of a picture, or its own where there is none."""
+    from layered_nst import api
+
+    stated = api.load(picture).optimize.quality
+    return BETTER.get(stated, stated)

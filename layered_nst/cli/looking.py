@@ -17,7 +17,9 @@ from layered_nst.cli.options import (
     LayersOption,
     MaxPixelsOption,
     PhotoArgument,
+    Quality,
     QualityOption,
+    SeedOption,
     StepsOption,
     WeightsOption,
     limits,
@@ -26,6 +28,7 @@ from layered_nst.cli.signals import undisturbed
 
 if TYPE_CHECKING:
     from layered_nst.picture import Picture
+    from layered_nst.recipe import Optimize
     from layered_nst.views.feature_sheets import FeatureMaps
     from layered_nst.views.textures import Texture
 
@@ -46,6 +49,12 @@ _ShownLayers = Annotated[
         metavar="NAME,NAME",
         help="Layers. [conv1_1,conv3_1,conv5_1, or all that a plug-in names]",
     ),
+]
+_TextureSheet = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Sheet. [STYLE.texture.png]")
+]
+_TextureSize = Annotated[
+    int, typer.Option("--size", min=1, max=4096, help="Longest side of a texture in px.")
 ]
 _Channels = Annotated[int, typer.Option("--channels", min=1, help="Channels shown of each layer.")]
 
@@ -98,15 +107,11 @@ def _told(maps: FeatureMaps) -> dict[str, Any]:
 def texture(
     style: Annotated[Path, typer.Argument(metavar="STYLE", help="Style picture.")],
     layers: LayersOption = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Sheet. [STYLE.texture.png]")
-    ] = None,
-    size: Annotated[
-        int, typer.Option("--size", min=1, max=4096, help="Longest side of a texture in px.")
-    ] = 256,
+    output: _TextureSheet = None,
+    size: _TextureSize = 256,
     steps: StepsOption = None,
     quality: QualityOption = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the noise.")] = 0,
+    seed: SeedOption = 0,
     encoder: EncoderOption = "hed-vgg16",
     device: DeviceOption = "auto",
     weights: WeightsOption = None,
@@ -121,10 +126,8 @@ def texture(
     from layered_nst.networks.encoders import load_encoder
     from layered_nst.outputs.result import check_writable
     from layered_nst.picture import read_picture
-    from layered_nst.recipe import Optimize
     from layered_nst.views.textures import synthesize
 
-    options = Optimize(steps=steps, quality=quality.value if quality else "standard", seed=seed)
     target = output or style.with_name(f"{style.stem}.texture.png")
     check_writable(target, keep=(style,), named=output is not None)
     chosen = choose_device(device)
@@ -135,15 +138,21 @@ def texture(
             picture,
             layers=_names(layers) if layers else None,
             size=size,
-            options=options,
+            options=_options(quality, steps, seed),
             on_progress=display.step,
         )
     _write_textures(target, picture, made)
+    distances = {texture.layers[-1]: texture.distance for texture in made}
     if as_json:
-        distances = {texture.layers[-1]: texture.distance for texture in made}
         print_json({"sheet": str(target), "distances": distances, "notes": notes})
     else:
         print(target)
+
+
+def _options(quality: Quality | None, steps: int | None, seed: int) -> Optimize:
+    from layered_nst.recipe import Optimize
+
+    return Optimize(quality=quality.value if quality else "standard", steps=steps, seed=seed)
 
 
 def _write_textures(target: Path, style: Picture, made: Sequence[Texture]) -> None:
