@@ -244,7 +244,7 @@ def test_defaults_in_brackets_are_those_of_the_package(
         ),
         *(
             ("painter train", f"--{key.replace('_', '-')}", getattr(TeachingPlan(), key))
-            for key in ("steps", "batch", "crop", "learning_rate", "bfloat16", "seed")
+            for key in ("steps", "batch", "crop", "learning_rate", "steadiness", "bfloat16", "seed")
         ),
     ],
 )

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -33,12 +34,14 @@ from layered_nst.training.painters.losses import (
     style_code,
 )
 from layered_nst.training.painters.samples import (
+    Sample,
     crop,
     draw_samples,
     moved,
     random_regions,
 )
 from layered_nst.training.painters.scoring import score_painter
+from layered_nst.training.painters.steadiness import CELL, NOISE, Moved, further_along
 from layered_nst.training.painters.teaching import (
     DRAFTED,
     SEEN,
@@ -199,6 +202,79 @@ def test_crops_are_squares_of_any_picture(photos: list[Tensor]) -> None:
         assert float(cut.max()) <= 1
 
 
+# Steadiness
+
+
+def some_samples(side: int = 32) -> list[Sample]:
+    """Photos of noise, the second half and half, with a region in its first column alone."""
+    generator = torch.Generator().manual_seed(0)
+    photos = torch.rand(2, 3, side, side, generator=generator)
+    halves = torch.zeros(3, side, side)
+    halves[0, :, 0], halves[1, :, 1:16], halves[2, :, 16:] = 1, 1, 1
+    ones = torch.ones(1, side, side)
+    return [
+        Sample(photos[0], photos[0] / 2, ones, (1,), torch.ones(1)),
+        Sample(photos[1], photos[1] / 2, halves, (1, 0, 2), torch.tensor([1.0, 0.5, 0.0])),
+    ]
+
+
+def test_what_is_seen_from_further_along_is_the_same_with_noise() -> None:
+    samples, corners = some_samples(), set()
+    given = torch.stack([sample.colors for sample in samples])
+    torch.manual_seed(0)
+    for _ in range(40):
+        moved = further_along(samples, given)
+        row, column = moved.corner
+        corners.add(moved.corner)
+        for before, after, seen in zip(samples, moved.samples, moved.given, strict=True):
+            window = (slice(None), slice(row, row + 24), slice(column, column + 24))
+            assert torch.equal(after.photo, before.photo[window])
+            assert torch.equal(seen, after.colors)
+            noise = (after.colors - before.colors[window])[before.colors[window] > 6 * NOISE]
+            assert float(noise.abs().max()) < 6 * NOISE
+            assert float(after.masks.sum(0).min()) == float(after.masks.sum(0).max()) == 1
+        # A region that is not to be seen from there is nowhere.
+        there = [True, True, True] if column == 0 else [False, True, True]
+        kept = [s for s, t in zip((1, 0, 2), there, strict=True) if t]
+        assert moved.samples[1].styles == tuple(kept)
+        assert moved.samples[1].amount.tolist() == [{1: 1.0, 0: 0.5, 2: 0.0}[s] for s in kept]
+    assert all(len({corner[side] for corner in corners}) == CELL for side in (0, 1))
+
+
+def test_the_change_is_that_of_the_same_places() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.rand(2, 3, 32, 32, generator=generator)
+    moved = Moved([], torch.empty(0), (5, 2))
+    again = pictures[:, :, 5:29, 2:26].clone()
+    again[:, :, 0] = 9  # an edge that has moved
+    assert float(moved.change(pictures, again)) == 0
+    again[1, 2, 10, 11] += 0.25
+    assert float(moved.change(pictures, again)) == pytest.approx(0.25 / (2 * 3 * 8 * 8), rel=1e-5)
+
+
+def test_a_painter_becomes_steadier_by_it(
+    light: Encoder, photos: list[Tensor], styles: list[Tensor]
+) -> None:
+    torch.manual_seed(0)
+    state = new_state(light, TeachingPlan(), "cpu", load_painter("instant", light))
+    samples, shown = draw_samples(photos, styles, batch=2, side=64)
+    weights, change = list(state.painter.parameters()), []
+    for _ in range(4):
+        torch.manual_seed(1)  # the same grain, place and noise
+        loss = losses(state, light, samples, shown, PLAN)["steadiness"]
+        gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+        change.append(float(loss.detach()))
+        found = [g if g is not None else torch.zeros_like(w)
+                 for w, g in zip(weights, gradients, strict=True)]  # fmt: skip
+        length = torch.stack([part.norm() for part in found]).norm()
+        with torch.no_grad():
+            for weight, gradient in zip(weights, found, strict=True):
+                weight -= 2e-4 * gradient / length
+    assert all(after < before for before, after in pairwise(change))
+    still = losses(state, light, samples, shown, replace(PLAN, steadiness=0))
+    assert "steadiness" not in still
+
+
 # Teaching
 
 
@@ -337,7 +413,14 @@ def test_a_training_goes_on_from_a_painter(
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("crop", 63), ("crop", 4000), ("steps", 0), ("batch", 0), ("learning_rate", -1.0)],
+    [
+        ("crop", 63),
+        ("crop", 4000),
+        ("steps", 0),
+        ("batch", 0),
+        ("learning_rate", -1.0),
+        ("steadiness", -1.0),
+    ],
 )
 def test_numbers_out_of_their_range_are_refused(key: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{key}: found {value:g}, allowed: "):
@@ -365,6 +448,7 @@ def test_a_painter_that_draws_nothing_keeps_no_photo_and_has_the_gain_of_its_col
     light: Encoder, photos: list[Tensor], styles: list[Tensor]
 ) -> None:
     torch.manual_seed(0)
+    photos, styles = photos[:1], styles[:2]
     scores = score_painter(Painter(PLAN.form, [128, 64, 32]), light, photos, styles)
     assert scores.keys() == {"gain", "content", "identity"}
     assert scores["identity"] > 0.01

@@ -61,6 +61,13 @@ FormOption = Annotated[
     ),
 ]
 CropOption = Annotated[int, typer.Option("--crop", help="Side of a crop in px, 64 to 1024.")]
+SteadinessOption = Annotated[
+    float,
+    typer.Option(
+        "--steadiness",
+        help="Weight of painting alike what has moved by a few px: steadier clips, calmer strokes.",
+    ),
+]
 SheetOption = Annotated[
     int, typer.Option("--sheet", min=1, help="Steps from sheet to sheet, OUTPUT.png.")
 ]
@@ -78,6 +85,7 @@ def train(
     batch: BatchOption = 4,
     crop: CropOption = 144,
     learning_rate: RateOption = 1e-3,
+    steadiness: SteadinessOption = 10.0,
     bfloat16: Bfloat16Option = False,
     every: EveryOption = 250,
     sheet: SheetOption = 1000,
@@ -98,7 +106,8 @@ def train(
     from layered_nst.training.painters.teaching import TeachingPlan
 
     told = {"steps": steps, "batch": batch, "crop": crop, "learning_rate": learning_rate}
-    plan = planned(TeachingPlan, **told, **_form(form, start), bfloat16=bfloat16, seed=seed)
+    weighed = {"steadiness": steadiness, "bfloat16": bfloat16}
+    plan = planned(TeachingPlan, **told, **weighed, **_form(form, start), seed=seed)
     read: dict[str, Any] = {
         "encoder": encoder,
         "start": start,

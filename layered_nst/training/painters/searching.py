@@ -319,7 +319,7 @@ def _seconds_of_step(
 @torch.no_grad()
 def _error(whole: Painter, encoder: Encoder, form: Form, judged_on: Sequence[Any]) -> float:
     """How far a form's pictures are from styles and photos."""
-    part, plan = part_of(whole, form), TeachingPlan(form=form)
+    part, plan = part_of(whole, form), TeachingPlan(form=form, steadiness=0)
     state = TeachingState(part, nn.Module(), _Silent(), None)  # type: ignore[arg-type]
     torch.manual_seed(0)  # the same grain for all
     terms = [losses(state, encoder, samples, shown, plan) for samples, shown in judged_on]
@@ -373,7 +373,7 @@ class _Teaching:
         """Add to the gradient of the shared weights what a form of them should change."""
         part = part_of(self.whole, form)
         state = TeachingState(part, nn.Module(), self.contrasts, self.optimizer)  # type: ignore[arg-type]
-        terms = losses(state, encoder, samples, shown, TeachingPlan(form=form))
+        terms = losses(state, encoder, samples, shown, TeachingPlan(form=form, steadiness=0))
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
 
 

@@ -3,7 +3,8 @@
 The encoder is frozen; what is taught is the decoder. Of each picture it paints the moments of every
 region are held to those of the region's style, as the optimization does, and the forms to the
 photo's; contrastive losses keep neighbors together and styles apart; a tenth of the photos is to be
-left as it is, and every twentieth step is one towards a finished draft.
+left as it is, and every twentieth step is one towards a finished draft. Half of the photos are also
+painted from a few px further along, with noise, and are to look the same.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from layered_nst.training.encoders.pictures import integer, pictures_digest, spl
 from layered_nst.training.painters.losses import Contrasts, relative, roughness, style_code
 from layered_nst.training.painters.samples import Sample, draw_samples
 from layered_nst.training.painters.scoring import draw_sheet, score_painter, sheet_path
+from layered_nst.training.painters.steadiness import further_along
 from layered_nst.training.steps import averaged, check_loss, descend, set_learning_rate
 
 SEEN: Mapping[str, float] = {"conv1_1": 1.0, "conv2_1": 1.0, "conv3_1": 1.5, "conv4_1": 1.5}
@@ -63,6 +65,7 @@ class TeachingPlan:
         coherence, apart: of the contrastive losses.
         identity: of the change of photos that are to be left as they are.
         smoothness: of what varies more than the styles do.
+        steadiness: of the change when a photo is moved by a few px and noise is laid over it.
         draft: of the distance from finished drafts.
         bfloat16: multiply in bfloat16, twice as fast where the processor has it.
         seed: of everything random.
@@ -83,6 +86,7 @@ class TeachingPlan:
     apart: float = 0.05
     identity: float = 10.0
     smoothness: float = 0.1
+    steadiness: float = 10.0
     draft: float = 1.0
     bfloat16: bool = False
     seed: int = 0
@@ -93,6 +97,7 @@ class TeachingPlan:
             ("batch", "a whole number of at least 1", self.batch >= 1),
             ("crop", f"{MIN_CROP} to {MAX_CROP} px", MIN_CROP <= self.crop <= MAX_CROP),
             ("learning_rate", "a number above 0", 0 < self.learning_rate < math.inf),
+            ("steadiness", "a number of at least 0", 0 <= self.steadiness < math.inf),
         ):
             if not fits:
                 raise ValueError(f"{name}: found {getattr(self, name):g}, allowed: {allowed}")
@@ -166,23 +171,42 @@ def losses(
     plan: TeachingPlan,
 ) -> dict[str, Tensor]:
     """Weighted terms of a batch."""
-    targets, colors = style_targets(encoder, shown), torch.stack([s.colors for s in samples])
+    targets = style_targets(encoder, shown)
+    given = torch.stack([_grained(sample) for sample in samples])
+    pictures, photo, carried = _painted(state.painter, encoder, samples, given, targets, plan)
+    seen = encoder(pictures, list(SEEN))
+    terms = _terms(state, samples, plan, targets, pictures, seen, photo, carried, shown)
+    if plan.steadiness:
+        count = -(-len(samples) // 2)
+        moved = further_along(samples[:count], given[:count])
+        again, _, _ = _painted(state.painter, encoder, moved.samples, moved.given, targets, plan)
+        terms["steadiness"] = plan.steadiness * moved.change(pictures[:count], again)
+    if state.step % DRAFTED == DRAFTED - 1:
+        terms["draft"] = plan.draft * towards_draft(encoder, samples[0], shown, seen)
+    return terms
+
+
+def _painted(
+    painter: Painter,
+    encoder: Encoder,
+    samples: Sequence[Sample],
+    given: Tensor,
+    targets: Mapping[str, Stacked],
+    plan: TeachingPlan,
+) -> tuple[Tensor, Mapping[str, Tensor], list[Tensor]]:
+    """Pictures of a batch, the features of what the encoder was given, and those carried."""
     with torch.no_grad():
-        photo = encoder(torch.stack([_grained(sample) for sample in samples]), list(SEEN))
+        photo = encoder(given, list(SEEN))
     prepared = [
-        _prepared(state.painter, encoder, photo, number, sample, targets)
+        _prepared(painter, encoder, photo, number, sample, targets)
         for number, sample in enumerate(samples)
     ]
     carried = [torch.cat([part[0][k] for part in prepared]) for k in range(len(LAYERS))]
     modulation = [torch.cat([part[1][k] for part in prepared]) for k in range(len(LAYERS))]
+    colors = torch.stack([sample.colors for sample in samples])
     with torch.autocast(colors.device.type, torch.bfloat16, enabled=plan.bfloat16):
-        pictures = state.painter(colors, carried, modulation)
-    pictures = pictures.float()
-    seen = encoder(pictures, list(SEEN))
-    terms = _terms(state, samples, plan, targets, pictures, seen, photo, carried, colors, shown)
-    if state.step % DRAFTED == DRAFTED - 1:
-        terms["draft"] = plan.draft * towards_draft(encoder, samples[0], shown, seen)
-    return terms
+        pictures = painter(colors, carried, modulation)
+    return pictures.float(), photo, carried
 
 
 def _grained(sample: Sample) -> Tensor:
@@ -254,7 +278,6 @@ def _terms(
     seen: Mapping[str, Tensor],
     photo: Mapping[str, Tensor],
     carried: Sequence[Tensor],
-    colors: Tensor,
     shown: Tensor,
 ) -> dict[str, Tensor]:
     style, codes, wanted = [], [], []
@@ -277,7 +300,8 @@ def _terms(
         told = state.contrasts.told_apart(torch.cat(codes), torch.cat(wanted))
         terms["apart"] = plan.apart * told
     if len(left := (firm == 0).nonzero()[:, 0]):
-        change = (pictures[left] - colors[left]).abs().mean()
+        kept = torch.stack([samples[n].colors for n in left.tolist()])
+        change = (pictures[left] - kept).abs().mean()
         terms["identity"] = plan.identity * change * len(left) / len(samples)
     usual = torch.stack([roughness(shown[list(s.styles)]).mean() for s in samples])
     # Of plain styles anything is rough, and would be all that a step is about.
