@@ -157,23 +157,31 @@ def test_a_student_as_wide_as_its_teacher_sees_the_same_from_the_start(
     crops: Tensor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = new_student(teacher, crops, width=1.0, first=1.0)
+    whole = new_student(teacher, crops, student_widths(teacher, width=1.0, first=1.0))
     errors = student_errors(whole, teacher, [picture[:, :48, :48] for picture in pictures])
     # So few crops have fewer positions of deeper layers than these have channels.
     assert all(errors[layer] < 1e-3 for layer in teacher.layers[:7])
     monkeypatch.setattr("layered_nst.training.encoders.students.RIDGE", 1e-9)
-    student = new_student(small, crops, width=1.0, first=1.0)
+    student = new_student(small, crops, student_widths(small, width=1.0, first=1.0))
     assert max(student_errors(student, small, pictures).values()) < 2e-3
 
 
 def test_a_narrow_student_of_chosen_channels_sees_more_than_one_of_others(
     teacher: Encoder, pictures: list[Tensor], crops: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = student_errors(new_student(teacher, crops, width=0.25, first=2.0), teacher, pictures)
+    chosen = student_errors(
+        new_student(teacher, crops, student_widths(teacher, width=0.25, first=2.0)),
+        teacher,
+        pictures,
+    )
     monkeypatch.setattr(
         "layered_nst.training.encoders.students.pivots", lambda second, count: torch.arange(count)
     )
-    first = student_errors(new_student(teacher, crops, width=0.25, first=2.0), teacher, pictures)
+    first = student_errors(
+        new_student(teacher, crops, student_widths(teacher, width=0.25, first=2.0)),
+        teacher,
+        pictures,
+    )
     assert all(0 < chosen[layer] < first[layer] for layer in teacher.layers[:10])
 
 
@@ -193,7 +201,7 @@ def test_the_moment_error_is_that_of_explicit_sums() -> None:
 def test_the_loss_is_the_weighted_sum_of_relative_errors(
     small: Encoder, crops: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    student = new_student(small, crops, width=0.5, first=2.0)
+    student = new_student(small, crops, student_widths(small, width=0.5, first=2.0))
     plan = DistillPlan(weights={"conv2_1": 3.0}, others=0.5, moments=0.3)
     targets = small(crops[:2], small.layers)
     energy = {layer: 0.1 * number for number, layer in enumerate(small.layers, 1)}
@@ -218,7 +226,7 @@ def light(
     teacher: Encoder, crops: Tensor, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Student, Path]:
     """An untrained student of hed-vgg16 whose kernels are those of its file, and that file."""
-    student = new_student(teacher, crops, width=0.25, first=2.0)
+    student = new_student(teacher, crops, student_widths(teacher, width=0.25, first=2.0))
     with torch.no_grad():
         for layer in teacher.layers:
             for kernels in student.kernels(layer):
@@ -273,7 +281,7 @@ def test_stored_contour_heads_read_what_the_teacher_s_read_of_the_mapped_feature
 def test_a_stored_encoder_is_the_student_again_but_for_rounding(
     small: Encoder, pictures: list[Tensor], crops: Tensor, tmp_path: Path
 ) -> None:
-    student = new_student(small, crops, width=0.5, first=2.0)
+    student = new_student(small, crops, student_widths(small, width=0.5, first=2.0))
     save_student(student, small, tmp_path / "a.safetensors", notes={})
     again = student_of(load_encoder(tmp_path / "a.safetensors"), small, crops)
     before, after = (student_errors(one, small, pictures) for one in (student, again))
@@ -285,7 +293,10 @@ def test_a_stored_encoder_is_the_student_again_but_for_rounding(
 def test_a_student_of_a_teacher_without_contours_has_none(crops: Tensor, tmp_path: Path) -> None:
     blind = narrow_encoder(widths=(8, 8, 8, 8, 8), dtype=torch.float32, heads=False)
     save_student(
-        new_student(blind, crops, width=1.0, first=1.0), blind, tmp_path / "a.safetensors", notes={}
+        new_student(blind, crops, student_widths(blind, width=1.0, first=1.0)),
+        blind,
+        tmp_path / "a.safetensors",
+        notes={},
     )
     assert not load_encoder(tmp_path / "a.safetensors").has_contours
 

@@ -191,6 +191,8 @@ CASES = [
         ("own.safetensors.training",),
         1,
     ),
+    Case("encoder search data/images -o .", ("front.md",), 3),
+    Case("encoder search data/images -o .", ("plan.json",), 3),
     Case("encoder score light data/images", ("light.safetensors", "score.png")),
     Case("painter train data/images data/images -o own.safetensors", ("own.safetensors",), 3),
     Case(

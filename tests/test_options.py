@@ -43,6 +43,7 @@ WRITES = {
     "encoder distill",
     "painter train",
     "painter search",
+    "encoder search",
     "styles build",
     "styles show",
     "styles merge",
@@ -66,6 +67,7 @@ LEARNS = {
     "encoder score",
     "painter train",
     "painter search",
+    "encoder search",
     "painter score",
     "styles build",
 }
@@ -93,7 +95,7 @@ STAYS = {"live"}
 SPEAKS_JSON = {"schema"}
 """Prints JSON whatever it is asked."""
 RULES = {
-    "--device": COMPUTES - {"painter search"} | STAYS,
+    "--device": COMPUTES - {"painter search", "encoder search"} | STAYS,
     "--json": COMPUTES | HANDLES_FILES,
     "--output": WRITES,
     "--weights": {name for name in ALONE if not name.startswith("segmenter")}
@@ -113,7 +115,7 @@ RULES = {
     },
     "--size": (WRITES - {"pack", "plugins new"} | {"check", "plugins trace"} | STAYS)
     - {"new", "segmenter train", "segmenter average", "encoder distill", "styles build"}
-    - {"styles merge", "painter train", "painter search"},
+    - {"styles merge", "painter train", "painter search", "encoder search"},
     "--content": {"apply", "check", "masks", "score", "gallery", "vary", *TRACE},
     "--set": {
         "apply",
@@ -143,7 +145,7 @@ RULES = {
     },
     "--steps": PAINTS | {"check", "texture", "encoder distill", "painter train"},
     "--seed": {"apply", "texture", "segmenter train", "encoder distill"}
-    | {"painter train", "painter search"},
+    | {"painter train", "painter search", "encoder search"},
 }
 """Which commands have an option; no other has it."""
 NOTHING_THEN = {

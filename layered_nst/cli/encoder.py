@@ -21,6 +21,7 @@ from layered_nst.cli.options import (
     WeightsOption,
     WeightsOutput,
 )
+from layered_nst.cli.searching import BudgetOption, FrontOption, LatencyOption, searched
 from layered_nst.cli.training import (
     BatchOption,
     Bfloat16Option,
@@ -38,12 +39,23 @@ from layered_nst.errors import ModelError
 if TYPE_CHECKING:
     from layered_nst.training.encoders.matching import DistillPlan
     from layered_nst.training.encoders.scoring import LayerScore
+    from layered_nst.training.searching.subjects import Subject
 
 app = typer.Typer(help="Distill light encoders from your own pictures.", no_args_is_help=True)
 
 PhotosArgument = Annotated[
     list[Path],
     typer.Argument(metavar="PHOTOS...", help="Folders, with all below them, and pictures."),
+]
+
+
+StartOption = Annotated[
+    str | None,
+    typer.Option(
+        "--start",
+        metavar="WEIGHTS",
+        help="Light encoder to train on, as wide as it is: light, or what this wrote.",
+    ),
 ]
 
 
@@ -55,25 +67,27 @@ class Teacher(StrEnum):
     VGG19 = "vgg19"
 
 
+TeacherOption = Annotated[Teacher, typer.Option("--teacher", help="Encoder to learn from.")]
+
+
 @app.command("distill")
 def distill(
     photos: PhotosArgument,
     output: WeightsOutput = Path("own.safetensors"),
-    teacher: Annotated[
-        Teacher, typer.Option("--teacher", help="Encoder to learn from.")
-    ] = Teacher.HED_VGG16,
+    teacher: TeacherOption = Teacher.HED_VGG16,
     width: Annotated[
         float | None,
         typer.Option("--width", help="Channels as a share of the teacher's, above 0 to 1. [0.25]"),
     ] = None,
-    start: Annotated[
+    form: Annotated[
         str | None,
         typer.Option(
-            "--start",
-            metavar="WEIGHTS",
-            help="Light encoder to train on, as wide as it is: light, or what this wrote.",
+            "--form",
+            metavar="WIDTHS",
+            help="Channels of each layer, as `encoder search` finds them.",
         ),
     ] = None,
+    start: StartOption = None,
     steps: StepsOption = 6000,
     batch: BatchOption = 8,
     crop: Annotated[int, typer.Option("--crop", help="Side of a crop in px, 32 to 1024.")] = 144,
@@ -95,13 +109,11 @@ def distill(
     Recipes name the result as `encoder: OUTPUT`. A run that was stopped goes on from its last
     checkpoint, OUTPUT.training, when the same command is given again.
     """
-    if start is not None and width is not None:
-        raise typer.BadParameter("--width: the encoder of --start has widths of its own; name one")
     from layered_nst.training.encoders.matching import DistillPlan
 
     plan = planned(
         DistillPlan,
-        **({} if width is None else {"width": width}),
+        **_widths(width, form, start),
         steps=steps,
         batch=batch,
         crop=crop,
@@ -126,6 +138,22 @@ def distill(
         print_json({"encoder": str(output), "unexplained": dict(scores), "notes": notes})
     else:
         print(f"{output}  unexplained: {_main_errors(scores)}")
+
+
+def _widths(width: float | None, form: str | None, start: str | None) -> dict[str, Any]:
+    """How wide a student is to be, if that is asked for."""
+    asked = {"--width": width, "--form": form, "--start": start}
+    several = [name for name, value in asked.items() if value is not None]
+    if len(several) > 1:
+        what = "the encoder of --start has widths of its own" if start else "both tell widths"
+        raise typer.BadParameter(f"{several[0]}: {what}; name one")
+    if form is None:
+        return {} if width is None else {"width": width}
+    try:
+        return {"form": tuple(int(number) for number in form.split(","))}
+    except ValueError:
+        said = f"--form {form}: allowed: a whole number for each layer, such as 32,16,32"
+        raise typer.BadParameter(said) from None
 
 
 def _distilled(
@@ -166,6 +194,46 @@ def _distilled(
         on_step=shown.step,
         on_score=shown.score,
     )
+
+
+@app.command("search")
+def search(
+    photos: PhotosArgument,
+    output: FrontOption = Path("front"),
+    latency: LatencyOption = None,
+    budget: BudgetOption = None,
+    teacher: TeacherOption = Teacher.HED_VGG16,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--start", metavar="WEIGHTS", help="Light encoder to begin with, such as light."
+        ),
+    ] = None,
+    seed: SeedOption = 0,
+    weights: WeightsOption = None,
+    max_pixels: MaxPixelsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Search for widths of a light encoder that sees well in little time on this machine.
+
+    Weights that all widths share are taught by a wide encoder, then evolution looks for widths that
+    none beats in error, time and bytes, and as many are drawn by chance, to see what evolution is
+    worth. OUTPUT gets the front as a table and a plot. `encoder distill --form` then trains one.
+
+    A search that was stopped goes on when the same command is given again.
+    """
+
+    def subject(bar: Progress) -> Subject:
+        from layered_nst.networks.encoders import load_encoder
+        from layered_nst.training.encoders.pictures import find_pictures
+        from layered_nst.training.encoders.searching import EncoderSubject
+
+        wide = load_encoder(teacher.value, weights_dir=weights)
+        first = None if start is None else load_encoder(start, weights_dir=weights)
+        pictures = read_pictures(find_pictures(photos), bar, max_pixels)
+        return EncoderSubject(wide, pictures, start=first)
+
+    searched(subject, output, latency, budget, seed, as_json=as_json)
 
 
 class Training:

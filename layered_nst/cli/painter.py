@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import Progress
 
-from layered_nst.cli.console import print_json, printed_notes, spelled
+from layered_nst.cli.console import print_json, printed_notes
 from layered_nst.cli.options import (
     DeviceOption,
     EncoderOption,
@@ -19,14 +19,13 @@ from layered_nst.cli.options import (
     WeightsOption,
     WeightsOutput,
 )
+from layered_nst.cli.searching import BudgetOption, FrontOption, LatencyOption, searched
 from layered_nst.cli.training import (
     BatchOption,
     Bfloat16Option,
     EveryOption,
     RateOption,
     StepsOption,
-    counted_by_name,
-    enough_memory,
     planned,
     read_pictures,
     training,
@@ -36,8 +35,8 @@ from layered_nst.cli.training import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from layered_nst.training.painters.searching import Front
     from layered_nst.training.painters.teaching import TeachingPlan
+    from layered_nst.training.searching.subjects import Subject
 
 app = typer.Typer(help="Teach painters for quality: instant.", no_args_is_help=True)
 
@@ -125,19 +124,9 @@ def train(
 def search(
     photos: PhotosArgument,
     styles: StylesArgument,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the front and what it takes.")
-    ] = Path("front"),
-    latency: Annotated[
-        str | None,
-        typer.Option("--latency", metavar="TIME", help="Tell the best that takes no longer: 60ms."),
-    ] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            "--budget", metavar="TIME", help="How long to search. [1500 steps, 96 evaluations]"
-        ),
-    ] = None,
+    output: FrontOption = Path("front"),
+    latency: LatencyOption = None,
+    budget: BudgetOption = None,
     encoder: EncoderOption = "light",
     start: StartOption = None,
     seed: SeedOption = 0,
@@ -147,64 +136,24 @@ def search(
 ) -> None:
     """Search for widths and depths that paint well in little time on this machine.
 
-    Weights that all forms share are taught, then evolution looks for forms that none beats in both
-    error and time, and as many are drawn by chance, to see what evolution is worth. OUTPUT gets the
-    front as a table and a plot. `painter train --form` then teaches one of them.
+    Weights that all forms share are taught, then evolution looks for forms that none beats in
+    error, time and bytes, and as many are drawn by chance, to see what evolution is worth. OUTPUT
+    gets the front as a table and a plot. `painter train --form` then teaches one of them.
 
     A search that was stopped goes on when the same command is given again.
     """
-    from layered_nst.training.painters.telling import tell_front
 
-    most, time = _time(latency, "--latency"), _time(budget, "--budget")
-    with printed_notes() as notes, training_bar() as bar, enough_memory():
+    def subject(bar: Progress) -> Subject:
+        from layered_nst.instant.painter_files import load_painter
+        from layered_nst.networks.encoders import load_encoder
+        from layered_nst.training.painters.searching import PainterSubject
+
+        seeing = load_encoder(encoder, weights_dir=weights)
+        first = None if start is None else load_painter(start, seeing, weights_dir=weights)
         shown, looks = (_read(paths, bar, max_pixels) for paths in ([photos], styles))
-        front = _searched(
-            bar, shown, looks, output, seed, time, encoder=encoder, start=start, weights=weights
-        )
-    told = tell_front(front, output, most)
-    if as_json:
-        print_json({**told.as_dict(), "notes": notes})
-    else:
-        print(spelled(told.text))
+        return PainterSubject(seeing, shown, looks, start=first)
 
-
-def _time(text: str | None, option: str) -> float | None:
-    from layered_nst.words import seconds_in
-
-    found = None if text is None else seconds_in(text)
-    if text is not None and not (found and found > 0):
-        raise typer.BadParameter(f"{option} {text}: allowed: a time above 0 such as 60ms or 3h")
-    return found
-
-
-def _searched(
-    bar: Progress,
-    photos: list[Tensor],
-    styles: list[Tensor],
-    folder: Path,
-    seed: int,
-    budget: float | None,
-    *,
-    encoder: str,
-    start: str | None,
-    weights: Path | None,
-) -> Front:
-    """Search, and tell how it goes."""
-    from layered_nst.files.targets import make_folder
-    from layered_nst.instant.painter_files import load_painter
-    from layered_nst.networks.encoders import load_encoder
-    from layered_nst.training.painters.searching import check_folder, plan_for, search
-    from layered_nst.training.painters.sharing import Space
-
-    check_folder(folder)
-    seeing = load_encoder(encoder, weights_dir=weights)
-    first = None if start is None else load_painter(start, seeing, weights_dir=weights)
-    make_folder(folder)
-    plan = plan_for(seeing, photos, styles, folder, budget=budget, seed=seed)
-    with counted_by_name(bar) as tell:
-        return search(
-            seeing, photos, styles, folder, plan=plan, space=Space(), start=first, on_step=tell
-        )
+    searched(subject, output, latency, budget, seed, as_json=as_json)
 
 
 @app.command("score")

@@ -18,14 +18,26 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from layered_nst.errors import ModelError
 from layered_nst.files.targets import check_weights_output
 from layered_nst.networks.encoders.encoder import Encoder
 from layered_nst.networks.encoders.encoder_files import is_distilled
 from layered_nst.training.checkpoints import restored, save_training, swept
-from layered_nst.training.encoders.matching import DEFAULT_PLAN, DistillPlan, distillation_loss
+from layered_nst.training.encoders.matching import (
+    DEFAULT_PLAN,
+    DistillPlan,
+    distillation_loss,
+    feature_energy,
+)
 from layered_nst.training.encoders.pictures import pictures_digest, split, training_crops
 from layered_nst.training.encoders.scoring import check_pair, student_errors
-from layered_nst.training.encoders.students import Student, new_student, save_student, student_of
+from layered_nst.training.encoders.students import (
+    Student,
+    new_student,
+    save_student,
+    student_of,
+    student_widths,
+)
 from layered_nst.training.steps import averaged, check_loss, descend, set_learning_rate
 
 SAMPLE = 64
@@ -74,12 +86,14 @@ def distill(
     Raises:
         DataError: fewer than two pictures.
         ModelError: the checkpoint is broken, or of another plan, teacher, start or pictures; or
-            the start does not correspond to the teacher; or the loss is no number any more.
+            start or form do not correspond to the teacher; or the loss is no number any more.
         OutputError: ``output`` cannot be written, or is a file of another kind.
     """
     check_output(output, reads=() if start is None else [Path(start.source)])
     if start is not None:
         check_pair(start, teacher)
+    else:
+        widths_of(teacher, plan)
     trained, held = split(pictures)
     checkpoint = swept(output)
     made = _made_by(plan, start)
@@ -115,6 +129,28 @@ def check_output(output: Path, *, reads: Iterable[Path] = ()) -> None:
     check_weights_output(output, known=is_distilled, kind=kind, reads=reads)
 
 
+def widths_of(teacher: Encoder, plan: DistillPlan) -> dict[str, int]:
+    """Channels of each layer of a student.
+
+    Raises:
+        ModelError: the plan's form has more or fewer layers than the teacher, or wider ones.
+    """
+    if plan.form is None:
+        return student_widths(teacher, width=plan.width, first=plan.first)
+    if len(plan.form) != len(teacher.layers):
+        raise ModelError(
+            f"form: found {len(plan.form)} widths, {teacher.name} has {len(teacher.layers)} layers"
+        )
+    widths = dict(zip(teacher.layers, plan.form, strict=True))
+    for layer, width in widths.items():
+        if width > teacher.width(layer):
+            raise ModelError(
+                f"form: found {width} channels at {layer}, allowed: up to {teacher.width(layer)}, "
+                f"those of {teacher.name}"
+            )
+    return widths
+
+
 def _new_state(
     teacher: Encoder,
     pictures: Sequence[Tensor],
@@ -125,15 +161,12 @@ def _new_state(
     batches = math.ceil(SAMPLE / plan.batch)
     sample = torch.cat([_crops(pictures, plan) for _ in range(batches)])
     if start is None:
-        student = new_student(teacher, sample, width=plan.width, first=plan.first)
+        student = new_student(teacher, sample, widths_of(teacher, plan))
     else:
         student = student_of(start, teacher, sample)
     with torch.no_grad():
         seen = teacher(sample[: plan.batch * 2].to(device), teacher.layers)
-    energy = {
-        layer: max(1e-12, float((f - f.mean((0, 2, 3), keepdim=True)).square().mean()))
-        for layer, f in seen.items()
-    }
+    energy = feature_energy(seen)
     return _state_of(student, energy, plan, device)
 
 
@@ -193,9 +226,12 @@ def _export(
 def _made_by(plan: DistillPlan, start: Encoder | None) -> dict[str, dict[str, Any]]:
     """What a student's file says of plan and start: a start has widths already."""
     decided = asdict(plan)
-    if start is None:
+    del decided["form"]
+    if start is None and plan.form is None:
         return {"plan": decided}
     del decided["width"], decided["first"]
+    if start is None:
+        return {"plan": {**decided, "form": list(plan.form or ())}}
     return {"plan": decided, "start": {"encoder": start.name, "fingerprint": start.fingerprint}}
 
 

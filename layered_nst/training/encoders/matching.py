@@ -39,6 +39,7 @@ class DistillPlan:
     Attributes:
         width: channels of the student as a share of the teacher's, above 0 and at most 1.
         first: conv1_1 is so many times wider than that: it costs little and colors hang on it.
+        form: channels of each layer, shallow to deep, in place of both.
         steps: updates.
         batch, crop: crops in a step and their side in px, 32 to 1024.
         learning_rate: of Adam at its highest; it falls as half a cosine.
@@ -53,6 +54,7 @@ class DistillPlan:
 
     width: float = 0.25
     first: float = 2.0
+    form: tuple[int, ...] | None = None
     steps: int = 6000
     batch: int = 8
     crop: int = 144
@@ -73,6 +75,8 @@ class DistillPlan:
         ):
             if not fits:
                 raise ValueError(f"{name}: found {getattr(self, name):g}, allowed: {allowed}")
+        if self.form is not None and min(self.form, default=0) < 1:
+            raise ValueError(f"form: found {self.form}, allowed: widths of at least 1")
 
 
 DEFAULT_PLAN = DistillPlan()
@@ -129,6 +133,14 @@ def distillation_loss(
             error = error + plan.moments * moment_error(seen, target)
         total = total + plan.weights.get(layer, plan.others) * error
     return total
+
+
+def feature_energy(features: Mapping[str, Tensor]) -> dict[str, float]:
+    """The variance of each layer's features (B, C, h, w), for one value."""
+    return {
+        layer: max(1e-12, float((f - f.mean((0, 2, 3), keepdim=True)).square().mean()))
+        for layer, f in features.items()
+    }
 
 
 def _at(features: Tensor, places: Tensor) -> Tensor:

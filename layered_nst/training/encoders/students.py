@@ -104,7 +104,7 @@ def student_widths(teacher: Encoder, *, width: float, first: float) -> dict[str,
 
 
 @torch.no_grad()
-def new_student(teacher: Encoder, crops: Tensor, *, width: float, first: float) -> Student:
+def new_student(teacher: Encoder, crops: Tensor, widths: Mapping[str, int]) -> Student:
     """A student whose channels are some of the teacher's, those that tell most of all others.
 
     Layer by layer: the channels that a pivoted Cholesky factorization of the teacher's second
@@ -113,13 +113,12 @@ def new_student(teacher: Encoder, crops: Tensor, *, width: float, first: float) 
 
     Args:
         crops: what the channels are chosen by, shape (B, 3, h, w) in [0, 1].
-        width, first: see ``student_widths``.
+        widths: channels of each layer, none more than the teacher's.
     """
-    widths = student_widths(teacher, width=width, first=first)
     wide = {layer: teacher.width(layer) for layer in teacher.layers}
     student = Student(teacher.blocks, widths, wide)
     device = next(teacher.buffers()).device
-    seen = _sampled(lambda part: teacher(part.to(device), teacher.layers), crops)
+    seen = sampled(lambda part: teacher(part.to(device), teacher.layers), crops)
     before: str | None = None
     for layer in teacher.layers:
         target = seen.pop(layer)
@@ -129,7 +128,7 @@ def new_student(teacher: Encoder, crops: Tensor, *, width: float, first: float) 
             kernels = torch.einsum("oikl,ij->ojkl", kernels, student.maps[before])
         for own, taken in zip(student.kernels(layer), (kernels, bias), strict=True):
             own.copy_(taken)
-        source = _sampled(partial(_features_of, student, layer), crops)[layer]
+        source = sampled(partial(_features_of, student, layer), crops)[layer]
         student.maps[layer].copy_(linear_map(source, target))
         before = layer
     return student
@@ -151,8 +150,8 @@ def student_of(encoder: Encoder, teacher: Encoder, crops: Tensor) -> Student:
         for own, stored in zip(student.kernels(layer), encoder.convolution(layer), strict=True):
             own.copy_(stored)
     device = next(teacher.buffers()).device
-    seen = _sampled(lambda part: teacher(part.to(device), teacher.layers), crops)
-    sources = _sampled(student, crops)
+    seen = sampled(lambda part: teacher(part.to(device), teacher.layers), crops)
+    sources = sampled(student, crops)
     for layer, target in seen.items():
         student.maps[layer].copy_(linear_map(sources[layer], target))
     return student
@@ -209,7 +208,7 @@ def linear_map(source: Tensor, target: Tensor) -> Tensor:
     return solved.T.float()
 
 
-def _sampled(see: Callable[[Tensor], Mapping[str, Tensor]], crops: Tensor) -> dict[str, Tensor]:
+def sampled(see: Callable[[Tensor], Mapping[str, Tensor]], crops: Tensor) -> dict[str, Tensor]:
     """Features of many crops at a few positions of each, (B · positions, C), on the CPU."""
     parts = []
     generator = torch.Generator()

@@ -7,9 +7,7 @@ its stages.
 
 from __future__ import annotations
 
-import platform
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -17,17 +15,13 @@ from torch import Tensor
 from layered_nst.instant.drawing import draw, finest, frozen, stage_drawn
 from layered_nst.instant.network import Form, Painter
 from layered_nst.networks.encoders.rectified import at_once
-from layered_nst.training.painters.sharing import Space
+from layered_nst.training.painters.sharing import form_of
+from layered_nst.training.searching.spaces import Space
+from layered_nst.training.searching.subjects import least_seconds
 
 SIDE = 512
 """Side in px of the picture that is timed."""
-ROUNDS = 5
 SCALES = (8, 4, 2, 1)
-
-
-def machine() -> str:
-    """What a table holds for: another machine has other times."""
-    return f"{platform.machine()} {platform.processor()} {torch.get_num_threads()} threads"
 
 
 def key_of(form: Form, stage: int) -> str:
@@ -43,19 +37,16 @@ def predicted(form: Form, table: Mapping[str, float]) -> float:
 
 @torch.no_grad()
 def measured(space: Space, channels: tuple[int, ...]) -> dict[str, float]:
-    """The table of all stages of a space, in seconds: the least of some rounds of each.
-
-    What a machine does beside only ever adds to a time, so the least is the truest.
-    """
+    """The table of all stages of a space, in seconds."""
     table: dict[str, float] = {}
-    for form in space:
+    for form in map(form_of, space):
         for number in range(4):
             key = key_of(form, number)
             if key not in table:
                 table[key] = _stage_seconds(form, number, channels)
-    table["rest"] = max(0.0, _whole_seconds(space.smallest, channels) - sum(
-        table[key_of(space.smallest, number)] for number in range(4)
-    ))  # fmt: skip
+    smallest = form_of(space.smallest)
+    stages = sum(table[key_of(smallest, number)] for number in range(4))
+    table["rest"] = max(0.0, _whole_seconds(smallest, channels) - stages)
     return table
 
 
@@ -67,11 +58,11 @@ def _stage_seconds(form: Form, number: int, channels: tuple[int, ...]) -> float:
     below = _features(form.widths[number - 1], size[0] // 2, size[1] // 2) if number else None
     if below is not None and number == 3:
         detail = torch.rand(1, 3, *size)
-        return bands * _least(lambda: finest(painter, below, detail))
+        return bands * least_seconds(lambda: finest(painter, below, detail))
     given = [_features(channels[number], *size)]
     if number == 2:
         given.append(_features(3, *size))  # the colors
-    return bands * _least(lambda: stage_drawn(painter.stages[number], below, given, None))
+    return bands * least_seconds(lambda: stage_drawn(painter.stages[number], below, given, None))
 
 
 def _whole_seconds(form: Form, channels: tuple[int, ...]) -> float:
@@ -81,19 +72,9 @@ def _whole_seconds(form: Form, channels: tuple[int, ...]) -> float:
         for width, scale in zip(channels, SCALES, strict=False)
     ]
     modulation = [torch.zeros(1, 2 * width, 1, 1) for width in form.widths[:3]]
-    return _least(lambda: draw(painter, colors, carried, lambda scale, _: modulation[scale]))
+    return least_seconds(lambda: draw(painter, colors, carried, lambda scale, _: modulation[scale]))
 
 
 def _features(channels: int, height: int, width: int) -> Tensor:
     features = torch.rand(1, channels, height, width)
     return features.contiguous(memory_format=torch.channels_last)
-
-
-def _least(run: Callable[[], object]) -> float:
-    run()
-    taken = []
-    for _ in range(ROUNDS):
-        started = time.perf_counter()
-        run()
-        taken.append(time.perf_counter() - started)
-    return min(taken)

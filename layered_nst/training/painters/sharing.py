@@ -1,81 +1,31 @@
-"""Painters of many forms in one set of weights: a narrower one is the first channels of a wider.
-
-Source: Yu et al. 2019, Slimmable Neural Networks (arXiv 1812.08928) and the sandwich rule of Yu and
-Huang 2019 (1903.05134): each step teaches the widest, the narrowest and one in between. A network
-without normalization needs no statistics of its own for each width.
-"""
+"""Painters of many forms in one set of weights."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import product
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from layered_nst.instant.network import Form, Painter
+from layered_nst.training.searching.sharing import first_channels, sharing
+from layered_nst.training.searching.spaces import Numbers, Space
 
-DEEPEST = 2
-"""Further convolutions of a stage, at most."""
-
-
-@dataclass(frozen=True)
-class Space:
-    """The forms among which is searched.
-
-    Attributes:
-        widths: of each of the four stages, rising.
-        depths: of each of them, rising.
-    """
-
-    widths: tuple[tuple[int, ...], ...] = ((48, 72, 96), (24, 36, 48), (16, 24, 32), (8, 12, 16))
-    depths: tuple[tuple[int, ...], ...] = ((0, 1, 2), (0, 1, 2), (0, 1, 2), (0, 1))
-
-    @property
-    def largest(self) -> Form:
-        """The form of which all others are parts."""
-        return _form([w[-1] for w in self.widths], [d[-1] for d in self.depths])
-
-    @property
-    def smallest(self) -> Form:
-        """The least of all."""
-        return _form([w[0] for w in self.widths], [d[0] for d in self.depths])
-
-    def draw(self, chance: random.Random) -> Form:
-        """Any form."""
-        return _form(
-            [chance.choice(w) for w in self.widths], [chance.choice(d) for d in self.depths]
-        )
-
-    def crossed(self, first: Form, second: Form, chance: random.Random) -> Form:
-        """Each number from one of two forms, and one in eight drawn anew."""
-        anew = self.draw(chance)
-        numbers = [
-            c if chance.random() < 1 / 8 else chance.choice((a, b))
-            for a, b, c in zip(*map(_numbers, (first, second, anew)), strict=True)
-        ]
-        return _form(numbers[:4], numbers[4:])
-
-    def __len__(self) -> int:
-        count = 1
-        for choices in (*self.widths, *self.depths):
-            count *= len(choices)
-        return count
-
-    def __iter__(self) -> Iterator[Form]:
-        for numbers in product(*self.widths, *self.depths):
-            yield _form(numbers[:4], numbers[4:])
+SPACE = Space(
+    (
+        *((48, 72, 96), (24, 36, 48), (16, 24, 32), (8, 12, 16)),
+        *((0, 1, 2), (0, 1, 2), (0, 1, 2), (0, 1)),
+    )
+)
+"""Widths of the four stages, and depths: the forms among which is searched."""
 
 
-def _form(widths: Sequence[int], depths: Sequence[int]) -> Form:
-    a, b, c, d = widths
-    e, f, g, h = depths
+def form_of(numbers: Numbers) -> Form:
+    """The form that is told by four widths and four depths."""
+    a, b, c, d, e, f, g, h = numbers
     return Form((a, b, c, d), (e, f, g, h))
 
 
-def _numbers(form: Form) -> tuple[int, ...]:
+def numbers_of(form: Form) -> Numbers:
+    """What ``form_of`` makes the form of."""
     return (*form.widths, *form.depths)
 
 
@@ -85,32 +35,19 @@ def part_of(whole: Painter, form: Form) -> Painter:
     Raises:
         ValueError: the form is no part of the whole's.
     """
-    larger = zip(_numbers(form), _numbers(whole.form), strict=True)
+    larger = zip(numbers_of(form), numbers_of(whole.form), strict=True)
     if any(own > limit for own, limit in larger):
         raise ValueError(f"{form} is no part of {whole.form}")
-    part = Painter(form, whole.channels)
-    given = dict(whole.named_parameters())
-    for name, parameter in list(part.named_parameters()):
-        _give(part, name, _cut(name, given[name], parameter.shape, whole.form))
-    return part
 
+    def cut(name: str, weight: Tensor, shape: torch.Size) -> Tensor:
+        if not name.startswith("modulate"):
+            return first_channels(name, weight, shape)
+        # Factors and summands share it: of each half the first.
+        half = whole.form.widths[int(name.split(".")[1])]
+        own = shape[0] // 2
+        return torch.cat([weight[:own], weight[half : half + own]])
 
-def _cut(name: str, weight: Tensor, shape: torch.Size, whole: Form) -> Tensor:
-    """The first channels of a weight, those of each half where factors and summands share it."""
-    if not name.startswith("modulate"):
-        return weight[tuple(slice(0, side) for side in shape)]
-    half = whole.widths[int(name.split(".")[1])]
-    own = shape[0] // 2
-    return torch.cat([weight[:own], weight[half : half + own]])
-
-
-def _give(module: nn.Module, name: str, value: Tensor) -> None:
-    """Put a tensor in the place of a parameter."""
-    *path, last = name.split(".")
-    for step in path:
-        module = getattr(module, step)
-    delattr(module, last)
-    setattr(module, last, value)
+    return sharing(Painter(form, whole.channels), whole, cut)
 
 
 def filled(whole: Painter, start: Painter) -> None:

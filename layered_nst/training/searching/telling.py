@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from layered_nst.files.atomic import replacing
 from layered_nst.picture.layout import ALARM, INK, PAPER, SOFT, font
 from layered_nst.picture.writing import write_image
-from layered_nst.training.painters.searching import Found, Front
+from layered_nst.training.searching.fronts import Found, Front
 
 WIDTH, HEIGHT, MARGIN = 900, 560, 64
 
@@ -23,8 +23,8 @@ class FrontTold:
 
     Attributes:
         front: that was found.
-        chosen: the nearest to the styles among what takes no longer than was asked; None if
-            nothing was asked, or nothing is as quick.
+        chosen: the one of least error among what takes no longer than was asked; None if nothing
+            was asked, or nothing is as quick.
         text: all of it.
     """
 
@@ -46,7 +46,7 @@ def tell_front(front: Front, folder: Path, latency: float | None) -> FrontTold:
     """Put a front into words, and write ``front.md`` and ``front.png``.
 
     Args:
-        latency: seconds that a painter may take for 512×512 px.
+        latency: seconds that it may take.
 
     Raises:
         OutputError: they cannot be written.
@@ -54,14 +54,14 @@ def tell_front(front: Front, folder: Path, latency: float | None) -> FrontTold:
     quick = [found for found in front.best if latency is None or found.seconds <= latency]
     chosen = min(quick, key=lambda found: found.error) if latency and quick else None
     rows = [
-        f"| `{found.form}` | {found.error:.4f} | {1000 * found.seconds:.1f} |"
-        for found in front.best
+        f"| `{one.form}` | {one.error:.4f} | {1000 * one.seconds:.1f} | {one.size / 1e6:.2f} |"
+        for one in front.best
     ]
     evolution, chance = front.volumes
     ratio = evolution / chance if chance else float("nan")
     lines = [
-        "| form | error | ms for 512×512 px |",
-        "|---|---|---|",
+        f"| form | error | ms for {front.seconds_for} | MB |",
+        "|---|---|---|---|",
         *rows,
         "",
         f"hypervolume: {evolution:.4f} by evolution, {chance:.4f} by chance ({ratio:.3f})",
@@ -79,7 +79,7 @@ def _choice(chosen: Found | None, best: Sequence[Found], latency: float) -> str:
     if chosen is None:
         quickest = min(found.seconds for found in best)
         return f"none takes {1000 * latency:g} ms or less; the quickest takes {1000 * quickest:.1f}"
-    return f"within {1000 * latency:g} ms: teach one with `form={chosen.form}`"
+    return f"within {1000 * latency:g} ms: teach it with `--form {chosen.form}`"
 
 
 def plot(front: Front) -> Image.Image:
@@ -101,7 +101,11 @@ def plot(front: Front) -> Image.Image:
     ):
         x, y = place(found)
         draw.ellipse((x - size, y - size, x + size, y + size), fill=color)
-    draw.line([place(found) for found in front.best], fill=ALARM, width=2)
+    line: list[Found] = []  # of the front in these two
+    for found in front.best:
+        if not line or found.error < line[-1].error:
+            line.append(found)
+    draw.line([place(found) for found in line], fill=ALARM, width=2)
     across = f"{1000 * min(times):.0f} to {1000 * max(times):.0f} ms to the right"
     words = f"{across}, error {min(errors):.3f} to {max(errors):.3f} upwards"
     draw.text((MARGIN, HEIGHT - MARGIN + 20), words, INK, font(15))

@@ -1,0 +1,1 @@
+"""Searches for a network's form: one engine, whatever the network is."""
