@@ -84,7 +84,7 @@ def distill(
         typer.Option(
             "--form",
             metavar="WIDTHS",
-            help="Channels of each layer, as `encoder search` finds them.",
+            help="Channels of each layer, as `encoder search` finds them. [by --width]",
         ),
     ] = None,
     start: StartOption = None,
