@@ -267,7 +267,7 @@ def test_a_front_is_told_with_what_fits_the_time(tmp_path: Path) -> None:
     told = tell_front(front, tmp_path, 1e9)
     assert told.chosen is not None
     assert told.chosen.error == min(found.error for found in front.best)
-    assert f"within 1e+12 ms: teach it with `--form {told.chosen.form}`" in told.text
+    assert f"within 1e+12 ms: teach it with `form={told.chosen.form}`" in told.text
     assert "0.6000 by evolution, 0.5000 by chance (1.200)" in told.text
     assert "| form | error | ms for a step | MB |" in told.text
     assert (tmp_path / "front.md").read_text() == f"{told.text}\n"

@@ -79,7 +79,7 @@ def _choice(chosen: Found | None, best: Sequence[Found], latency: float) -> str:
     if chosen is None:
         quickest = min(found.seconds for found in best)
         return f"none takes {1000 * latency:g} ms or less; the quickest takes {1000 * quickest:.1f}"
-    return f"within {1000 * latency:g} ms: teach it with `--form {chosen.form}`"
+    return f"within {1000 * latency:g} ms: teach it with `form={chosen.form}`"
 
 
 def plot(front: Front) -> Image.Image:
