@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
+import time
 import types
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from PIL import Image
 from test_campaign_engine import TASK, jobs_of, states
@@ -20,12 +25,12 @@ from workbench import lay_out, photo, run
 from layered_nst.campaign import Campaign, streaming
 from layered_nst.campaign.carrying import laid_down, packed, paint_carried
 from layered_nst.campaign.engine import Engine, Happening, Rules
-from layered_nst.campaign.executors import pool, rays
+from layered_nst.campaign.executors import cluster, pool, rays
 from layered_nst.campaign.executors.interface import Workers
 from layered_nst.campaign.executors.rays import RayExecutor, open_ray
 from layered_nst.campaign.jobs import JobState
 from layered_nst.campaign.ledger import Ledger
-from layered_nst.errors import ExecutorError
+from layered_nst.errors import CampaignError, ExecutorError
 
 
 def test_ray_that_is_absent_says_how_to_get_it(
@@ -121,6 +126,22 @@ def test_a_picture_that_was_carried_has_the_bytes_of_one_that_was_not(
         assert Path(f"out/.campaign/thumbnails/{job.mark}.jpg").is_file()
 
 
+def test_the_folder_of_a_cluster_is_short_enough_for_its_sockets_and_goes_with_its_driver(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/var/folders/zz/zyxvpxvq6csfxvn_n0000000000000/T")
+    assert cluster.own_folder() == Path("/tmp", f"lnst-ray-{os.getpid()}")
+    monkeypatch.setattr(tempfile, "tempdir", "/scratch")
+    assert cluster.own_folder() == Path("/scratch", f"lnst-ray-{os.getpid()}")
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    kept = ("lnst-ray-mine", f"lnst-ray-{os.getpid()}", f"ray-{gone.pid}")
+    for name in (*kept, f"lnst-ray-{gone.pid}"):
+        (tmp_path / name / "session").mkdir(parents=True)
+    cluster._sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(kept)
+
+
 def fake_executor(monkeypatch: pytest.MonkeyPatch, cpus: int, workers: int | None) -> RayExecutor:
     """On a cluster of so many processors, with workers of one thread that are never begun."""
     ray = FakeRay("ray")
@@ -144,6 +165,39 @@ def test_a_pool_that_would_hang_is_refused_before_it_is_begun(
     assert fake_executor(monkeypatch, cpus=4, workers=3)._pool_size() == 3
     assert fake_executor(monkeypatch, cpus=4, workers=None)._pool_size() == 3
     assert not fake_executor(monkeypatch, cpus=1, workers=1).can_stream()
+
+
+DRAFT = {"quality": "draft"}
+
+
+def paint_long() -> None:
+    """A recipe of forty steps that are kept now and then, and a second photo."""
+    steps = "optimize: {steps: 40, levels: [48], checkpoint: 0.01, tolerance: 0}"
+    text = Path("look.yaml").read_text().replace("optimize: {steps: 1}", steps)
+    Path("long.yaml").write_text(text)
+    Image.fromarray(photo(48, 64)).save("cup.png")
+
+
+def processes_of_ray(driver: int) -> list[psutil.Process]:
+    """Those of a cluster that a process has begun for itself."""
+    found = psutil.Process(driver).children(recursive=True)
+    return [one for one in found if "ray" in " ".join(one.cmdline())]
+
+
+def await_done(folder: Path, count: int, driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Wait until so many pictures are done; the processes of the driver's cluster."""
+    while driver.poll() is None:
+        time.sleep(0.1)
+        with contextlib.suppress(CampaignError), Ledger(folder, readonly=True) as ledger:
+            if ledger.counts()[JobState.DONE] >= count:
+                return processes_of_ray(driver.pid)
+    pytest.fail("it ended before")
+
+
+def is_alive(one: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return one.is_running() and one.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 @pytest.mark.slow
@@ -189,6 +243,31 @@ class TestOnRay:
             summary.halted
         )
 
+    def test_a_job_that_ray_ends_for_its_memory_is_told_and_no_other_is_blamed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        memory = psutil.virtual_memory()
+        most = (memory.total - memory.available + 2e9) / memory.total
+        monkeypatch.setenv("RAY_memory_usage_threshold", f"{most:.4f}")
+        monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "50")
+        with Ledger(tmp_path / "out", create=True) as ledger:
+            jobs = jobs_of(ledger.folder, "memory", "good-1", "good-2", "good-3")
+            with ledger.batch():
+                ledger.add(jobs)
+            executor = open_ray(Workers(1, 1, "cpu", TASK))
+            try:
+                summary = Engine(ledger, executor, jobs, rules=Rules(tries=1)).run()
+            finally:
+                executor.close()
+            assert (summary.counts[JobState.DONE], summary.counts.bad) == (3, 1)
+            said = {entry.name: (entry.tries, entry.sentence) for entry in ledger.entries()}
+            assert {tries for tries, _ in said.values()} == {1}
+            assert re.fullmatch(
+                r"ended its worker once: Ray ended it as its machine ran out of memory "
+                r"\([\d.]+GB of [\d.]+GB taken\)",
+                said["memory.txt"][1],
+            )
+
     def test_pictures_have_the_bytes_of_a_single_run(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -208,6 +287,73 @@ class TestOnRay:
         summary = asked.run("ray", workers=1, threads=1, carry=True)
         assert (summary.exit_code, summary.done) == (0, 1)
         assert Path("single.png").read_bytes() == Path("out/cup-look.png").read_bytes()
+
+    def test_a_picture_whose_actor_is_killed_goes_on_from_its_checkpoint_and_no_other_is_touched(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(lay_out(tmp_path / "work"))
+        paint_long()
+        kills: list[int] = []
+        events: list[Happening] = []
+
+        def heard(event: Happening) -> None:
+            events.append(event)
+            far = event.told.get("done", 0.0) > 0.4 and event.job.checkpoint.exists()
+            if far and not kills:
+                working = processes_of_ray(os.getpid())
+                actor = next(one for one in working if "ActorWorker" in one.cmdline()[0])
+                actor.kill()
+                kills.append(len(events))
+
+        asked = Campaign.of("long.yaml", ["cup.png", "photo.png"], "out", more=DRAFT)
+        summary = asked.run("ray", workers=2, threads=1, on_event=heard)
+        assert (summary.exit_code, summary.done, len(kills)) == (0, 2, 1)
+        (again,) = [event for event in events if event.kind == "again"]
+        killed = again.job.name
+        assert "was killed or crashed" in again.sentence
+        later = [one for one in events[events.index(again) :] if one.job.name == killed]
+        shares = [one.told.get("done", 0.0) for one in later]
+        assert min(share for share in shares if share) > 1.5 / 40, "not from its first step"
+        with Ledger(asked.output, readonly=True) as ledger:
+            tries = {entry.name: entry.tries for entry in ledger.entries()}
+        (other,) = tries.keys() - {killed}
+        assert (tries[killed], tries[other]) == (2, 1)
+        for name in ("cup", "photo"):
+            ran = run("apply", "long.yaml", "-c", f"{name}.png", "--quality", "draft",
+                      "-o", "single.png")  # fmt: skip
+            assert ran.code == 0, ran.err
+            assert Path("single.png").read_bytes() == Path(f"out/{name}-long.png").read_bytes()
+
+    def test_a_driver_that_is_killed_repeats_no_finished_picture(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(lay_out(tmp_path / "work"))
+        Path("shots").mkdir()
+        for number in range(6):
+            Image.fromarray(photo(48, 64)).rotate(40 * number).save(f"shots/{number}.png")
+        paint_long()
+        words = ["run", "long.yaml", "shots", "-o", "out", "--quality", "draft"]
+        options = ["--executor", "ray", "--workers", "1", "--threads", "1"]
+        command = [sys.executable, "-m", "layered_nst.cli", "campaign", *words, *options]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as driver:
+            ours = await_done(Path("out"), 2, driver)
+            ours = [one for one in ours if "Agent" not in one.name()]
+            driver.kill()
+        # Its cluster ends with it; Ray's agents alone take a minute to notice.
+        end = time.monotonic() + 30
+        while any(is_alive(one) for one in ours) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert not [one for one in ours if is_alive(one)]
+        with Ledger(Path("out"), readonly=True) as ledger:
+            done = [Path("out", entry.name) for entry in ledger.entries((JobState.DONE,))]
+        stamps = {path: path.stat().st_mtime_ns for path in done}
+        assert 2 <= len(done) < 6
+        ran = run("campaign", "resume", "out", *options, "--json")
+        assert (ran.code, ran.json["done"]) == (0, 6), ran.err
+        # One that was painted when nobody could write it down any more counts as done.
+        assert 6 - len(done) - 1 <= ran.json["painted"] <= 6 - len(done)
+        assert {path: path.stat().st_mtime_ns for path in done} == stamps
+        assert not (cluster.own_folder().parent / f"{cluster.OWN}{driver.pid}").exists()
 
     def test_photos_painted_at_once_go_through_ray_data_to_the_same_bytes(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -5,18 +5,23 @@ each, and one of two threads. What starting takes is told apart.
 
     python tests/benchmarks/campaign.py
     python tests/benchmarks/campaign.py --executor ray
+    python tests/benchmarks/campaign.py --executor ray --starts 5   # nothing but starts, in medians
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from layered_nst.campaign import Campaign
 from layered_nst.campaign.engine import Happening
@@ -65,9 +70,10 @@ def measure(asked: Campaign, executor: str, workers: int, threads: int) -> Measu
     assert summary.exit_code == 0, summary
     # Between the ends of each worker's first and last job, so that none counts in part.
     warm, last = ends[workers - 1], ends[-workers]
+    counted = len(ends) - 2 * workers + 1
     return Measured(
-        an_hour=(len(ends) - 2 * workers + 1) / (last - warm) * 3600,
-        own=own / worked,
+        an_hour=counted / (last - warm) * 3600 if counted > 0 else 0.0,
+        own=own / worked if worked else 0.0,
         started=first["started"],
         painted=first["progress"],
     )
@@ -87,6 +93,45 @@ def same_bytes(asked: Campaign, folder: Path, count: int) -> int:
     return found
 
 
+def start_once(executor: str) -> None:
+    """Begin a campaign of one small picture; print the seconds of every part of its start."""
+    parts: dict[str, float] = {}
+    if executor == "ray":
+        from layered_nst.campaign.executors import cluster
+
+        for part, name in (("import ray", "imported"), ("ray.init", "_begun")):
+            setattr(cluster, name, _timed(getattr(cluster, name), part, parts))
+    with tempfile.TemporaryDirectory() as folder:
+        more = {"quality": "draft", "set": {"size": 64, "optimize.steps": 1}}
+        found = measure(Campaign.of(RECIPE, [], folder, more=more), executor, 1, 1)
+    parts |= {"first job handed out": found.started, "its first step": found.painted}
+    print(json.dumps(parts))
+
+
+def _timed(function: Callable[..., Any], part: str, parts: dict[str, float]) -> Callable[..., Any]:
+    def timed(*given: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return function(*given)
+        finally:
+            parts[part] = time.perf_counter() - began
+
+    return timed
+
+
+def measure_starts(executor: str, times: int) -> None:
+    """Print medians and extremes of starts, each in a process of its own."""
+    command = [sys.executable, __file__, "--executor", executor, "--starts", "0"]
+    # Ray says something about itself first.
+    told = [subprocess.check_output(command).splitlines()[-1] for _ in range(times)]
+    found = [json.loads(line) for line in told]
+    for part in found[0]:
+        seconds = sorted(one[part] for one in found)
+        middle = statistics.median(seconds)
+        print(f"{part}: {middle:.2f} s in the middle, {seconds[0]:.2f} to {seconds[-1]:.2f} s")
+    print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--executor", default="local")
@@ -95,7 +140,13 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--compared", type=int, default=3, help="pictures made by single runs too")
+    parser.add_argument("--starts", type=int, help="measure so many starts, and nothing else")
     asked = parser.parse_args()
+    if asked.starts is not None:
+        start_once(asked.executor) if asked.starts == 0 else measure_starts(
+            asked.executor, asked.starts
+        )
+        return
     more = {
         "quality": asked.quality,
         "set": {"size": asked.size},

@@ -8,11 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import re
-import shutil
-import socket
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,8 +18,9 @@ from typing import Any
 
 from layered_nst import plugins
 from layered_nst.campaign.carrying import Parcel, laid_down, packed, paint_carried
+from layered_nst.campaign.executors.cluster import ADVICE, Cluster, first_line
 from layered_nst.campaign.executors.interface import Alive, Ended, Lost, News, Workers
-from layered_nst.campaign.executors.places import SettledWorkers, gpus, settled
+from layered_nst.campaign.executors.places import SettledWorkers, settled
 from layered_nst.campaign.executors.pool import STALLS, Pool
 from layered_nst.campaign.executors.watching import Watch, outcome_of, outcome_of_error
 from layered_nst.campaign.executors.worker import actors_task
@@ -33,15 +30,8 @@ from layered_nst.errors import ExecutorError, LayeredNstError
 
 log = logging.getLogger(__name__)
 
-OLDEST = (2, 9)
-"""The first release of Ray that is known to do."""
-ANSWERS_WITHIN = 5.0
-"""Seconds that the address of a cluster has to answer."""
-STORE = 256 * 2**20
-"""Bytes of shared memory: jobs and outcomes are small."""
 NEWS = 0.5
 """Seconds that a worker waits with its news for more of them."""
-ADVICE = "pip install 'layered-nst[ray]'"
 
 
 class ActorWorker:
@@ -109,12 +99,11 @@ class RayExecutor:
     """Runs jobs in Ray's actors, each of which stays warm from job to job."""
 
     def __init__(self, asked: Workers) -> None:
-        self._ray = _imported()
-        self._own, self._chosen = not self._ray.is_initialized(), asked.count is not None
+        self._cluster, self._chosen = Cluster(), asked.count is not None
+        self._ray = self._cluster.ray
         # Once: how many fit is told by the free memory, and a cluster of our own takes some.
         fitting = settled(asked)
-        if self._own:
-            _begun(self._ray, fitting)
+        self._cluster.begin(fitting)
         self.asked = self._fitted(asked, fitting)
         self.threads = self.asked.threads
         self.places: Sequence[str] = tuple(f"worker-{n}" for n in range(1, self.asked.count + 1))
@@ -189,9 +178,7 @@ class RayExecutor:
         if pool.stalled:
             # Its actors would keep the processors.
             log.warning("Ray Data has brought nothing for %.0f s; going on without it", STALLS)
-            if self._own:
-                self._ray.shutdown()
-                _begun(self._ray, self.asked)
+            self._cluster.begin_again(self.asked)
 
     def _pool_size(self) -> int:
         """Actors of Ray Data: fewer than fit, or it hangs without a word (ray-project/ray#44687).
@@ -225,17 +212,15 @@ class RayExecutor:
         for actor in self._at.values():
             with contextlib.suppress(Exception):
                 self._ray.kill(actor.handle, no_restart=True)
-        self._close_own()
+        self._cluster.close()
 
     def _told(self, place: str, ref: Any) -> list[News]:
         actor = self._at[place]
         kind = actor.waits.pop(ref, "")
         try:
             found = self._ray.get(ref)
-        except self._ray.exceptions.RayActorError as error:
-            return self._ended(place, actor, kind, error)
         except self._ray.exceptions.RayError as error:
-            return [Lost(place, _short(str(error)))] if kind == "work" else []
+            return self._ended(place, actor, kind, error)
         actor.heard = True
         if kind == "work":
             actor.busy = False
@@ -250,8 +235,11 @@ class RayExecutor:
     def _ended(self, place: str, actor: _Actor, kind: str, error: Exception) -> list[News]:
         if actor.busy and kind != "work":
             return []  # the job's own end will say so too
+        # Mostly it is dead; one that was only out of reach must not go on beside its successor.
+        with contextlib.suppress(Exception):
+            self._ray.kill(actor.handle, no_restart=True)
         self._at[place] = self._started()
-        sentence = actor.said or _why(str(error))
+        sentence = actor.said or _why(error)
         return [Lost(place, sentence, final=bool(actor.said), unborn=not actor.heard)]
 
     def _started(self) -> _Actor:
@@ -289,18 +277,12 @@ class RayExecutor:
             count = cards or max(1, there // threads)
             fitting = replace(fitting, count=count, threads=threads)
         if fitting.count * fitting.threads > there:
-            self._close_own()
+            self._cluster.close()
             raise ExecutorError(
                 f"{fitting.count} workers of {fitting.threads} threads do not fit: the cluster has "
                 f"{there} processors, and those that do not fit would wait for ever"
             )
         return fitting
-
-    def _close_own(self) -> None:
-        """Shut the cluster down if we have begun it."""
-        if self._own:
-            self._ray.shutdown()
-            shutil.rmtree(_own_folder(), ignore_errors=True)
 
 
 def _received(outcome: Outcome) -> Outcome:
@@ -311,90 +293,19 @@ def _received(outcome: Outcome) -> Outcome:
         return replace(outcome_of_error(error), seconds=outcome.seconds)
 
 
-def _imported() -> Any:
-    """Ray itself.
-
-    Raises:
-        ExecutorError: it is not installed, or too old.
-    """
-    # It asks for nothing and tells nobody.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # What it writes into the live table otherwise is about its own insides.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    try:
-        import ray
-    except ImportError as error:
-        raise ExecutorError(f"ray is not installed: {ADVICE}") from error
-    version = str(getattr(ray, "__version__", "0"))
-    found = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-    if found < OLDEST:
-        needed = ".".join(map(str, OLDEST))
-        raise ExecutorError(f"ray {version}: this program needs {needed} or newer: {ADVICE}")
-    return ray
-
-
-def _begun(ray: Any, asked: SettledWorkers) -> None:
-    """Join a cluster, or begin one of our own.
-
-    Raises:
-        ExecutorError: nobody answers, or its versions are not ours.
-    """
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if asked.address:
-        _check_answers(asked.address)
-        options["address"] = asked.address
-    else:
-        options |= {
-            # One more than workers take, for what Ray Data does besides: it takes next to nothing.
-            "num_cpus": asked.count * asked.threads + 1,
-            "include_dashboard": False,
-            "object_store_memory": STORE,
-            "_temp_dir": _own_folder(),
-        }
-        if asked.device not in ("auto", "cuda"):
-            options["num_gpus"] = 0
-        elif gpus():
-            options["num_gpus"] = len(gpus())
-    try:
-        ray.init(**options)
-    except Exception as error:
-        where = asked.address or "a cluster of our own"
-        raise ExecutorError(f"ray: {where} cannot be used: {_short(str(error))}") from error
-
-
-def _own_folder() -> str:
-    """Where a cluster of our own keeps its sockets and logs."""
-    # Names of sockets may have 107 bytes, and Ray adds 60 to this.
-    return os.path.join(tempfile.gettempdir(), f"ray-{os.getpid()}")
-
-
-def _check_answers(address: str) -> None:
-    """Find out in seconds what Ray itself would wait minutes for."""
-    match = re.fullmatch(r"(?:ray://)?\[?([\w.:-]+?)\]?:(\d+)", address)
-    if match is None:
-        if address == "auto":
-            return
-        raise ExecutorError(f"`address={address}`: allowed: HOST:PORT, ray://HOST:PORT or auto")
-    try:
-        socket.create_connection((match[1], int(match[2])), ANSWERS_WITHIN).close()
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ExecutorError(f"{address}: nobody answers there ({str(reason).lower()})") from error
-
-
-def _why(text: str) -> str:
+def _why(error: Exception) -> str:
     """What Ray says of an actor's end, without its advice."""
+    text = str(error)
     raised = re.findall(r"^(\w+(?:Error|Exception)): (.+)$", text, re.MULTILINE)
     if "creation task" in text and raised:
         return f"its worker could not begin: {raised[-1][0]}: {raised[-1][1]}"
+    memory = re.search(r"was ([\d.]+GB) used / ([\d.]+GB) limit", text)
+    if memory:
+        return f"Ray ended it as its machine ran out of memory ({memory[1]} of {memory[2]} taken)"
     pid = re.search(r"pid: (\d+)", text)
-    return f"its process{f' {pid[1]}' if pid else ''} was killed or crashed"
-
-
-def _short(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[0][:300] if lines else "no reason is told"
+    if pid or "actor died" in text or "actor is dead" in text:
+        return f"its process{f' {pid[1]}' if pid else ''} was killed or crashed"
+    return f"Ray lost it: {first_line(text)}"
 
 
 def open_ray(asked: Workers) -> RayExecutor:
