@@ -229,6 +229,8 @@ def test_a_search_goes_on_where_it_was_and_comes_to_the_same_front(
     assert found(tmp_path / "whole") == again
     assert len(again.evolved) == len(again.drawn) == 5
     start = latency.encoder_of(teacher, space.smallest)
+    assert EncoderSubject(teacher, pictures, start=start, space=space).known == [space.smallest]
+    assert not EncoderSubject(teacher, pictures, start=start, space=Space(space.choices[:1])).known
     with pytest.raises(ModelError, match="made with another start"):
         search(EncoderSubject(teacher, pictures, start=start, space=space), tmp_path / "whole",
                plan=PLAN)  # fmt: skip

@@ -35,6 +35,9 @@ def test_a_space_has_as_many_forms_as_it_says() -> None:
     assert {SPACE.smallest, SPACE.largest} <= set(every)
     drawing = random.Random(0)
     assert all(SPACE.draw(drawing) in every for _ in range(40))
+    assert all(form in SPACE for form in every)
+    outside = ((5, *SPACE.largest[1:]), SPACE.largest[1:], [*SPACE.largest], "4")
+    assert not any(form in SPACE for form in outside)
     crossed = {SPACE.crossed(every[0], every[-1], drawing) for _ in range(40)}
     assert crossed <= set(every)
     assert len(crossed) > 5
@@ -120,6 +123,14 @@ def test_evolution_repeats_itself_and_is_worth_more_than_chance() -> None:
         first, second = (way(worth, LARGER, 60, seed) for way in (evolution, chance))
         ratios.append(np.divide(*volumes(first, second)))
     assert np.mean(ratios) > 1.02
+
+
+def test_what_is_known_to_be_good_is_where_both_begin() -> None:
+    known = (96, 24, 32, 8, 0, 0, 2)
+    for way in (evolution, chance):
+        found = way(worth, LARGER, 20, 0, known=[known])
+        assert [one.numbers for one in found[:3]] == [LARGER.smallest, LARGER.largest, known]
+        assert len(found) == 20
 
 
 def test_a_small_space_is_searched_through() -> None:

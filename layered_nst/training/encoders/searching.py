@@ -61,6 +61,9 @@ class EncoderSubject(Subject):
         if start is not None:
             check_pair(start, teacher)
         self.teacher, self.start, self.space = teacher, start, space or space_of(teacher)
+        if start is not None:
+            form = tuple(start.width(layer) for layer in start.layers)
+            self.known = [form] if form in self.space else []
         self.pictures, self.held = split(pictures)
         self.belongs = {
             "teacher": teacher.fingerprint,

@@ -14,7 +14,7 @@ from layered_nst.training.encoders.pictures import pictures_digest, split
 from layered_nst.training.painters.latency import SIDE, measured, predicted
 from layered_nst.training.painters.losses import Contrasts
 from layered_nst.training.painters.samples import draw_samples
-from layered_nst.training.painters.sharing import SPACE, filled, form_of, part_of
+from layered_nst.training.painters.sharing import SPACE, filled, form_of, numbers_of, part_of
 from layered_nst.training.painters.teaching import SEEN, TeachingPlan, TeachingState, losses
 from layered_nst.training.searching.spaces import Numbers, Space
 from layered_nst.training.searching.subjects import SearchPlan, Subject
@@ -55,6 +55,9 @@ class PainterSubject(Subject):
             "photos": pictures_digest(self.photos),
             "styles": pictures_digest(self.styles),
         }
+        if start is not None:
+            form = numbers_of(start.form)
+            self.known = [form] if form in space else []
         self.channels = tuple(encoder.width(layer) for layer in LAYERS)
 
     def begin(self, plan: SearchPlan) -> None:

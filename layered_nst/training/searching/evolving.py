@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from layered_nst.training.searching.fronts import Found, survivors
 from layered_nst.training.searching.spaces import Numbers, Space
@@ -19,11 +19,17 @@ def evolution(
     evaluations: int,
     seed: int,
     tell: Callable[[int], None] = lambda _: None,
+    *,
+    known: Sequence[Numbers] = (),
 ) -> list[Found]:
-    """Everything that evolution evaluates, no form twice."""
+    """Everything that evolution evaluates, no form twice.
+
+    Args:
+        known: forms to begin with, beside the smallest and the largest.
+    """
     chance = random.Random(seed)
     wanted = min(evaluations, len(space))
-    seen = {form: judge(form) for form in (space.smallest, space.largest)}
+    seen = {form: judge(form) for form in (space.smallest, space.largest, *known)}
     while len(seen) < min(POPULATION, wanted):
         form = space.draw(chance)
         if form not in seen:
@@ -47,11 +53,13 @@ def chance(
     evaluations: int,
     seed: int,
     tell: Callable[[int], None] = lambda _: None,
+    *,
+    known: Sequence[Numbers] = (),
 ) -> list[Found]:
-    """As many forms, each drawn by chance; the two ends are given here as well."""
+    """As many forms, each drawn by chance; what evolution begins with is given here as well."""
     drawing = random.Random(seed + 1)
     wanted = min(evaluations, len(space))
-    seen = {form: judge(form) for form in (space.smallest, space.largest)}
+    seen = {form: judge(form) for form in (space.smallest, space.largest, *known)}
     while len(seen) < wanted:
         form = space.draw(drawing)
         if form not in seen:

@@ -70,8 +70,9 @@ def search(
         return known
 
     asked = (judge, subject.space, plan.evaluations, plan.seed)
-    evolved = evolution(*asked, lambda n: on_step(n, plan.evaluations, "evolution"))
-    drawn = chance(*asked, lambda n: on_step(n, plan.evaluations, "by chance"))
+    known = subject.known
+    evolved = evolution(*asked, lambda n: on_step(n, plan.evaluations, "evolution"), known=known)
+    drawn = chance(*asked, lambda n: on_step(n, plan.evaluations, "by chance"), known=known)
     best, reached = fronts([*evolved, *drawn], least=1)[0], volumes(evolved, drawn)
     front = Front(evolved, drawn, best, reached, subject.seconds_for)
     _write(folder / "front.json", front)

@@ -44,6 +44,13 @@ class Space:
             for one, other, new in zip(first, second, anew, strict=True)
         )
 
+    def __contains__(self, form: object) -> bool:
+        return (
+            isinstance(form, tuple)
+            and len(form) == len(self.choices)
+            and all(number in choice for number, choice in zip(form, self.choices, strict=True))
+        )
+
     def __len__(self) -> int:
         return math.prod(map(len, self.choices))
 

@@ -51,12 +51,14 @@ class Subject(ABC):
 
     Attributes:
         space: its forms.
+        known: those of them that are known to be good, such as that of what is begun with.
         belongs: what a search goes on with and no other, besides plan and space.
         usual: the plan of a search for it.
         seconds_for: what it is that is timed.
     """
 
     space: Space
+    known: Sequence[Numbers] = ()
     belongs: Mapping[str, Any]
     usual: SearchPlan
     seconds_for: str
