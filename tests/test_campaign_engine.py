@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -268,15 +269,20 @@ def test_threads_are_those_that_were_measured_to_do_most(
     assert Measured({1: 10.0, 2: 12.0, 4: 11.0}).best == 2
     monkeypatch.setattr(places, "processors", lambda: 8)
     monkeypatch.setattr(places, "gpus", list)
-    monkeypatch.setattr(measuring, "_rates", lambda _: {1: 10.0, 4: 15.0})
+    monkeypatch.setattr(measuring, "_rates", lambda *_: {1: 10.0, 4: 15.0})
     asked = Workers(device="cpu", memory=1.0)
     assert settled(asked).threads == 1, "nothing was measured"
     assert measuring.measured(8).best == 4
     assert (settled(asked).count, settled(asked).threads) == (2, 4)
     assert settled(Workers(8, device="cpu")).threads == 1, "who asks for workers has them"
-    monkeypatch.setattr(measuring, "_rates", lambda _: pytest.fail("it was measured before"))
+    monkeypatch.setattr(measuring, "_rates", lambda *_: pytest.fail("it was measured before"))
     assert measuring.measured(8).rates == {1: 10.0, 4: 15.0}
     assert measuring.remembered(4) is None, "another machine"
+    assert measuring.remembered(8, 320) is not None, "nearest to what was tried"
+    assert measuring.remembered(8, 1024) is None, "larger pictures are tried by themselves"
+    monkeypatch.setattr(measuring, "_rates", lambda *_: {1: 1.0, 8: 2.0})
+    assert (measuring.measured(8, 1024).best, measuring.measured(8, 256).best) == (8, 4)
+    assert settled(replace(asked, size=2000)).threads == 8
     for damage in ("", "[]", '{"of": 1}', "{"):
         (cache_folder / measuring.FILE).write_text(damage)
         assert measuring.remembered(8) is None

@@ -390,8 +390,8 @@ def test_the_schema_takes_what_the_loader_takes() -> None:
 
 def test_ten_thousand_photos_are_laid_out_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = Measured({1: 5.25, 2: 4.0})
-    monkeypatch.setattr("layered_nst.campaign.planning.measured", lambda _: tried)
-    monkeypatch.setattr("layered_nst.campaign.planning.processors", lambda: 2)
+    monkeypatch.setattr("layered_nst.campaign.executors.places.measured", lambda *_: tried)
+    monkeypatch.setattr("layered_nst.campaign.executors.places.processors", lambda: 2)
     os.makedirs("many")
     data = Path("photo.png").read_bytes()
     for number in range(10_000):

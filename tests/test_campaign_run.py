@@ -27,6 +27,7 @@ from workbench import lay_out, photo, run
 
 from layered_nst.campaign import Campaign
 from layered_nst.campaign.engine import Happening, Summary
+from layered_nst.campaign.executors import measuring, places
 from layered_nst.campaign.jobs import Ending, Job, JobState, Outcome
 from layered_nst.campaign.ledger import VERSION, Ledger
 from layered_nst.campaign.planning import forecast
@@ -225,6 +226,38 @@ def test_of_very_many_failures_the_first_are_told_and_json_tells_all(folder: Pat
         "  and 2980 more; --json and the report show all",
     ]
     assert len(run("campaign", "status", "out", "--json").json["jobs_failed"]) == 3000
+
+
+def test_a_long_campaign_tries_once_how_many_threads_are_best_and_a_short_one_does_not(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path
+) -> None:
+    sides: list[int] = []
+
+    def rates(_: int, side: int) -> dict[int, float]:
+        sides.append(side)
+        return {1: 4.0, 2: 9.0}
+
+    monkeypatch.setattr(measuring, "_rates", rates)
+    monkeypatch.setattr(places, "processors", lambda: 2)
+    monkeypatch.setattr("layered_nst.campaign.campaign.processors", lambda: 2)
+    monkeypatch.setattr(places, "gpus", list)
+    short = campaign("a")
+    assert short.run().done == 1
+    assert not sides, "it would take longer than it saves"
+    long = campaign(
+        "a", more="output: long\nset: {size: 2000, optimize.steps: 120}\nquality: fine\n"
+    )
+    notes: list[str] = []
+    assert long.run(on_note=notes.append).done == 1
+    assert (sides, notes) == (
+        [768],
+        ["steps a second here by threads of a worker: 4.0 by 1, 9.0 by 2"],
+    )
+    with Ledger(long.output, readonly=True) as ledger:
+        assert ledger.told("threads") == "2"
+    again = replace(long, stated=replace(long.stated, output=Path("again").absolute()))
+    assert again.run(on_note=notes.append).done == 1
+    assert len(sides) == len(notes) == 1, "it is remembered"
 
 
 def test_times_come_from_pictures_that_were_timed(folder: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 from layered_nst import plugins
 from layered_nst.campaign.engine import Engine, Happening, OnEvent, Rules, Summary
 from layered_nst.campaign.executors.interface import PAINT, Executor, Workers
+from layered_nst.campaign.executors.measuring import remembered
+from layered_nst.campaign.executors.places import leaves_threads_open, processors, tried
 from layered_nst.campaign.expanding import Expansion, expand
 from layered_nst.campaign.identity import Hashes, photo_key
 from layered_nst.campaign.jobs import AGAIN, OPEN, WORK, Ending, Job, JobState, Outcome, mark_path
@@ -96,10 +99,7 @@ class Campaign:
         Raises:
             CampaignError: photos or recipes that match nothing.
         """
-        return self._expanded(Hashes())
-
-    def _expanded(self, hashes: Hashes) -> Expansion:
-        return expand(self.stated, hashes=hashes, device=self.device, cache=self.cache)
+        return expand(self.stated, hashes=Hashes(), device=self.device, cache=self.cache)
 
     def run(
         self,
@@ -113,6 +113,7 @@ class Campaign:
         rebuild: bool = False,
         on_event: OnEvent = lambda _: None,
         on_start: OnStart = lambda *_: None,
+        on_note: Callable[[str], None] = lambda _: None,
     ) -> Summary:
         """Paint all pictures that are not there yet, or no longer as the campaign says.
 
@@ -120,14 +121,16 @@ class Campaign:
             executor: ``local``, ``ray``, another that is registered, ``{NAME: {KEY: VALUE}}``, or
                 an ``Executor``.
             workers: how many; as many as fit if not given.
-            threads: of each worker, on which the last digits of pictures depend; those that the
-                campaign was begun with, or what processors are left, if not given.
+            threads: of each worker, on which the last digits of pictures depend; if not given,
+                those that the campaign was begun with, or as many as do most here, which is tried
+                once on a machine where the campaign will take long.
             address: of a Ray cluster; one of our own if not given.
             carry: files travel with the jobs, for workers that share no disk with this machine.
             again: begin jobs again that have failed.
             rebuild: make a damaged ledger anew from the pictures.
             on_event: is told what happens; what it raises ends the run.
             on_start: is told how the ledger stands and what is to be done.
+            on_note: is told in a sentence what was found out about this machine.
 
         Returns:
             How the campaign stands; its ``exit_code`` is not 0 if any picture is missing.
@@ -150,9 +153,14 @@ class Campaign:
                 self._refuse_second(ledger)
                 threads = threads or int(ledger.told("threads") or 0) or None
                 asked = self._workers(workers, threads, address, carry)
+                found = None
+                if isinstance(executor, str) and leaves_threads_open(asked):
+                    found = self.jobs()
+                    asked = self._tried(asked, found.jobs, on_note)
                 # Its workers load their libraries while we see to the jobs.
                 with _opened(executor, asked) as runs:
-                    jobs = self._prepared(ledger, again=again, rebuild=rebuild)
+                    found = found or self.jobs()
+                    jobs = self._prepared(ledger, found, again=again, rebuild=rebuild)
                     # Other threads would change the last digits of pictures half done.
                     ledger.tell("threads", str(runs.threads))
                     return self._run(ledger, runs, jobs, on_event, on_start)
@@ -175,6 +183,18 @@ class Campaign:
             carry=carry,
             memory=limits.memory or 1.5e9,
         )
+
+    def _tried(
+        self, asked: Workers, jobs: Sequence[Job], on_note: Callable[[str], None]
+    ) -> Workers:
+        """Workers that know which size counts; how many threads are best for it is tried."""
+        good = [job for job in jobs if not job.problem]
+        asked = replace(asked, size=usual_size(good))
+        before = remembered(processors(), asked.size)
+        found = tried(asked, sum(job.cost for job in good))
+        if found is not None and found != before:
+            on_note(found.in_words())
+        return asked
 
     def _run(
         self,
@@ -217,10 +237,10 @@ class Campaign:
         if other:
             raise CampaignError(f"{self.output}: {other} is running a campaign there")
 
-    def _prepared(self, ledger: Ledger, *, again: bool, rebuild: bool) -> list[Job]:
+    def _prepared(
+        self, ledger: Ledger, found: Expansion, *, again: bool, rebuild: bool
+    ) -> list[Job]:
         """Bring the ledger up to what the campaign says now; the jobs that are to be done."""
-        hashes = Hashes()
-        found = self._expanded(hashes)
         if found.clashes:
             shown = [*found.clashes[:20], *_more(len(found.clashes) - 20)]
             raise CampaignError("\n".join(shown))
@@ -283,6 +303,14 @@ def begun_in(folder: Path) -> Stated:
     return of_mapping(
         told["stated"], folder=Path(told["folder"]), file=file, output=folder.absolute()
     )
+
+
+def usual_size(jobs: Sequence[Job]) -> int:
+    """The longest side, px, of pictures that take most of the time; 0 if there are none."""
+    costs: dict[int, float] = defaultdict(float)
+    for job in jobs:
+        costs[job.size] += job.cost
+    return max(costs, key=lambda size: (costs[size], size), default=0)
 
 
 def _more(count: int) -> list[str]:

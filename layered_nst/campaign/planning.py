@@ -10,10 +10,9 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from layered_nst.campaign.campaign import Campaign, is_same
+from layered_nst.campaign.campaign import Campaign, is_same, usual_size
 from layered_nst.campaign.executors.interface import Workers
-from layered_nst.campaign.executors.measuring import Measured, measured, remembered
-from layered_nst.campaign.executors.places import gpus, processors, settled
+from layered_nst.campaign.executors.places import settled, tried
 from layered_nst.campaign.expanding import Expansion
 from layered_nst.campaign.jobs import Job, JobState
 from layered_nst.campaign.ledger import NAME, Ledger
@@ -22,8 +21,6 @@ from layered_nst.errors import CampaignError
 
 BYTES = {".png": 1.9, ".tif": 3.0, ".tiff": 3.0, ".jpg": 0.7, ".jpeg": 0.7, ".webp": 0.45}
 """Bytes of a pixel of a painted picture on disk, by its format: means over the gallery's."""
-WORTH = 1200.0
-"""Seconds of work from which finding out how many threads are best is worth some seconds."""
 SLOWER = 1.45
 """How much longer a picture takes by one of two workers of one thread than by two threads alone;
 see ``tests/benchmarks/campaign.py``."""
@@ -102,8 +99,8 @@ def forecast(
     sizes, broken = _looked_at(job.photo for job in found.jobs if not job.problem)
     good = [job for job in found.jobs if job.name not in done and not job.problem]
     to_do = [job for job in good if job.photo not in broken]
-    asked = Workers(workers, threads, campaign.device)
-    tried = _tried(asked, sum(job.cost for job in to_do))
+    asked = Workers(workers, threads, campaign.device, size=usual_size(to_do))
+    known = tried(asked, sum(job.cost for job in to_do))
     places = settled(asked)
     work = sum(job.cost * rates.get(job.group, _slowed(places.count)) for job in to_do)
     longest = max((job.cost for job in to_do), default=0.0)
@@ -116,20 +113,11 @@ def forecast(
         free=float(shutil.disk_usage(_existing(campaign.output)).free),
         workers=places.count,
         threads=places.threads,
-        threads_measured="" if tried is None else tried.in_words(),
+        threads_measured="" if known is None else known.in_words(),
         measured=any(job.group in rates for job in to_do),
         clashes=found.clashes,
         problems=(*problems, *broken.values()),
     )
-
-
-def _tried(asked: Workers, seconds: float) -> Measured | None:
-    """How many threads are best here, where that is open and worth finding out."""
-    cores = processors()
-    cards = gpus() if asked.device in ("auto", "cuda") else []
-    if asked.count or asked.threads or cards or cores < 2:
-        return None
-    return measured(cores) if seconds >= WORTH else remembered(cores)
 
 
 def _slowed(workers: int) -> float:

@@ -259,7 +259,9 @@ def _folder(path: Path) -> Path:
 
 def _run(campaign: Campaign, executor: str, *, as_json: bool, **options: Any) -> None:
     with CampaignDisplay(quiet=as_json) as display:
-        summary = campaign.run(executor, on_event=display.tell, on_start=display.start, **options)
+        summary = campaign.run(
+            executor, on_event=display.tell, on_start=display.start, on_note=note, **options
+        )
     display.tell_unseen(campaign.status().failed)
     _tell_end(campaign, summary, as_json=as_json)
     if summary.exit_code:

@@ -33,6 +33,7 @@ class Workers:
         address: of a cluster; "" for one of our own.
         carry: files travel with the jobs and results come back: workers share no disk with us.
         memory: bytes that a picture's process is thought to take, for how many fit.
+        size: longest side of most pictures, px, for how many threads are best; 0 if unknown.
     """
 
     count: int | None = None
@@ -43,6 +44,7 @@ class Workers:
     address: str = ""
     carry: bool = False
     memory: float = 1.5e9
+    size: int = 0
 
 
 @dataclass(frozen=True)

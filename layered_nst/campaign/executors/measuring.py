@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import platform
 import subprocess
 import sys
@@ -23,8 +24,9 @@ from layered_nst.files.atomic import replacing
 from layered_nst.files.targets import make_folder
 from layered_nst.machine.folders import cache_folder
 
-SIDE = 256
-"""Of the picture, px: small ones leave a second thread idle for longer."""
+SIDES = (256, 768)
+"""Of the picture that is tried, px: small ones leave a second thread idle for longer. That which is
+nearest by its ratio stands for a campaign's own."""
 SECONDS = 0.7
 """Of one try."""
 TURNS = 2
@@ -52,31 +54,52 @@ class Measured:
         return f"steps a second here by threads of a worker: {', '.join(told)}"
 
 
-def remembered(processors: int) -> Measured | None:
-    """What was measured on this machine before; None if nothing was."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        found = json.loads(_file().read_text("utf-8"))
-        if found["of"] == _machine(processors):
-            rates = {int(threads): float(rate) for threads, rate in found["rates"].items()}
-            return Measured(rates) if rates else None
+def remembered(processors: int, size: int = 0) -> Measured | None:
+    """What was measured on this machine before; None if nothing was.
+
+    Args:
+        size: longest side of the pictures, px; 0 if unknown.
+    """
+    with contextlib.suppress(KeyError):
+        return _known(processors)[side_for(size)]
     return None
 
 
-def measured(processors: int) -> Measured:
+def measured(processors: int, size: int = 0) -> Measured:
     """What was measured before, or is now, in some seconds.
 
     Raises:
         ExecutorError: a process that measures has ended.
     """
-    found = remembered(processors)
+    found = remembered(processors, size)
     if found is None:
-        found = Measured(_rates(processors))
+        side = side_for(size)
+        found = Measured(_rates(processors, side))
+        rates = {one: known.rates for one, known in _known(processors).items()}
         with contextlib.suppress(Exception):  # then it is measured again
             make_folder(_file().parent)
             with replacing(_file()) as file:
-                said = {"of": _machine(processors), "rates": found.rates}
+                said = {"of": _machine(processors), "rates": {**rates, side: found.rates}}
                 file.write(json.dumps(said).encode())
     return found
+
+
+def side_for(size: int) -> int:
+    """The picture that is tried for pictures of a size."""
+    return min(SIDES, key=lambda side: abs(math.log(side / max(size, 1)))) if size else SIDES[0]
+
+
+def _known(processors: int) -> dict[int, Measured]:
+    """What was measured on this machine, by the side of the picture."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        found = json.loads(_file().read_text("utf-8"))
+        if found["of"] == _machine(processors):
+            return {
+                int(side): Measured({int(n): float(rate) for n, rate in rates.items()})
+                for side, rates in found["rates"].items()
+                if rates
+            }
+    return {}
 
 
 def _file() -> Path:
@@ -93,8 +116,8 @@ def _choices(processors: int) -> list[int]:
     return [*doubled, processors]
 
 
-def _rates(processors: int) -> dict[int, float]:
-    command = [sys.executable, "-m", __spec__.name if __spec__ else __name__]
+def _rates(processors: int, side: int) -> dict[int, float]:
+    command = [sys.executable, "-m", __spec__.name if __spec__ else __name__, str(side)]
     with contextlib.ExitStack() as all_of_them:
         workers = [
             all_of_them.enter_context(
@@ -142,8 +165,8 @@ def main() -> None:
 
     from layered_nst.networks.encoders import load_encoder
 
-    encoder = load_encoder("light")
-    picture = torch.rand(1, 3, SIDE, SIDE, requires_grad=True)
+    side, encoder = int(sys.argv[1]), load_encoder("light")
+    picture = torch.rand(1, 3, side, side, requires_grad=True)
 
     def step() -> None:
         features = encoder(picture, ["conv4_1"])["conv4_1"]

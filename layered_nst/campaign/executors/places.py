@@ -17,9 +17,11 @@ from pathlib import Path
 import psutil
 
 from layered_nst.campaign.executors.interface import Workers
-from layered_nst.campaign.executors.measuring import remembered
+from layered_nst.campaign.executors.measuring import Measured, measured, remembered
 from layered_nst.errors import ExecutorError
 
+WORTH = 1200.0
+"""Seconds of work from which finding out how many threads are best is worth some seconds."""
 USABLE = 0.9
 """Share of the free memory that workers are thought to fill."""
 
@@ -45,14 +47,35 @@ def settled(asked: Workers) -> SettledWorkers:
             raise ExecutorError(f"`{word}={value}`: allowed: at least 1")
     cores = processors()
     cards = gpus() if asked.device in ("auto", "cuda") else []
-    each = asked.threads or (1 if asked.count or cards else _measured_threads(cores))
+    each = asked.threads or (1 if asked.count or cards else _measured_threads(cores, asked.size))
     count = asked.count or len(cards) or _fitting(cores // each, asked)
     threads = asked.threads or max(1, cores // count)
     return SettledWorkers(**{**vars(asked), "count": count, "threads": threads})
 
 
-def _measured_threads(cores: int) -> int:
-    found = remembered(cores)
+def leaves_threads_open(asked: Workers) -> bool:
+    """Whether nothing says how many threads a worker has, and there are several to share."""
+    cards = gpus() if asked.device in ("auto", "cuda") else []
+    return not (asked.count or asked.threads or asked.address or cards) and processors() > 1
+
+
+def tried(asked: Workers, seconds: float) -> Measured | None:
+    """How many threads are best here, where that is left open; None if it is not, or unknown.
+
+    Args:
+        seconds: of all jobs, from whose sum on it is worth to find out.
+
+    Raises:
+        ExecutorError: a process that measures has ended.
+    """
+    if not leaves_threads_open(asked):
+        return None
+    cores = processors()
+    return measured(cores, asked.size) if seconds >= WORTH else remembered(cores, asked.size)
+
+
+def _measured_threads(cores: int, size: int) -> int:
+    found = remembered(cores, size)
     return 1 if found is None else found.best
 
 
