@@ -545,6 +545,26 @@ def status_counts(asked: Campaign) -> dict[str, int]:
     return {state.value: asked.status().counts[state] for state in JobState}
 
 
+def test_a_campaign_that_was_interrupted_says_so_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(asked: Campaign, *_: Any, **__: Any) -> Summary:
+        with Ledger(asked.output, create=True) as ledger:
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(5)
+            except KeyboardInterrupt:
+                return Summary(ledger.counts(), 1.0, interrupted=True)
+        pytest.fail("it was not interrupted")
+
+    monkeypatch.setattr(Campaign, "run", interrupted)
+    words = ("campaign", "run", "look.yaml", "photo.png", "-o", "out")
+    ran = run(*words, "--json")
+    assert (ran.code, ran.json["interrupted"], ran.err) == (130, True, "")
+    ran = run(*words)
+    assert (ran.code, ran.err.count("interrupted")) == (130, 1)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_a_campaign_in_order(folder: Path, number: signal.Signals) -> None:
     asked = campaign("patient", *(f"slow-{n}" for n in range(8)))

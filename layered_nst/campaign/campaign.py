@@ -155,12 +155,10 @@ class Campaign:
                 asked = self._workers(workers, threads, address, carry)
                 found = None
                 if isinstance(executor, str) and leaves_threads_open(asked):
-                    found = self.jobs()
-                    asked = self._tried(asked, found.jobs, on_note)
+                    asked = self._tried(asked, found := self.jobs(), on_note)
                 # Its workers load their libraries while we see to the jobs.
                 with _opened(executor, asked) as runs:
-                    found = found or self.jobs()
-                    jobs = self._prepared(ledger, found, again=again, rebuild=rebuild)
+                    jobs = self._prepared(ledger, found or self.jobs(), again, rebuild)
                     # Other threads would change the last digits of pictures half done.
                     ledger.tell("threads", str(runs.threads))
                     return self._run(ledger, runs, jobs, on_event, on_start)
@@ -185,10 +183,10 @@ class Campaign:
         )
 
     def _tried(
-        self, asked: Workers, jobs: Sequence[Job], on_note: Callable[[str], None]
+        self, asked: Workers, all_jobs: Expansion, on_note: Callable[[str], None]
     ) -> Workers:
         """Workers that know which size counts; how many threads are best for it is tried."""
-        good = [job for job in jobs if not job.problem]
+        good = [job for job in all_jobs.jobs if not job.problem]
         asked = replace(asked, size=usual_size(good))
         before = remembered(processors(), asked.size)
         found = tried(asked, sum(job.cost for job in good))
@@ -237,9 +235,7 @@ class Campaign:
         if other:
             raise CampaignError(f"{self.output}: {other} is running a campaign there")
 
-    def _prepared(
-        self, ledger: Ledger, found: Expansion, *, again: bool, rebuild: bool
-    ) -> list[Job]:
+    def _prepared(self, ledger: Ledger, found: Expansion, again: bool, rebuild: bool) -> list[Job]:
         """Bring the ledger up to what the campaign says now; the jobs that are to be done."""
         if found.clashes:
             shown = [*found.clashes[:20], *_more(len(found.clashes) - 20)]

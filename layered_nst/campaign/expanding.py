@@ -399,4 +399,5 @@ def clashes_of(jobs: Sequence[Job]) -> Iterator[str]:
 
 
 def _origin(job: Job) -> str:
-    return f"{job.photo} by {job.labels['recipe']}"
+    where = f" ({job.where})" if job.where else ""
+    return f"{job.photo} by {job.labels['recipe']}{where}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from layered_nst.cli.console import err, note, out, print_json
+from layered_nst.cli.console import Told, err, note, out, print_json
 from layered_nst.cli.options import (
     DeviceOption,
     JsonOption,
@@ -265,7 +265,7 @@ def _run(campaign: Campaign, executor: str, *, as_json: bool, **options: Any) ->
     display.tell_unseen(campaign.status().failed)
     _tell_end(campaign, summary, as_json=as_json)
     if summary.exit_code:
-        raise typer.Exit(summary.exit_code)
+        raise typer.Exit(Told(summary.exit_code))
 
 
 def _tell_end(campaign: Campaign, summary: Summary, *, as_json: bool) -> None:
@@ -317,7 +317,8 @@ def _print_status(found: Status) -> None:
 
 def _print_plan(told: Forecast) -> None:
     there = f", {told.done} of them there already" if told.done else ""
-    out.print(f"{told.pictures} pictures{there}; {told.to_do} to paint", highlight=False)
+    pictures = "1 picture" if told.pictures == 1 else f"{told.pictures} pictures"
+    out.print(f"{pictures}{there}; {told.to_do} to paint", highlight=False)
     source = "as those before" if told.measured else "by usual rates"
     threads = "1 thread" if told.threads == 1 else f"{told.threads} threads"
     workers = f"{told.workers} at once, {threads} each"

@@ -98,6 +98,10 @@ def printed_notes() -> Iterator[list[str]]:
         yield kept
 
 
+class Told(int):
+    """An exit code of a command that has said itself how it ended."""
+
+
 def print_json(value: dict[str, Any]) -> None:
     # A loss may be infinite, which JSON has no word for.
     finite = json.loads(json.dumps(value), parse_constant=lambda _: None)

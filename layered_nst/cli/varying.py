@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from layered_nst.cli.campaign import ThreadsOption, WorkersOption
-from layered_nst.cli.console import err, print_json
+from layered_nst.cli.console import Told, err, print_json
 from layered_nst.cli.options import (
     ContentOption,
     DeviceOption,
@@ -89,9 +89,11 @@ def vary(
             workers=workers, threads=threads, on_event=display.tell, on_start=display.start
         )
     entries = write_variations(made, folder, target, side=size)
+    if summary.interrupted and not as_json:
+        err.print("interrupted; the same command paints the cells that are missing")
     _tell(made, target, entries, as_json=as_json)
     if summary.exit_code:
-        raise typer.Exit(summary.exit_code)
+        raise typer.Exit(Told(summary.exit_code))
 
 
 def _asked(
