@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 import layered_nst
+from layered_nst.picture import layout
 from layered_nst.picture.layout import (
     BELOW,
     GAP,
@@ -109,3 +111,40 @@ def test_sheets_stand_below_one_another() -> None:
     assert whole.size == (50, 30)
     assert whole.getpixel((40, 5)) == PAPER
     assert whole.getpixel((40, 15)) == (0, 0, 200)
+
+
+def test_names_that_begin_alike_keep_their_ends() -> None:
+    name = "harbor-at-night-and-by-day-square.png"
+    width = font(11).getlength("harbor-at-night-square.png")
+    cut = fitting(name, 11, width, ends=True)
+    begins, ends = cut.split("…")
+    assert name.startswith(begins)
+    assert name.endswith(ends)
+    assert abs(len(begins) - len(ends)) <= 1
+    assert font(11).getlength(cut) <= width
+    assert fitting(name, 11, 1, ends=True) == ""
+
+
+@pytest.fixture
+def no_other_typefaces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(layout, "OTHERS", ())
+    caches = (layout._others, layout.lettered)
+    for one in caches:
+        one.cache_clear()
+    yield
+    for one in caches:
+        one.cache_clear()
+
+
+@pytest.mark.usefixtures("no_other_typefaces")
+def test_letters_that_no_typeface_has_are_told_by_those_that_come_near() -> None:
+    assert fitting("Rückseite – 4×5, Łódź", 13, 500) == "Ruckseite - 4x5, Lodz"
+    assert fitting("北京.png", 13, 500) == "??.png"
+
+
+def test_no_letter_is_drawn_as_a_box() -> None:
+    text, face = layout.lettered("Überblick – Größe 4×5", 13)
+    box = face.getmask("\uffff")
+    for letter in set(text) - {" "}:
+        mask = face.getmask(letter)
+        assert (mask.size, bytes(mask)) != (box.size, bytes(box)), letter

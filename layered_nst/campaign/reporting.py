@@ -140,7 +140,7 @@ def _write_sheet(place: Path, folder: Path, entries: Sequence[Entry]) -> Path | 
         with Image.open(thumbnail_of(folder, entry)) as opened:
             small = opened.convert("RGB")
         small.thumbnail((SIDE, SIDE))
-        names = (Words(f"{entry.number}"), Words(entry.name, 11))
+        names = (Words(f"{entry.number}"), Words(entry.name, 11, ends=True))
         tiles.append(tile(small, [names], width=SIDE))
     columns = max(4, min(12, round((len(tiles) * 1.4) ** 0.5)))
     path = free_name(place / SHEET, known=is_ours)

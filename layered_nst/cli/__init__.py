@@ -36,7 +36,7 @@ from layered_nst.cli import (
 )
 from layered_nst.cli.added import Commands
 from layered_nst.cli.console import (
-    Told,
+    SaidCode,
     err,
     never_fail_on_characters,
     print_json,
@@ -140,7 +140,7 @@ def main() -> NoReturn:
         for file in files:
             add_file(file)
         code = _narrowed(app)(standalone_mode=False, prog_name="layered-nst") or 0
-        if code == 130 and stop.asked and not isinstance(code, Told):
+        if code == 130 and stop.asked and not isinstance(code, SaidCode):
             # Typer makes an exit code of what nobody has caught, and says nothing.
             raise KeyboardInterrupt
         sys.stdout.flush()

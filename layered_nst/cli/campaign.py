@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from layered_nst.cli.console import Told, err, note, out, print_json
+from layered_nst.cli.console import SaidCode, err, note, out, print_json
 from layered_nst.cli.options import (
     DeviceOption,
     JsonOption,
@@ -265,7 +265,7 @@ def _run(campaign: Campaign, executor: str, *, as_json: bool, **options: Any) ->
     display.tell_unseen(campaign.status().failed)
     _tell_end(campaign, summary, as_json=as_json)
     if summary.exit_code:
-        raise typer.Exit(Told(summary.exit_code))
+        raise typer.Exit(SaidCode(summary.exit_code))
 
 
 def _tell_end(campaign: Campaign, summary: Summary, *, as_json: bool) -> None:

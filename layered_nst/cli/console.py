@@ -98,7 +98,7 @@ def printed_notes() -> Iterator[list[str]]:
         yield kept
 
 
-class Told(int):
+class SaidCode(int):
     """An exit code of a command that has said itself how it ended."""
 
 

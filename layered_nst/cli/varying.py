@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from layered_nst.cli.campaign import ThreadsOption, WorkersOption
-from layered_nst.cli.console import Told, err, print_json
+from layered_nst.cli.console import SaidCode, err, print_json
 from layered_nst.cli.options import (
     ContentOption,
     DeviceOption,
@@ -93,7 +93,7 @@ def vary(
         err.print("interrupted; the same command paints the cells that are missing")
     _tell(made, target, entries, as_json=as_json)
     if summary.exit_code:
-        raise typer.Exit(Told(summary.exit_code))
+        raise typer.Exit(SaidCode(summary.exit_code))
 
 
 def _asked(

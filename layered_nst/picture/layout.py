@@ -6,6 +6,8 @@ tiles in rows, and sheets stand below one another.
 
 from __future__ import annotations
 
+import contextlib
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -35,30 +37,82 @@ class Words:
         text: cut where the tile ends.
         size: of its font, px.
         color: its ink.
+        ends: whether its end is kept where it is cut, as of names that begin alike.
     """
 
     text: str
     size: int = 13
     color: Color = SOFT
+    ends: bool = False
 
 
 Line = Words | tuple[Words, ...]
 """A line of text; several words of different ink stand after one another."""
 
 
+OTHERS = (
+    "DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "Arial Unicode.ttf",
+    "arial.ttf", "Arial.ttf", "NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "PingFang.ttc",
+    "Hiragino Sans GB.ttc", "msyh.ttc", "YuGothM.ttc", "malgun.ttf", "NotoSansArabic-Regular.ttf",
+)  # fmt: skip
+"""Files of typefaces that some systems have, for what ours has no letters for."""
+NEAR = str.maketrans("–—×ıłŁøØßœŒæÆ‘„", "--xilLoOsoOaA'\"")
+"""Letters that come near where no typeface has the right one."""
+
+
 @cache
-def font(size: int) -> Font:
-    """The typeface of all sheets, in px; it has the letters of Latin scripts, but no ×."""
-    return ImageFont.load_default(size)
+def font(size: int, name: str = "") -> Font:
+    """The typeface of all sheets, in px, or another; ours has English letters alone."""
+    return ImageFont.truetype(name, size) if name else ImageFont.load_default(size)
 
 
-def fitting(text: str, size: int, width: float) -> str:
-    """A text, or as much of its beginning as fits with an ellipsis, the empty text if nothing."""
-    if font(size).getlength(text) <= width:
-        return text
-    while text and font(size).getlength(f"{text}…") > width:
-        text = text[:-1]
-    return f"{text}…" if text else ""
+@cache
+def _others() -> tuple[str, ...]:
+    found = []
+    for name in OTHERS:
+        with contextlib.suppress(OSError):
+            font(16, name)
+            found.append(name)
+    return tuple(found)
+
+
+@cache
+def _has(name: str, letter: str) -> bool:
+    """Whether a typeface draws a letter, and not the box that stands for what it lacks."""
+    face = font(16, name)
+    drawn, box = face.getmask(letter), face.getmask("\uffff")
+    return letter.isspace() or (drawn.size, bytes(drawn)) != (box.size, bytes(box))
+
+
+@cache
+def lettered(text: str, size: int) -> tuple[str, Font]:
+    """A text as it can be drawn here, and the typeface that has most of its letters."""
+    letters = set(text)
+    names = ("", *(() if all(_has("", one) for one in letters) else _others()))
+    name = max(names, key=lambda one: sum(_has(one, letter) for letter in letters))
+    drawn = "".join(one if _has(name, one) else _near(name, one) for one in text)
+    return drawn, font(size, name)
+
+
+def _near(name: str, letter: str) -> str:
+    plain = unicodedata.normalize("NFKD", letter)[0].translate(NEAR)
+    return plain if _has(name, plain) else "?"
+
+
+def fitting(text: str, size: int, width: float, *, ends: bool = False) -> str:
+    """A text as it can be drawn, or as much of it as fits with an ellipsis, or the empty text.
+
+    Args:
+        ends: its beginning and its end are kept, not its beginning alone.
+    """
+    text, face = lettered(text, size)
+    kept = text
+    for count in range(len(text) - 1, -1, -1):
+        if face.getlength(kept) <= width:
+            return kept
+        tail = count // 2 if ends else 0
+        kept = f"{text[: count - tail]}…{text[len(text) - tail :]}" if count else ""
+    return kept
 
 
 def wrapped(text: str, size: int, width: float) -> list[str]:
@@ -68,7 +122,7 @@ def wrapped(text: str, size: int, width: float) -> list[str]:
         line = ""
         for word in paragraph.split():
             longer = f"{line} {word}".strip()
-            if line and font(size).getlength(longer) > width:
+            if line and lettered(longer, size)[1].getlength(longer) > width:
                 lines.append(line)
                 longer = word
             line = longer
@@ -93,10 +147,11 @@ def write(sheet: Image.Image, line: Line, corner: tuple[float, float], *, width:
     words = line if isinstance(line, tuple) else (line,)
     largest = max(part.size for part in words)
     for part in words:
-        text = fitting(part.text, part.size, end - left)
+        text = fitting(part.text, part.size, end - left, ends=part.ends)
+        face = lettered(part.text, part.size)[1]
         # Smaller letters stand on the line of the larger ones.
-        draw.text((left, top + largest - part.size), text, part.color, font(part.size))
-        left += font(part.size).getlength(f"{text}  ")
+        draw.text((left, top + largest - part.size), text, part.color, face)
+        left += face.getlength(f"{text}  ")
 
 
 def tile(
