@@ -101,4 +101,8 @@ def test_a_cell_that_fails_shows_its_sentence_and_the_others_are_there() -> None
     states = [cell["state"] for cell in ran.json["cells"]]
     assert states == ["done", "failed"]
     assert "no such file: gone.png" in ran.json["cells"][1]["error"]
+    ran = run("vary", "look.yaml", "regions.sky.style=dots.png,gone.png", *FAST)
+    assert ran.code == 1
+    assert "failed: gone.png" in ran.err, "said here too, not on the sheet alone"
+    assert "no such file: gone.png" in ran.err
     assert Path("look.variations.png").is_file()

@@ -89,6 +89,7 @@ def vary(
             workers=workers, threads=threads, on_event=display.tell, on_start=display.start
         )
     entries = write_variations(made, folder, target, side=size)
+    display.tell_unseen(campaign.status().failed)
     if summary.interrupted and not as_json:
         err.print("interrupted; the same command paints the cells that are missing")
     _tell(made, target, entries, as_json=as_json)

@@ -56,7 +56,7 @@ OTHERS = (
     "Hiragino Sans GB.ttc", "msyh.ttc", "YuGothM.ttc", "malgun.ttf", "NotoSansArabic-Regular.ttf",
 )  # fmt: skip
 """Files of typefaces that some systems have, for what ours has no letters for."""
-NEAR = str.maketrans("–—×ıłŁøØßœŒæÆ‘„", "--xilLoOsoOaA'\"")
+NEAR = str.maketrans("–ı—ł×ŁøØßœŒæÆ‘„", "-i-lxLoOsoOaA'\"")
 """Letters that come near where no typeface has the right one."""
 
 
