@@ -94,6 +94,20 @@ def test_a_cluster_of_another_version_is_told(monkeypatch: pytest.MonkeyPatch) -
     )
 
 
+def test_a_cluster_that_asks_for_a_token_says_where_it_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ray = FakeRay("ray")
+    monkeypatch.setattr(ray, "init", refused)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    with pytest.raises(ExecutorError, match="at here; if it asks for a token, RAY_AUTH_TOKEN has"):
+        open_ray(Workers(1, 1, "cpu", address="auto"))
+
+
+def refused(**_: Any) -> None:
+    raise ConnectionError("Failed to connect to Ray cluster at here")
+
+
 def test_a_picture_that_was_carried_has_the_bytes_of_one_that_was_not(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -120,7 +120,11 @@ def _begun(ray: Any, asked: SettledWorkers, folder: Path) -> None:
         ray.init(**options)
     except Exception as error:
         where = asked.address or "a cluster of our own"
-        raise ExecutorError(f"ray: {where} cannot be used: {first_line(str(error))}") from error
+        said = first_line(str(error))
+        if asked.address and said.startswith("Failed to connect"):
+            # It does answer.
+            said += "; if it asks for a token, RAY_AUTH_TOKEN has to hold it"
+        raise ExecutorError(f"ray: {where} cannot be used: {said}") from error
 
 
 def own_folder() -> Path:
