@@ -457,6 +457,19 @@ def test_five_bad_pictures_of_a_hundred_leave_ninety_five_done(folder: Path) -> 
     assert (poisoned.name, poisoned.tries) == ("segfault-look.png", 2)
 
 
+@pytest.mark.slow
+def test_ten_broken_photos_of_ten_thousand_are_told_and_the_others_done(folder: Path) -> None:
+    data = Path("photo.png").read_bytes()
+    for number in range(10_000):
+        kind = "good" if number % 1000 else "broken"
+        Path(f"shots/{kind}-{number:05}.png").write_bytes(data)
+    asked = replace(Campaign.of("look.yaml", ["shots"], "out"), task=TASK)
+    summary = asked.run(workers=2, threads=1)
+    assert (summary.done, summary.counts.bad, summary.exit_code) == (9_990, 10, 1)
+    assert all(said.endswith(".png: is broken") for said in sentences(asked).values())
+    assert asked.run(workers=2).done == 0
+
+
 def test_a_disk_that_is_full_for_the_ledger_is_told_and_nothing_is_half_written(
     folder: Path,
 ) -> None:
