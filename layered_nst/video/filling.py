@@ -17,8 +17,8 @@ from layered_nst.instant.network import Painter
 from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.plan import INSTANT, LIGHT, Plan
 from layered_nst.painting.problem import Problem
-from layered_nst.picture.guided import box_mean
 from layered_nst.strategies.at_once import paint_problem, painter_for
+from layered_nst.video.opencv import box_mean
 
 FAR = (48, 24, 12, 96)
 """How many px off strokes are copied from for what has just come into sight."""

@@ -22,7 +22,6 @@ from layered_nst.painting.problem import (
 )
 from layered_nst.painting.progress import OnProgress
 from layered_nst.painting.tiled import Place, Reading, objectives
-from layered_nst.picture.guided import box_mean
 from layered_nst.recipe import Video
 from layered_nst.scene.scene import Scene
 from layered_nst.strategies.at_once import paint_problem, painter_for
@@ -31,6 +30,7 @@ from layered_nst.strategies.run import paint_canvas
 from layered_nst.video.filling import Filler, joined, with_strokes
 from layered_nst.video.flow import Motion, moved
 from layered_nst.video.keeping import part_of
+from layered_nst.video.opencv import box_mean
 from layered_nst.video.steady import SteadyMoments
 
 BASE_STEADINESS = 300.0
@@ -358,7 +358,12 @@ def _told(links: Sequence[Link], scene: Scene, still: Tensor) -> list[Told]:
 
 def whose_pixels(scene: Scene) -> Tensor:
     """The number of the region that has most of each pixel, shape (H, W), on the CPU."""
-    return scene.masks.masks.argmax(0).byte().cpu()
+    most, *others = scene.masks.masks.cpu()
+    whose = torch.zeros(scene.size, dtype=torch.uint8)
+    for number, mask in enumerate(others, 1):  # ten times as fast as argmax over so few
+        whose[mask > most] = number
+        most = torch.maximum(most, mask)
+    return whose
 
 
 def unmoved(photo: Tensor, whose: Tensor, link: Link) -> Tensor:

@@ -33,6 +33,8 @@ STILL, AROUND = 0.25, 31
 explains the frame as well."""
 CONTRAST = 2 / 255
 """Change of gray from px to px that tells of motion."""
+GRAY = np.full((1, 3), 1 / 3, np.float32)
+"""Makes the mean of three channels."""
 LARGEST = 640
 """Longest side in px at which motions are compared."""
 
@@ -116,7 +118,8 @@ def _cost(back: Plane, frame: Plane, earlier: Plane) -> Plane:
     x = np.arange(width, dtype=np.float32) + back[0]
     y = np.arange(height, dtype=np.float32)[:, None] + back[1]
     there = cv2().remap(earlier, x, y, cv2().INTER_LINEAR, borderMode=cv2().BORDER_REPLICATE)
-    cost: Plane = np.minimum(np.abs(there - frame).mean(2), MOST)
+    apart = cv2().transform(cv2().absdiff(there, frame), GRAY)
+    cost: Plane = cv2().min(apart, MOST)
     return cost
 
 
