@@ -33,6 +33,7 @@ class MovingPicture:
         pan: by how many px the ground moves each frame, across and down.
         step: the same of the thing.
         noise: standard deviation of what is added to each pixel anew, of 1.
+        large: longest side of the thing's photo, of the frame's width.
     """
 
     frames: int
@@ -43,6 +44,7 @@ class MovingPicture:
     step: tuple[float, float] = (3.0, 0.5)
     noise: float = 0.0
     loop: bool = False
+    large: float = 0.5
 
     @cached_property
     def _ground(self) -> Plane:
@@ -50,7 +52,7 @@ class MovingPicture:
 
     @cached_property
     def _thing(self) -> Plane:
-        return _photo(self.thing, int(0.5 * self.size[1]))
+        return _photo(self.thing, int(self.large * self.size[1]))
 
     def _at(self, number: int) -> tuple[tuple[float, float], tuple[float, float]]:
         """Where ground and thing are in a frame."""

@@ -42,6 +42,7 @@ from layered_nst.video.carrying import carried, settled  # noqa: E402
 from layered_nst.video.clips import Excerpt  # noqa: E402
 from layered_nst.video.filling import joined, with_strokes  # noqa: E402
 from layered_nst.video.flow import dis, evened, hidden_by, motion, moved  # noqa: E402
+from layered_nst.video.frames import _stands  # noqa: E402
 from layered_nst.video.fusion import fused  # noqa: E402
 from layered_nst.video.keys import between, led_back  # noqa: E402
 from layered_nst.video.steady import USUAL, SteadyMoments  # noqa: E402
@@ -206,6 +207,18 @@ def test_evening_out_takes_light_and_contrast_away() -> None:
     photo = picture(MovingPicture(1, (90, 160)), 0)
     gap = evened(photo).astype(int) - evened(photo * 0.5 + 0.2)
     assert np.abs(gap).mean() < 8
+
+
+def test_spots_of_a_sky_that_seem_to_move_stand_still_with_it() -> None:
+    slow = torch.ones(40, 60, dtype=torch.bool)
+    same = slow.clone()
+    slow[5:8, 5:8] = False  # a spot
+    slow[20:36, 10:50] = False  # too large for one
+    slow[2:5, 50:53], same[3, 51] = False, False  # something that does move
+    wanted = slow.clone()
+    wanted[5:8, 5:8] = True
+    assert torch.equal(_stands(slow, same), wanted)
+    assert bool(_stands(torch.ones(4, 4).bool(), torch.ones(4, 4).bool()).all())
 
 
 def test_moving_by_whole_pixels_moves_them() -> None:
@@ -705,6 +718,10 @@ def test_apply_writes_film_manifest_and_poster_and_a_moved_folder_makes_it_again
     assert told["clip"]["frames"] == SMALL.frames
     assert told["clip"]["shots"] == [0]
     assert 0 <= told["clip"]["kept_from_the_frame_before"] < 1
+    assert 0 <= told["clip"]["features_kept"] < 1
+    spent = told["clip"]["seconds_a_frame"]
+    parts = spent["of_that_flow_and_regions"] + spent["of_that_painting"]
+    assert 0 < parts <= spent["later"] * 1.01
     assert told["folder"] == str(folder)
     assert told["recipe"]["content"] == told["photo"]["path"] == "clip.mp4"
     folder = folder.rename(tmp_path / "moved")

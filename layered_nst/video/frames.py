@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 from torch.nn.functional import avg_pool2d as pool
 
 from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.levels import Lessons, at_level, grained, optimize
 from layered_nst.painting.losses.temporal import colors_under
+from layered_nst.painting.objective import Objective
+from layered_nst.painting.partial import PartialObjective
 from layered_nst.painting.plan import Plan
 from layered_nst.painting.problem import (
     Colors,
@@ -47,6 +51,8 @@ RIPENS = 0.3
 that has just come into sight has had few steps."""
 WAY, HARDLY = 7, 0.3
 """What moves by less than so many px, in the mean of so many px around, stands still."""
+SPOT = 0.01
+"""Share of the frame that a spot has at most, within what stands still."""
 SHADE = 1.0 / 255
 BLOCK = 8
 """Squares of so many px that differ by less than this show the same: less is noise."""
@@ -104,6 +110,7 @@ class FramePainter:
         anchors: colors of the regions when their shot began, by region and part.
         filler: begins what comes into sight.
         moments: of the regions, smoothed, by which the network paints.
+        kept: share of the last frame whose features and sums stood while it took its steps.
     """
 
     plan: Plan
@@ -115,10 +122,11 @@ class FramePainter:
     anchors: dict[str, Colors] = field(default_factory=dict)
     filler: Filler | None = None
     moments: SteadyMoments = field(default_factory=SteadyMoments)
+    kept: float = 0.0
 
     def first(self, scene: Scene, tell: OnProgress) -> Tensor:
         """Paint the first frame of a shot as any photo is; shape (3, H, W)."""
-        self.anchors, self.moments = {}, SteadyMoments()
+        self.anchors, self.moments, self.kept = {}, SteadyMoments(), 0.0
         canvas = paint_canvas(
             scene, self.encoders, self.plan, on_progress=tell, readings=self.readings
         )
@@ -150,6 +158,7 @@ class FramePainter:
         # end.
         photo = torch.where(still, nearest.photo, scene.picture.rgb.cpu())
         if toward is None and bool(still.all()) and bool((nearest.ripe > RIPE).all()):
+            self.kept = 1.0
             return replace(nearest, number=number, photo=photo)
         canvas, ripe = self._painted(scene, links, still, tell, toward)
         return Past(number, photo, canvas.cpu(), ripe, whose)
@@ -167,6 +176,7 @@ class FramePainter:
         if toward is not None:
             less = [replace(one, share=one.share * (1 - toward.share)) for one in told]
             told = [*less, toward]
+        self.kept = 0.0
         if self.plan.painter is not None:
             return self._at_once(scene, told)
         asked = self._asked(scene, told)
@@ -215,9 +225,17 @@ class FramePainter:
             plan,
             stage="joint",
             on_progress=tell,
-            objectives=objectives(self.readings, "joint") if self.readings else None,
+            objectives=objectives(self.readings, "joint") if self.readings else self._partly,
             lessons=lessons,
         )
+
+    def _partly(
+        self, encoder: Encoder, asked: Problem, plan: Plan, size: tuple[int, int]
+    ) -> Objective:
+        """The objective of a level, which sees what has changed of the frame alone."""
+        found = PartialObjective(encoder, asked, plan, size)
+        self.kept = found.kept
+        return found
 
     def _asked(self, scene: Scene, told: Sequence[Told]) -> Problem:
         still, device = problem(scene, self.plan), scene.picture.rgb.device
@@ -377,8 +395,23 @@ def unmoved(photo: Tensor, whose: Tensor, link: Link) -> Tensor:
     size = photo.shape[1:]
     changed = torch.nn.functional.interpolate(near, scale_factor=BLOCK)[0, 0, : size[0], : size[1]]
     way = box_mean(link.motion.back.cpu(), WAY).norm(dim=0)
-    same: Tensor = (changed < 0.5) & (whose == link.past.whose) & (way < HARDLY)
-    return same
+    same = (changed < 0.5) & (whose == link.past.whose)
+    return same & _stands(way < HARDLY, same)
+
+
+def _stands(slow: Tensor, same: Tensor) -> Tensor:
+    """What is slow, and spots within it that show the same: in a clear sky a flow is whatever
+    comes, and a few pixels of it that seem to move do not.
+
+    Args:
+        slow, same: what hardly moves, and what shows the same, shape (H, W), bool.
+    """
+    spots, _ = ndimage.label(~slow.numpy(), np.ones((3, 3)))
+    areas = np.bincount(spots.ravel())
+    areas[np.unique(spots[~same.numpy()])] = spots.size
+    small = areas < SPOT * spots.size
+    small[0] = True  # is not of any spot: slow
+    return torch.from_numpy(small[spots])
 
 
 def _share(told: Sequence[Told], size: tuple[int, int]) -> Tensor:

@@ -144,10 +144,11 @@ def _curve(result: VideoResult) -> Image.Image:
 
 
 def _table(result: VideoResult) -> str:
-    head = "frame,time,shot,seen,still,error,own,seconds\n"
+    head = "frame,time,shot,seen,still,kept,error,own,seconds,finding,painting\n"
     rows = (
-        f"{n},{float(t):.6f},{line['shot']},{line['seen']},{line['still']},{line.get('error', '')},"
-        f"{line.get('own', '')},{line['seconds']}\n"
+        f"{n},{float(t):.6f},{line['shot']},{line['seen']},{line['still']},{line['kept']},"
+        f"{line.get('error', '')},{line.get('own', '')},{line['seconds']},"
+        f"{line['finding_seconds']},{line['painting_seconds']}\n"
         for n, (t, line) in enumerate(zip(result.times, result.store.lines, strict=True))
     )
     return head + "".join(rows)
@@ -183,6 +184,12 @@ def _page(
         f"{duration(result.seconds)}; warping error {manifest['warping_error']}, of the clip "
         f"itself {manifest['warping_error_of_the_clip']}"
     )
+    if manifest["features_kept"] is not None:
+        facts += (
+            f"; of frames behind the first of a shot {manifest['kept_from_the_frame_before']:.0%} "
+            f"was kept as it was and {manifest['features_kept']:.0%} of features and sums stood; "
+            f"{manifest['seconds_a_frame']['later']:.2g} s each"
+        )
     title = told(result.recipe.name or result.clip.path.name)
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">{GENERATOR.decode()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -124,9 +124,10 @@ class VideoResult:
         """Everything about the run but its pixels, as data that JSON can hold."""
         lines = self.store.lines
         measured = [line for line in lines if "error" in line]
+        later = [line for number, line in enumerate(lines) if line["key"] != number]
         clip = {
             "frames": len(lines),
-            "shots": [line["key"] for line in lines if line["key"] == lines.index(line)],
+            "shots": [number for number, line in enumerate(lines) if line["key"] == number],
             "seconds": round(float(self._length()), 3),
             "start": self.excerpt.start,
             "end": self.excerpt.end,
@@ -134,6 +135,8 @@ class VideoResult:
             "warping_error": _mean(line["error"] for line in measured),
             "warping_error_of_the_clip": _mean(line["own"] for line in measured),
             "kept_from_the_frame_before": _mean(line["still"] for line in lines[1:]),
+            "features_kept": _mean(line["kept"] for line in later),
+            "seconds_a_frame": _seconds(lines),
             "damaged": [n for n, line in enumerate(lines) if line.get("damaged")],
         }
         told = manifest_of(self.poster())
@@ -164,6 +167,18 @@ class VideoResult:
     def discard(self) -> None:
         """Remove the files that hold the frames, once the clip has been saved."""
         self.store.discard()
+
+
+def _seconds(lines: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """What a frame has taken in the mean: the first of a shot, and those behind it."""
+    first = [line for number, line in enumerate(lines) if line["key"] == number]
+    later = [line for number, line in enumerate(lines) if line["key"] != number]
+    return {
+        "first": _mean(line["seconds"] for line in first),
+        "later": _mean(line["seconds"] for line in later),
+        "of_that_flow_and_regions": _mean(line["finding_seconds"] for line in later),
+        "of_that_painting": _mean(line["painting_seconds"] for line in later),
+    }
 
 
 def _mean(values: Iterator[float]) -> float | None:

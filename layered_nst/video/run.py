@@ -293,6 +293,7 @@ class ClipRun:
         self._look()
         started = time.monotonic()
         scene, links, seen = self._scene(number, frame)
+        found = time.monotonic()
         if links:
             toward = self._toward(number)
             past = self.painter.next(number, scene, links, self._told, toward=toward)
@@ -301,7 +302,8 @@ class ClipRun:
             canvas = self.painter.first(scene, self._told)
             ripe, whose = torch.ones(self.size), whose_pixels(scene)
             past = Past(number, scene.picture.rgb.cpu(), canvas.cpu(), ripe, whose)
-        self._keep(past, scene, frame, seen, started)
+        times = {"finding": found - started, "painting": time.monotonic() - found}
+        self._keep(past, scene, frame, seen, started, times)
 
     def _scene(self, number: int, frame: ClipFrame) -> tuple[Scene, list[Link], Motion | None]:
         """The recipe on a frame, and what ``_links`` says of that; with new styles at a cut."""
@@ -376,11 +378,13 @@ class ClipRun:
         frame: ClipFrame,
         seen: Motion | None,
         started: float,
+        times: Mapping[str, float],
     ) -> None:
         rgb = finished(past.canvas.to(scene.picture.rgb), scene).cpu()
         line, state = self._line(past, scene.masks, frame, seen), self._state(past, scene.masks)
         seconds = time.monotonic() - started
         told = {**line, "seconds": round(seconds, 3)}
+        told |= {f"{name}_seconds": round(value, 3) for name, value in times.items()}
         self.store.put(rgb, self._alpha(scene), state, told, depth=line["depth"])
         self.spent.append(seconds)
         self._remember(past)
@@ -415,6 +419,7 @@ class ClipRun:
             "masks": list(masks.names),
             "seen": 0.0 if seen is None else round(seen.seen, 4),
             "still": self._still(past),
+            "kept": round(self.painter.kept, 4),
             "coverage": {name: round(share, 4) for name, share in masks.coverage.items()},
             "depth": 16 if self.clip.depth > 8 else 8,
             **self._warped(past, seen),

