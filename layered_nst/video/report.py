@@ -161,24 +161,9 @@ def _save(picture: Image.Image, path: Path) -> None:
         file.write(data.getvalue())
 
 
-def _page(
-    result: VideoResult, film: str, flows: Sequence[tuple[int, str]], notes: Sequence[str]
-) -> str:
-    def told(text: object) -> str:
-        return html.escape(readable(str(text)))
-
+def _facts(result: VideoResult) -> str:
+    """The run in a sentence."""
     manifest = result.manifest["clip"]
-    shown = (
-        f'<video src="{FILES}/{film}" controls loop muted></video>'
-        if film.endswith(".webm")
-        else f'<img src="{FILES}/{film}" alt="photo and result">'
-    )
-    pictures = "".join(
-        f'<figure><img src="{FILES}/{name}" alt="flow"><figcaption>frame {number}: photo, flow '
-        "from the frame before, how far it is relied on</figcaption></figure>"
-        for number, name in flows
-    )
-    items = "".join(f"<li>{told(note)}</li>" for note in dict.fromkeys(notes))
     facts = (
         f"{len(result)} frames of {pixels(result.size)}, {result.shots} shots, painted in "
         f"{duration(result.seconds)}; warping error {manifest['warping_error']}, of the clip "
@@ -190,13 +175,33 @@ def _page(
             f"was kept as it was and {manifest['features_kept']:.0%} of features and sums stood; "
             f"{manifest['seconds_a_frame']['later']:.2g} s each"
         )
+    return facts
+
+
+def _page(
+    result: VideoResult, film: str, flows: Sequence[tuple[int, str]], notes: Sequence[str]
+) -> str:
+    def told(text: object) -> str:
+        return html.escape(readable(str(text)))
+
+    shown = (
+        f'<video src="{FILES}/{film}" controls loop muted></video>'
+        if film.endswith(".webm")
+        else f'<img src="{FILES}/{film}" alt="photo and result">'
+    )
+    pictures = "".join(
+        f'<figure><img src="{FILES}/{name}" alt="flow"><figcaption>frame {number}: photo, flow '
+        "from the frame before, how far it is relied on</figcaption></figure>"
+        for number, name in flows
+    )
+    items = "".join(f"<li>{told(note)}</li>" for note in dict.fromkeys(notes))
     title = told(result.recipe.name or result.clip.path.name)
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">{GENERATOR.decode()}
 <title>{title}</title>
 <style>body{{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}}
 img,video{{max-width:100%}}figure{{margin:1rem 0}}figcaption{{color:#666}}</style></head><body>
-<h1>{title}</h1><p>{told(facts)}</p>
+<h1>{title}</h1><p>{told(_facts(result))}</p>
 <h2>Clip and film</h2>{shown}
 <h2>Steadiness</h2><img src="{FILES}/steadiness.png" alt="warping error over time">
 <p>Blue: how far each frame is from the one before, moved by the flow; gray: the same of the clip
