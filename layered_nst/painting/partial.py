@@ -17,8 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from layered_nst.networks.encoders import Encoder
-from layered_nst.networks.encoders.tiles import Tile, Window, grid, halo
-from layered_nst.painting.losses.loss import Sums, added
+from layered_nst.networks.encoders.tiles import Sums, Tile, Window, added, grid, halo
 from layered_nst.painting.objective import Makes, Objective, Reader
 from layered_nst.painting.plan import Plan
 from layered_nst.painting.problem import Problem, area
