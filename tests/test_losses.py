@@ -430,7 +430,7 @@ def test_a_photo_is_at_rest_where_its_style_hardly_begins() -> None:
 
 def test_strengths_above_one_pull_harder_at_the_same_style() -> None:
     bold = PaintedRegion("a", torch.ones(2, 2), strength=2.0, share=0.5)
-    assert (bold.toward, bold.pull) == (1.0, 2.0)
+    assert (bold.toward, bold.pull) == (1.0, 4.0)
     faint = PaintedRegion("a", torch.ones(2, 2), strength=0.25)
     assert 0.1 < faint.toward < 0.25
     assert faint.pull == 1.0

@@ -272,11 +272,23 @@ def test_a_region_of_a_few_pixels_is_painted_without_its_own_color_statistics(
 
 
 def test_the_keys_of_a_region_arrive_in_the_problem(look: Path) -> None:
-    keys = {"strength": 2.5, "scale": 0.5, "content": 0.3, "contour": 0.7}
+    keys = {"strength": 0.6, "scale": 0.5, "content": 0.3, "contour": 0.7}
     scene = scene_of(noise(24, 32), {"select": "rest", "style": str(look), **keys})
     (region,) = problem(scene, plan_of(scene)).regions
     assert {key: getattr(region, key) for key in keys} == keys
     assert region.name == "r0"
+
+
+@pytest.mark.parametrize(
+    ("strength", "scale", "strokes"), [(0.5, 1, 1), (1, 2, 2), (2, 1.5, 1.5 * 2**0.5), (100, 1, 2)]
+)
+def test_strokes_grow_with_a_strength_past_one(
+    look: Path, strength: float, scale: float, strokes: float
+) -> None:
+    region = {"select": "rest", "style": str(look), "strength": strength, "scale": scale}
+    scene = scene_of(noise(24, 32), region)
+    (found,) = problem(scene, plan_of(scene)).regions
+    assert found.scale == pytest.approx(strokes)
 
 
 def halves(path: Path) -> tuple[Path, Path]:

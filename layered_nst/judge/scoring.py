@@ -183,7 +183,7 @@ class Ruler:
         regions = _painted(scene)
         masks = torch.stack([_mask(scene, [region.name]) for region in regions])
         styles = [pictures_of(scene.styles[region.name]) for region in regions]
-        sides = [stroke_side(stroked_by(scene.size), region.scale) for region in regions]
+        sides = [stroke_side(stroked_by(scene.size), region.strokes) for region in regions]
         seen = list(zip(styles, sides, strict=True))
         targets = tuple(style_moments(judge, style, longest=side) for style, side in seen)
         bands = np.stack([style_bands(style, longest=side) for style, side in seen])

@@ -217,6 +217,10 @@ def _spell_out_styles(value: Any) -> Any:
     return [{"image": item} if isinstance(item, str) else item for item in items]
 
 
+LARGEST_BRUSH = 2.0
+"""How much larger a strength past 1 can make strokes, as a factor."""
+
+
 class Region(Section):
     """A part of the photo and what happens to it. It has a `style`, or `protect: true`."""
 
@@ -239,8 +243,8 @@ class Region(Section):
     same all over."""
     strength: Annotated[float, Number(0, 100), percent(0, 100)] = 1.0
     """How far the region goes from the photo to its style, also as `60%`: at 0 it is the photo,
-    at 0.5 halfway to what it is at 1, at 2 bolder than the style alone would have it. It means the
-    same at any size of picture and region."""
+    at 0.5 halfway to what it is at 1. Past 1 less of the photo is held and strokes grow with its
+    root, to twice their size. It means the same at any size of picture and region."""
     scale: Annotated[float, Number(0.1, 10)] = 1.0
     """Size of the strokes. At 1 the style picture is seen as large as the result is, longest side
     by longest side; at 2 its strokes are twice as large."""
@@ -279,6 +283,12 @@ class Region(Section):
     fixed: Flag = False
     """Its shapes and mask files hold for every photo, as those of a frame or of a place for text
     do. Otherwise they hold for the recipe's own photo, and are refused on another one."""
+
+    @property
+    def strokes(self) -> float:
+        """Size of its strokes, as a factor: a strength past 1 is a bolder hand with a larger brush,
+        as pulling harder at what is painted already shows little."""
+        return self.scale * min(LARGEST_BRUSH, max(1.0, self.strength) ** 0.5)
 
     @model_validator(mode="after")
     def _style_or_protect(self) -> Self:

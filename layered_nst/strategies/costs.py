@@ -343,7 +343,7 @@ def _style_sizes(scene: Scene, level: Level) -> tuple[tuple[int, int], ...]:
     """Height and width of all style pictures at a level, as large as its strokes are."""
     return tuple(
         fit_within(
-            (style.rgb.shape[1], style.rgb.shape[2]), stroke_side(level.strokes_for, region.scale)
+            (style.rgb.shape[1], style.rgb.shape[2]), stroke_side(level.strokes_for, region.strokes)
         )
         for region in scene.recipe.regions
         for style in pictures_of(scene.styles[region.name])

@@ -60,7 +60,7 @@ def check_looks(scene: Scene, encoders: Mapping[str, Encoder], plan: Plan) -> tu
     levels = [level for stage in stages(scene, plan) for level in stage.plan.levels]
     for region in scene.recipe.regions:
         looks = [s for s in scene.styles[region.name] if isinstance(s, LibraryStyle)]
-        sides = [stroke_side(level.strokes_for, region.scale) for level in levels]
+        sides = [stroke_side(level.strokes_for, region.strokes) for level in levels]
         for level, side in zip(levels, sides, strict=True):
             seen = encoders[level.encoder]
             check_styles(looks, seen, plan.layers, sides=[side], pooling=plan.pooling)

@@ -97,7 +97,7 @@ def _painted(region: Region, scene: Scene, plan: Plan) -> Sequence[PaintedRegion
         mask=_seen_mask(region, scene),
         styles=scene.styles[region.name],
         strength=region.strength,
-        scale=region.scale,
+        scale=region.strokes,
         content=region.content,
         contour=_contour(region, scene.recipe),
         losses=region.losses,
