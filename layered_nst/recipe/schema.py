@@ -7,6 +7,7 @@ key's default.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import pairwise
@@ -288,7 +289,7 @@ class Region(Section):
     def strokes(self) -> float:
         """Size of its strokes, as a factor: a strength past 1 is a bolder hand with a larger brush,
         as pulling harder at what is painted already shows little."""
-        return self.scale * min(LARGEST_BRUSH, max(1.0, self.strength) ** 0.5)
+        return self.scale * min(LARGEST_BRUSH, math.sqrt(max(1.0, self.strength)))
 
     @model_validator(mode="after")
     def _style_or_protect(self) -> Self:
