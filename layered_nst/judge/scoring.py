@@ -215,7 +215,7 @@ def style_bands(styles: Sequence[StylePicture], *, longest: int) -> Numbers:
 
 
 def score_file(
-    picture: Path,
+    picture: str | Path,
     recipe: str | Path | Mapping[str, Any] | Recipe | None = None,
     content: Any = None,
     *,
@@ -241,6 +241,7 @@ def score_file(
         ModelError: the judge's weights are missing.
         PluginError: there is no such judge, or it fails.
     """
+    picture = Path(picture)
     if recipe is None and not holds_recipe(picture):
         raise RecipeError(f"{picture}: carries no recipe; name the one to score it by (`recipe`)")
     device = choose_device(device)

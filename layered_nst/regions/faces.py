@@ -130,7 +130,7 @@ def _face(_: Face, frame: _FaceFrame, around: Tensor) -> Tensor:
 def _skin(rgb: Tensor, outline: Tensor) -> Tensor:
     """Where the color is that of the middle of the face, 0 or 1, shape (H, W)."""
     lab = rgb_to_lab(rgb)
-    colors = lab[:, outline < 0.6].double().cpu()
+    colors = lab[:, outline < 0.6].cpu().double()
     middle = colors.median(1).values
     # Eyes, brows and lips are no skin: what is far from the middle is left out of the spread.
     apart = colors - middle[:, None]

@@ -81,8 +81,8 @@ class Clickable:
         self._rgb = rgb
         size = fit_within((rgb.shape[1], rgb.shape[2]), min(SIDE, max(rgb.shape[1:])))
         small = _at(rgb, size).clamp(0, 1)
-        self._lab: Plane = rgb_to_lab(small).double().cpu().numpy()
-        self._classes: Plane = _at(seen.probabilities, size).double().cpu().numpy()
+        self._lab: Plane = rgb_to_lab(small).cpu().double().numpy()
+        self._classes: Plane = _at(seen.probabilities, size).cpu().double().numpy()
         subject = seen.subject
         self._subject = None if subject is None else _at(subject[None], size)[0].cpu().numpy()
         self._steps = _steps(self._lab, self._classes)

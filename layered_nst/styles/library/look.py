@@ -138,8 +138,8 @@ class LibraryStyle:
         return sum(share * stored[self.record.sides.index(side)] for side, share in shares)
 
     def color(self) -> Moments:
-        """Moments of the colors of its pictures."""
-        return self.stored.color.to(self.device)
+        """Moments of the colors of its pictures, on the CPU, as ``color_moments`` has them."""
+        return self.stored.color
 
     def repainted(self, wanted: Moments, kept: slice) -> Style:
         """Its pictures with their colors moved.
