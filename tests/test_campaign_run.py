@@ -29,11 +29,11 @@ from layered_nst.campaign import Campaign
 from layered_nst.campaign.engine import Happening, Summary
 from layered_nst.campaign.executors import measuring, places
 from layered_nst.campaign.jobs import Ending, Job, JobState, Outcome
-from layered_nst.campaign.ledger import VERSION, Ledger
+from layered_nst.campaign.ledger import NAME, VERSION, Ledger
 from layered_nst.campaign.planning import forecast
 from layered_nst.campaign.standing import alone, is_running
 from layered_nst.campaign.work import paint
-from layered_nst.errors import CampaignError, OutputError
+from layered_nst.errors import CampaignError, LayeredNstWarning, OutputError
 
 TASK = "jobs_to_try:say"
 CAMPAIGN = """\
@@ -203,6 +203,49 @@ def test_a_photo_or_a_style_that_changes_is_done_again_and_a_touched_one_is_not(
     assert quick(asked).done == 1
     Image.open("dots.png").rotate(90).save("stripes.png")
     assert quick(asked).done == 2
+
+
+def test_a_folder_that_was_moved_with_its_photos_goes_on_and_repeats_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert quick(campaign("a", "b")).done == 2
+    named = ["shots", "shots/[b].png"]
+    assert quick(replace(Campaign.of("look.yaml", named, "direct"), task=TASK)).done == 2
+    moved = tmp_path / "other" / "place"
+    moved.parent.mkdir()
+    monkeypatch.chdir(tmp_path)
+    Path("work").rename(moved)
+    monkeypatch.chdir(moved)
+    Image.fromarray(255 - photo()).save("shots/c.png")
+    for output in ("team", "direct"):
+        assert run("campaign", "status", output, "--json").json["done"] == 2
+        said = f"{output}: was moved from {tmp_path}/work/{output}; its files are taken from"
+        with pytest.warns(LayeredNstWarning, match=f"{said} {moved}"):
+            found = replace(Campaign.load(output), task=TASK)
+        assert quick(found).done == 1
+        assert found.status().counts[JobState.DONE] == 3
+        assert run("campaign", "report", output).code == 0
+        assert Campaign.load(output).stated.folder == moved, "told once"
+
+
+def test_a_folder_that_was_moved_away_from_its_photos_says_so_and_loses_nothing(
+    folder: Path, tmp_path: Path
+) -> None:
+    assert quick(campaign("a", "b")).done == 2
+    Path("team").rename(tmp_path / "alone")
+    assert Campaign.load(tmp_path / "alone").stated.file == Path("team.yaml").absolute()
+    shutil.rmtree("shots")
+    Path("team.yaml").unlink()
+    before = (tmp_path / "alone" / NAME).read_bytes()
+    ran = run("campaign", "resume", str(tmp_path / "alone"))
+    assert ran.code == 1
+    assert ran.error == (
+        f"{tmp_path}/alone: was moved from {Path.cwd()}/team, and of its photos "
+        f"{Path.cwd()}/shots is neither where it was nor was it moved along; put it back, or load "
+        "the campaign from its file"
+    )
+    assert (tmp_path / "alone" / NAME).read_bytes() == before
+    assert run("campaign", "status", str(tmp_path / "alone"), "--json").json["done"] == 2
 
 
 def test_a_plan_says_what_the_next_run_paints(folder: Path) -> None:

@@ -139,7 +139,7 @@ def test_what_was_clicked_at_is_outlined_there() -> None:
     light = (rgb.mean(0, keepdim=True) > 0.6).float()
     seen, clicks = torch.cat([light, 1 - light]), Clicks([(0.5, 0.2)], [(0.5, 0.9)])
     here, away = (
-        Clickable(photo, Segmentation(("sky", "ground"), classes, "made")).mask(clicks)
+        Clickable(photo, Segmentation(classes, ("sky", "ground"), "made")).mask(clicks)
         for photo, classes in ((rgb, seen), (there(rgb), there(seen)))
     )
     assert (here > 0.5).any()

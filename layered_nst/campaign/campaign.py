@@ -23,6 +23,7 @@ from layered_nst.campaign.identity import Hashes, photo_key
 from layered_nst.campaign.jobs import AGAIN, OPEN, WORK, Ending, Job, JobState, Outcome, mark_path
 from layered_nst.campaign.ledger import NAME, Counts, Ledger, Standing
 from layered_nst.campaign.loading import Stated, load_campaign, of_mapping, simple
+from layered_nst.campaign.moving import found_again
 from layered_nst.campaign.reporting import check_report
 from layered_nst.campaign.standing import Status, alone, status_of
 from layered_nst.campaign.streaming import streamed
@@ -287,12 +288,13 @@ def begun_in(folder: Path) -> Stated:
     """The campaign that was begun in a folder, as its ledger tells it.
 
     Raises:
-        CampaignError: none was.
+        CampaignError: none was; or it was moved, and what it names is not found.
     """
     with Ledger(folder, readonly=True) as ledger:
         told = json.loads(ledger.told("campaign") or "null")
     if told is None:
         raise CampaignError(f"{folder / NAME}: does not tell its campaign; name its file")
+    told = found_again(told, folder.absolute())
     file = None if told["file"] is None else Path(told["file"])
     if file is not None and file.is_file():
         return load_campaign(file, output=folder.absolute())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from layered_nst.cli.console import SaidCode, err, note, out, print_json
+from layered_nst.cli.console import SaidCode, err, note, out, print_json, printed_notes
 from layered_nst.cli.options import (
     DeviceOption,
     JsonOption,
@@ -243,7 +243,8 @@ def _begun(path: Path, device: str) -> Campaign:
     from layered_nst.campaign.campaign import Campaign
     from layered_nst.campaign.ledger import Ledger
 
-    found = Campaign.load(path, device=device)
+    with printed_notes():
+        found = Campaign.load(path, device=device)
     Ledger(found.output, readonly=True).close()
     return found
 
