@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -264,6 +265,83 @@ def test_no_file_of_the_users_is_changed(
     assert "unexpected" not in ran.err
     if case.code in (1, 3):
         assert len(ran.error) > 20
+
+
+TRAIN = "segmenter train data --epochs 32:1 --batch 2 --width 8"
+INTO_FILES = {
+    APPLY: ("photo.png", ".png"),
+    f"{APPLY} -o out.png --layers": ("stripes.png", ".psd"),
+    PAINT: ("dots.png", ".png"),
+    "finish made.png --steps 1": ("made.png", ".png"),
+    "pack look.yaml": ("look.yaml", ".lnst"),
+    "segment photo.png --size 64": ("photo.png", ".png"),
+    "new photo.png --style dots.png": ("dots.png", ".yaml"),
+    "new photo.png --style dots.png --force": ("photo.png", ".yaml"),
+    "features photo.png --size 64 --encoder light": ("photo.png", ".png"),
+    "texture dots.png --size 32 --steps 1 --encoder light": ("dots.png", ".png"),
+    "gallery . --size 32 --steps 1": ("stripes.png", ".png"),
+    "vary look.yaml optimize.seed=0 --cell 1 --set optimize.steps=1": ("dots.png", ".png"),
+    TRAIN: ("data/images/a.jpg", ".safetensors"),
+    "segmenter average scenes.safetensors scenes": ("scenes.safetensors", ".safetensors"),
+    "segmenter score scenes.safetensors seen": ("seen/images/c.png", ".png"),
+    "encoder distill data/images --steps 1": ("data/images/a.jpg", ".safetensors"),
+    "painter train data/images data/images --steps 1 --batch 1 --crop 64": (
+        "data/images/a.jpg",
+        ".safetensors",
+    ),
+    f"styles build dusk dots.png {shlex.join(LOOKS)}": ("dots.png", ".safetensors"),
+    "styles show team": ("team.safetensors", ".png"),
+    "styles merge other": ("team.safetensors", ".safetensors"),
+}
+"""Commands, a file that each reads or would lose, and how what it writes is called."""
+INTO_FOLDERS = [
+    f"{APPLY} -o out.png --report",
+    "masks look.yaml",
+    "contours photo.png --size 64",
+    "painter search data/images data/images --budget 1s",
+    "plugins new mine",
+    CAMPAIGN,
+]
+
+
+def links() -> dict[str, str]:
+    return {str(path): os.readlink(path) for path in Path().rglob("*") if path.is_symlink()}
+
+
+def said(words: str, target: str) -> Any:
+    option = () if words.endswith(("--report", "--layers")) else ("-o",)
+    return run(*shlex.split(words), *option, target)
+
+
+@pytest.mark.parametrize("words", INTO_FILES)
+def test_neither_folders_nor_what_is_read_through_a_link_are_replaced(words: str) -> None:
+    read, suffix = INTO_FILES[words]
+    prepared(Case(words, (f"folder{suffix}/mine.txt",)))
+    Path(f"link{suffix}").symlink_to(read)
+    Path(f"second{suffix}").hardlink_to(read)
+    Path(f"folders{suffix}").symlink_to(f"folder{suffix}")
+    Path(f"loop{suffix}").symlink_to(f"loop{suffix}")
+    before, led = hashes(), links()
+    for name in ("folder", "link", "second", "folders", "loop"):
+        ran = said(words, f"{name}{suffix}")
+        assert not changed(before), (name, ran.err)
+        assert ran.code in (1, 2, 3), (name, ran.err)
+        assert "unexpected" not in ran.err, (name, ran.err)
+        assert links() == led, name
+
+
+@pytest.mark.parametrize("words", INTO_FOLDERS)
+def test_a_folder_is_not_made_where_a_file_or_a_loop_is(words: str) -> None:
+    prepared(Case(words, ("mine.txt",)))
+    Path("link").symlink_to("mine.txt")
+    Path("loop").symlink_to("loop")
+    before, led = hashes(), links()
+    for name in ("mine.txt", "link", "loop"):
+        ran = said(words, name)
+        assert not changed(before), (name, ran.err)
+        assert ran.code in (1, 2, 3), (name, ran.err)
+        assert "unexpected" not in ran.err, (name, ran.err)
+        assert links() == led, name
 
 
 def stop_halfway(monkeypatch: pytest.MonkeyPatch) -> None:
