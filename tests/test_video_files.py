@@ -17,6 +17,7 @@ from PIL import Image
 
 from layered_nst.errors import ClipError, OutputError
 from layered_nst.recipe import Output
+from layered_nst.video import films
 from layered_nst.video.clips import Clip, ClipFrame, Excerpt, is_clip, open_clip
 from layered_nst.video.films import Turn
 from layered_nst.video.writing import FilmFrame, check_film, codec_for, write_clip
@@ -103,9 +104,7 @@ def copied(source: Path, target: Path, excerpt: Excerpt | None = None, **output:
     excerpt = excerpt or Excerpt()
     clip, said = open_clip(source), Output(**output)
     check_film(target, clip, clip.size, said)
-    write_clip(
-        target, as_written(excerpt.of(clip.read()), clip), clip, output=said, excerpt=excerpt
-    )
+    write_clip(target, as_written(excerpt.of(clip), clip), clip, output=said, excerpt=excerpt)
     return open_clip(target)
 
 
@@ -121,6 +120,82 @@ def packets(path: Path) -> list[str]:
 
 def times(clip: Clip) -> list[Fraction]:
     return [frame.time for frame in clip.read()]
+
+
+# Seeking
+
+
+def uneven(frames: int, start: int = 0) -> list[int]:
+    """Ticks at no steady rate."""
+    return [start + 512 * n + (197 if n % 3 == 1 else 0) for n in range(frames)]
+
+
+GROUPS = {"g": "8", "bf": "2"}
+SOUGHT: dict[str, dict[str, Any]] = {
+    "steady.mp4": {"codec": "libx264", "options": GROUPS},
+    "open-groups.mkv": {
+        "codec": "libx264",
+        "options": {**GROUPS, "x264-params": "open-gop=1:scenecut=0"},
+    },
+    "uneven.mkv": {"codec": "libx264", "options": GROUPS, "ticks": uneven(40, -1536)},
+    "sooner.mp4": {"codec": "mpeg4", "options": GROUPS, "ticks": uneven(40, -1024)},
+    "late.mp4": {"codec": "libx264", "options": GROUPS, "ticks": uneven(40, 90_000)},
+    "stream.ts": {"codec": "libx264", "options": GROUPS},
+    "fields.mkv": {"codec": "mpeg4", "options": {"g": "8", "flags": "+ildct+ilme"}},
+    "one-key.webm": {"codec": "libvpx-vp9", "options": {"g": "999"}},
+    "raw.y4m": {"codec": "wrapped_avframe"},
+}
+
+
+@pytest.mark.parametrize("name", sorted(SOUGHT))
+def test_a_film_read_from_a_time_on_has_the_same_frames(tmp_path: Path, name: str) -> None:
+    if SOUGHT[name]["codec"] not in av.codecs_available:
+        pytest.skip("this build of PyAV does not write it")
+    clip = open_clip(film(tmp_path / name, frames=40, **SOUGHT[name]))
+    every = list(clip.read())
+    assert len(every) >= 38  # MP4 leaves out what is before zero
+    for number in (0, 1, 7, 8, 9, 15, 17, 23, 26, 31, 37):
+        found = list(clip.since(every[number].time))
+        assert [f.time for f in found] == [f.time for f in every[number:]]
+        assert [f.length for f in found] == [f.length for f in every[number:]]
+        for one, other in zip(found, every[number:], strict=True):
+            assert torch.equal(one.picture.rgb, other.picture.rgb)
+
+
+def test_a_film_is_not_decoded_from_its_first_frame_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = open_clip(film(tmp_path / "in.mp4", frames=80, codec="libx264", options=GROUPS))
+    decoded: list[Any] = []
+    real = films._whole
+    monkeypatch.setattr(
+        films, "_whole", lambda some, *more: real((decoded.append(f) or f for f in some), *more)
+    )
+    assert len(list(clip.since(Fraction(70, 25)))) == 10
+    assert len(decoded) < 30
+
+
+@pytest.mark.parametrize("name", ["in.gif", "in.webp", "folder", "in.mp4"])
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_part_of_a_clip_has_the_frames_that_lie_in_it(
+    tmp_path: Path, name: str, every: int
+) -> None:
+    path = tmp_path / name
+    if name == "folder":
+        path.mkdir()
+        for number in range(20):
+            Image.fromarray(shown(number)).save(path / f"{number}.png")
+    elif name == "in.mp4":
+        film(path, frames=20, codec="libx264", options=GROUPS)
+    else:
+        first, *more = (Image.fromarray(shown(number)) for number in range(20))
+        first.save(path, save_all=True, append_images=more, duration=40, loop=0)
+    clip = open_clip(path)
+    found = list(Excerpt(start=0.3, end=0.62, every=every).of(clip))
+    assert [f.time for f in found] == pytest.approx([n / 25 for n in range(8, 16, every)])
+    again = list(Excerpt(end=0.62, every=every).of(clip, since=found[1].time))
+    assert [f.time for f in again] == [f.time for f in found[1:]]
+    assert all(f.length == found[0].length for f in again)
 
 
 # Times and sound
@@ -236,7 +311,7 @@ def test_a_part_of_a_film_begins_at_zero_with_its_own_sound(tmp_path: Path) -> N
 
 def test_every_third_frame_lasts_three_times_as_long(tmp_path: Path) -> None:
     clip = open_clip(film(tmp_path / "in.mp4", frames=7))
-    found = list(Excerpt(every=3).of(clip.read()))
+    found = list(Excerpt(every=3).of(clip))
     assert [float(frame.time) for frame in found] == pytest.approx([0, 0.12, 0.24])
     assert Excerpt(every=3).count(clip) == 3
 

@@ -26,6 +26,8 @@ ANIMATIONS = (".gif", ".webp", ".png", ".apng")
 """Names that end so are clips if there is more than one picture in them."""
 FRAMES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 """Names of pictures that a folder of frames is made of."""
+HARDLY_SOONER = Fraction(1, 10**6)
+"""Seconds by which a frame may be sooner than was asked for."""
 USUAL_RATE = Fraction(25)
 """Frames a second of a folder of pictures, which says none."""
 
@@ -90,6 +92,9 @@ class Clip:
         is_folder: whether it is a folder of frames.
         notes: sentences for the user; reading adds to them.
         read: gives the frames.
+        begins: when the first of them is seen, seconds on its own clock.
+        seek: gives the frames from a time on, the same as ``read`` does; None where they can but
+            be read from the first on.
     """
 
     path: Path
@@ -107,6 +112,14 @@ class Clip:
     loops: int | None = None
     is_folder: bool = False
     notes: list[str] = field(default_factory=list, compare=False)
+    begins: Fraction = Fraction(0)
+    seek: Callable[[Fraction], Iterator[ClipFrame]] | None = None
+
+    def since(self, time: Fraction) -> Iterator[ClipFrame]:
+        """The frames that are first seen then or later, seconds on the clip's own clock."""
+        if self.seek is not None and time > self.begins:
+            return self.seek(time)
+        return (frame for frame in self.read() if frame.time >= time)
 
     @property
     def seconds(self) -> float | None:
@@ -127,19 +140,20 @@ class Excerpt:
     end: float | None = None
     every: int = 1
 
-    def of(self, frames: Iterator[ClipFrame]) -> Iterator[ClipFrame]:
-        """The frames that are taken; each lasts until the next one that is."""
-        first: Fraction | None = None
-        number = 0
-        for frame in frames:
-            first = frame.time if first is None else first
-            at = float(frame.time - first)
-            if self.end is not None and at >= self.end:
+    def of(self, clip: Clip, *, since: Fraction | None = None) -> Iterator[ClipFrame]:
+        """The frames of a clip that are taken; each lasts until the next one that is.
+
+        Args:
+            since: when one of them is seen, seconds on the clip's own clock: they begin with it.
+        """
+        if since is None and self.start is not None:
+            since = clip.begins + Fraction(self.start).limit_denominator(10**6) - HARDLY_SOONER
+        frames = clip.read() if since is None else clip.since(since)
+        for number, frame in enumerate(frames):
+            if self.end is not None and float(frame.time - clip.begins) >= self.end:
                 return
-            if self.start is None or at >= self.start - 1e-9:
-                if number % self.every == 0:
-                    yield replace(frame, length=frame.length * self.every)
-                number += 1
+            if number % self.every == 0:
+                yield replace(frame, length=frame.length * self.every)
 
     def count(self, clip: Clip) -> int | None:
         """About how many frames those are."""

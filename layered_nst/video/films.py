@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain
+from math import floor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,8 @@ from layered_nst.video.sequences import same_size
 MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 HD_ROWS = 720
 """From here on films that do not say their matrix are BT.709, below BT.601."""
+BEFORE = 4
+"""Frames before a time from which on a film is decoded to be seen from there on, at least."""
 LIMITED, FULL = 1, 2
 """A film's range of numbers: those of television, or all of them."""
 
@@ -96,6 +101,8 @@ def _clip(path: Path, file: Any, stream: Any, first: Any) -> Clip:
             int(first.color_range) == FULL or first.format.name.startswith("yuvj"),
         ),
         aspect=1 / aspect if turn.swaps else aspect,
+        begins=Fraction((first.pts or 0) * stream.time_base),
+        seek=lambda time: _since(clip, time),
         sounds=_codecs(file.streams.audio),
         captions=_codecs(file.streams.subtitles),
     )
@@ -133,15 +140,33 @@ def _keeps_alpha_apart(stream: Any) -> bool:
     return told.get("alpha_mode") == "1" and stream.codec_context.name in ("vp8", "vp9")
 
 
-def _frames(clip: Clip) -> Iterator[ClipFrame]:
-    """All frames, with times that rise; the last one is seen until the film ends."""
+def _since(clip: Clip, time: Fraction) -> Iterator[ClipFrame]:
+    """The frames from a time on, decoded from a key frame before it; from the first one of the
+    film where it leads to none."""
+    if not (yield from _frames(clip, since=time)):
+        yield from (frame for frame in _frames(clip) if frame.time >= time)
+
+
+def _frames(clip: Clip, *, since: Fraction | None = None) -> Generator[ClipFrame, None, bool]:
+    """All frames, with times that rise; the last one is seen until the film ends.
+
+    Args:
+        since: when the first of them is seen.
+
+    Returns:
+        False, and no frame, if the film cannot be sought there.
+    """
     av = pyav()
     count, held = 0, None
     with av.open(str(clip.path), metadata_errors="replace") as file:
         stream = _video(clip.path, file)
-        for frame, time in _rising(
-            _whole(_decoded(clip.path, file, stream, clip.notes), stream), clip
-        ):
+        timed = _rising(_whole(_decoded(clip.path, file, stream, clip.notes, since), stream), clip)
+        if since is not None:
+            found = next(timed, None)
+            if found is None or found[0].pts is None or found[1] > since:
+                return False
+            timed = ((frame, time) for frame, time in chain([found], timed) if time >= since)
+        for frame, time in timed:
             if held is not None:
                 yield held
             count += 1
@@ -152,8 +177,9 @@ def _frames(clip: Clip) -> Iterator[ClipFrame]:
             held = ClipFrame(picture, time, length, bool(frame.is_corrupt))
         if held is not None:
             yield replace(held, length=_till_end(held, stream))
-    if clip.notes and clip.count is not None and count < clip.count:
+    if since is None and clip.notes and clip.count is not None and count < clip.count:
         clip.notes.append(f"{clip.path.name}: {count} of its {clip.count} frames could be decoded")
+    return True
 
 
 def _till_end(last: ClipFrame, stream: Any) -> Fraction:
@@ -180,9 +206,20 @@ def _rising(
         yield frame, time
 
 
-def _decoded(path: Path, file: Any, stream: Any, notes: list[str]) -> Iterator[Any]:
-    """What the decoder makes of the stream; what it cannot make is a note."""
+def _decoded(
+    path: Path, file: Any, stream: Any, notes: list[str], since: Fraction | None = None
+) -> Iterator[Any]:
+    """What the decoder makes of the stream; what it cannot make is a note.
+
+    Args:
+        since: it begins some frames before that, if it can: fields are joined by what was before,
+            and what comes first behind a key frame may lean on what is before it.
+    """
     av = pyav()
+    if since is not None:
+        sooner = since - BEFORE / (_rate(stream) or USUAL_RATE)
+        with suppress(av.error.FFmpegError):
+            file.seek(floor(sooner / stream.time_base), stream=stream)
     decoder = _decoder(stream)
     packets = file.demux(stream)
     at = 0.0

@@ -213,6 +213,7 @@ def _carried(
     before = run.scene.picture.rgb.cpu()
     yield first, before, run.scene.masks
     for number, frame in enumerate(frames, 1):
+        run.now = number, frame.time
         picture, eyes = run.scenery.look(frame.picture, size=run.size, remembered=False)
         photo = picture.rgb.cpu()
         found = motion(photo, before, run.flow)

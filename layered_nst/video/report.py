@@ -58,7 +58,7 @@ def write_clip_report(result: VideoResult, folder: Path, *, notes: Sequence[str]
 def _photos(result: VideoResult) -> Iterator[Tensor]:
     """The photo of each frame, small."""
     size = fit_within(result.size, min(SIDE, max(result.size)))
-    return (resize(f.picture.rgb, size) for f in result.excerpt.of(result.clip.read()))
+    return (resize(f.picture.rgb, size) for f in result.excerpt.of(result.clip))
 
 
 def _film(result: VideoResult, folder: Path) -> str:

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from layered_nst.api import Event, Overrides, load, question_of
 from layered_nst.errors import ClipError, Interrupted
+from layered_nst.machine.allocator import keep_few_kernels
 from layered_nst.machine.cache import Cache, open_cache
 from layered_nst.machine.device import choose_device
 from layered_nst.machine.memory import obtainable_bytes, parse_memory
@@ -191,6 +193,7 @@ class ClipRun:
     on_progress: OnProgress
 
     def __post_init__(self) -> None:
+        keep_few_kernels()
         self.size = clip_size(self.recipe, self.clip)
         self.flow: FlowOf = flow_of(self.recipe.video.flow)
         self.temporary: Any = None
@@ -216,6 +219,7 @@ class ClipRun:
             ahead=self._ahead,
             flow=self.flow,
         )
+        self.now = 0, self.clip.begins
         self.pasts: dict[int, Past] = {}
         self.key = 0
         self.shot = 0
@@ -229,7 +233,7 @@ class ClipRun:
         Raises:
             ClipError: there is none.
         """
-        frames = self.excerpt.of(self.clip.read())
+        frames = self.excerpt.of(self.clip)
         first = next(frames, None)
         if first is None:
             raise ClipError(f"{self.clip.path}: no frame lies between what was asked for")
@@ -307,6 +311,7 @@ class ClipRun:
 
     def _scene(self, number: int, frame: ClipFrame) -> tuple[Scene, list[Link], Motion | None]:
         """The recipe on a frame, and what ``_links`` says of that; with new styles at a cut."""
+        self.now = number, frame.time
         if number == 0:
             return self.scene, [], None
         picture, eyes = self.scenery.look(frame.picture, size=self.size, remembered=False)
@@ -333,14 +338,23 @@ class ClipRun:
         """What closes a loop, if one was asked for."""
         if not self.recipe.video.loop:
             return None
-        frames = self.excerpt.of(self.clip.read())
+        frames = self.excerpt.of(self.clip)
         looks = (self.scenery.look(frame.picture, size=self.size) for frame in frames)
         return Loop((picture.rgb.cpu() for picture, _ in looks), self.flow)
 
     def _ahead(self, first: int, last: int) -> Iterator[Picture]:
         """Frames by their numbers, both ends included, at the result's size."""
-        for frame in islice(self.excerpt.of(self.clip.read()), first, last + 1):
+        for frame in islice(self._from(first), last + 1 - first):
             yield self.scenery.look(frame.picture, size=self.size, remembered=False)[0]
+
+    def _from(self, number: int) -> Iterator[ClipFrame]:
+        """Frames from that number on: sought where its time is known."""
+        at, time = self.now
+        if number < len(self.store.lines):
+            at, time = number, Fraction(self.store.lines[number]["time"])
+        if number == at:
+            return self.excerpt.of(self.clip, since=time)
+        return islice(self.excerpt.of(self.clip), number, None)
 
     def _told(self, progress: Progress) -> None:
         self.on_progress(progress)

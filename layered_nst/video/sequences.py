@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +86,15 @@ def open_folder(folder: Path, max_pixels: int) -> Clip:
         depth=first.depth,
         alpha=first.alpha is not None,
         is_folder=True,
+        seek=lambda time: _numbered(clip, files, max_pixels, first=ceil(time * USUAL_RATE)),
     )
     return clip
 
 
-def _numbered(clip: Clip, files: Sequence[Path], max_pixels: int) -> Iterator[ClipFrame]:
-    for number, file in enumerate(files):
+def _numbered(
+    clip: Clip, files: Sequence[Path], max_pixels: int, *, first: int = 0
+) -> Iterator[ClipFrame]:
+    for number, file in enumerate(files[first:], first):
         try:
             picture = read_picture(file, max_pixels=max_pixels)
         except PictureError as error:

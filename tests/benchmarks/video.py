@@ -240,12 +240,12 @@ def film_report(path: Path, frames: int, quality: str, size: int) -> None:
     print(json.dumps(told, indent=1, ensure_ascii=False), flush=True)
 
 
-def length_report(frames: int, size: int) -> None:
+def length_report(frames: int, size: int, quality: str) -> None:
     """Peak memory of a run over so many frames."""
     clip = MovingPicture(frames, (round(size * 9 / 16), size), pan=(-0.3, 0), step=(0.4, 0.1))
     with tempfile.TemporaryDirectory() as place:
         folder = clip.write(Path(place) / "clip")
-        recipe = recipe_of(clip, "draft", {"ellipse": clip.ellipse()}, content=str(folder))
+        recipe = recipe_of(clip, quality, {"ellipse": clip.ellipse()}, content=str(folder))
         apply_video(recipe, overrides=["video.steps=1"])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"{frames} frames: {peak / 1e3:.0f} MB at the peak")
@@ -314,7 +314,8 @@ def _sheet(ours: Sequence[Tensor], stills: Sequence[Tensor], path: Path) -> None
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=12)
-    parser.add_argument("--quality", default="draft", choices=["draft", "standard", "fine"])
+    qualities = ["instant", "draft", "standard", "fine"]
+    parser.add_argument("--quality", default="draft", choices=qualities)
     parser.add_argument("--clip", action="append", choices=sorted(CLIPS))
     parser.add_argument("--size", type=int, default=320, help="Longest side in px.")
     parser.add_argument("--out", type=Path, help="Folder for sheets of frames.")
@@ -326,7 +327,7 @@ def main() -> None:
         film_report(arguments.film, arguments.frames, arguments.quality, arguments.size)
         return
     if arguments.length is not None:
-        length_report(arguments.length, arguments.size)
+        length_report(arguments.length, arguments.size, arguments.quality)
         return
     size = (round(arguments.size * 9 / 16), arguments.size)
     for name in arguments.clip or ["pan", "static", "still"]:
