@@ -20,6 +20,7 @@ from workbench import lay_out, run
 
 from layered_nst.errors import OutputError
 from layered_nst.files import atomic as replacement
+from layered_nst.outputs.layered import writing
 from layered_nst.outputs.layered.writing import write_layered
 
 SIZE = (40, 64)
@@ -107,6 +108,18 @@ def test_the_photo_is_not_replaced_by_layers() -> None:
 
 
 # failures while writing
+
+
+def test_a_format_is_made_once_for_each_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Path] = []
+
+    def counted(path: Path) -> writing.LayeredFormat:
+        made.append(path)
+        return writing.BUILT_IN[path.suffix]
+
+    monkeypatch.setattr(writing, "layered_format", counted)
+    write_layered(Path("a.ora"), layered())
+    assert made == [Path("a.ora")]
 
 
 @pytest.mark.parametrize("name", ["a.ora", "a.psd"])

@@ -38,7 +38,7 @@ def write_layered(path: Path, picture: LayeredPicture) -> None:
             side than a PSD can hold.
     """
     form = layered_format(path)
-    check_layered_size(path, picture.size)
+    _check_size(path, form, picture.size)
     try:
         with plugins.blamed():
             encoded = form.encode(picture)
@@ -54,9 +54,12 @@ def check_layered_size(path: Path, size: tuple[int, int]) -> None:
     Raises:
         OutputError: more pixels on a side than it can.
     """
-    most = layered_format(path).longest
-    if max(size) > most:
-        kind = path.suffix[1:].upper()
+    _check_size(path, layered_format(path), size)
+
+
+def _check_size(path: Path, form: LayeredFormat, size: tuple[int, int]) -> None:
+    if max(size) > form.longest:
+        kind, most = path.suffix[1:].upper(), form.longest
         raise OutputError(f"{path}: {kind} holds {most} px a side, not {pixels(size)}; use .ora")
 
 
