@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,8 @@ PARTS: list[dict[str, Any]] = [
         "holds": "picture",
         **takes("comment", type="string", default="plain"),
     },
+    {"kind": "strategy", "name": "slow", **takes("rounds", type="integer", default=1)},
+    {"kind": "segmenter", "name": "halves", **takes("px", type="integer", default=1)},
     {"kind": "flow", "name": "drift", **takes("px", type="number", default=0)},
     {"kind": "executor", "name": "queued", **takes("queue", enum=["day", "night"], default="day")},
 ]
@@ -129,6 +132,14 @@ def test_it_stands_in_the_recipe_as_it_was_said_with_every_default() -> None:
         ("output", "studio/ppm"),
         ("flow", "studio/drift"),
     }
+
+
+@pytest.mark.parametrize("kind", ["strategy", "segmentation"])
+def test_what_is_said_to_it_may_be_a_text_as_on_the_command_line(kind: str) -> None:
+    said = {"studio/slow": {"rounds": 3}} if kind == "strategy" else {"studio/halves": {"px": 3}}
+    found = [load_recipe(written(**{kind: form})) for form in (said, json.dumps(said))]
+    assert found[0] == found[1]
+    assert getattr(found[1], kind).parameters == next(iter(said.values()))
 
 
 WRONG = {

@@ -43,7 +43,7 @@ class PluginPart(Section):
     def _read(cls, said: Any) -> Any:
         if isinstance(said, cls):
             return said
-        name, value = (said, None) if isinstance(said, str) else next(iter(said.items()))
+        name, value = next(iter(_as_mapping(said).items()))
         full_name, parameters = _told(cls.kind, name, value)
         return {"part": full_name, "parameters": parameters}
 
