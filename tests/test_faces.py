@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -145,6 +147,21 @@ def test_a_mask_is_the_face_and_neither_the_hair_nor_the_ground(
     hair, wall, suit = at(170, 75), at(330, 120), at(220, 230)
     assert max(hair, wall, suit) < 0.05
     assert 0.02 < float(mask.mean()) < 0.06
+
+
+def test_a_face_is_one_piece_without_holes_though_it_wears_dark_glasses(
+    half: Tensor, faces: tuple[Face, ...]
+) -> None:
+    ((x, y), (right, _)) = faces[0].points[:2]
+    height, width = half.shape[1:]
+    worn = half.clone()
+    for at in (x, right):
+        row, column = int(y * height), int(at * width)
+        worn[:, row - 5 : row + 6, column - 7 : column + 8] = 0.02
+    mask = face_mask(faces[:1], worn).numpy()
+    assert ndimage.label(mask >= 0.5, structure=np.ones((3, 3)))[1] == 1
+    assert np.array_equal(ndimage.binary_fill_holes(mask >= 0.5), mask >= 0.5)
+    assert mask[int(y * height), int(right * width)] == 1
 
 
 def test_parts_of_a_face_lie_within_it(astronaut: Tensor, faces: tuple[Face, ...]) -> None:

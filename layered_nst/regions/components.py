@@ -53,6 +53,19 @@ def keep_sizable(coverage: Coverage) -> Coverage:
     return _keep(coverage, choose)
 
 
+def whole(coverage: Coverage) -> Coverage:
+    """The largest connected component of a mask without a hole, however large.
+
+    Args:
+        coverage: shape (H, W) in [0, 1]; at least 0.5 is inside.
+    """
+    kept = keep_largest(coverage, 1)
+    filled = ndimage.binary_fill_holes(kept >= 0.5)
+    # With the soft rim of each hole, which would stay as a line.
+    holes = ndimage.binary_dilation(filled & (kept < 0.5), structure=np.ones((3, 3), dtype=bool))
+    return np.where(filled & holes, np.float32(1), kept)
+
+
 def _keep(coverage: Coverage, choose: Callable[[Areas, Mask], NDArray[np.intp]]) -> Coverage:
     """Keep components by their areas and by whether the photo's frame cuts them off."""
     touching = np.ones((3, 3), dtype=bool)

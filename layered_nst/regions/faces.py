@@ -16,6 +16,7 @@ from torch import Tensor
 from layered_nst.networks.faces import Face
 from layered_nst.picture.guided import guided_filter
 from layered_nst.picture.lab import rgb_to_lab
+from layered_nst.regions.components import whole
 from layered_nst.regions.edges import antialias
 
 # In sides of the detector's box, which reaches from the brows to the chin.
@@ -124,7 +125,9 @@ def _face(_: Face, frame: _FaceFrame, around: Tensor) -> Tensor:
     guess = torch.where(undecided, skin * (outline < LIKELY), (outline <= SURELY).to(skin))
     radius = max(1, round(REACH * frame.side))
     fitted = guided_filter(around, guess[None], radius=radius, eps=EPS)[0]
-    return antialias(torch.where(undecided, fitted, guess) - 0.5)
+    mask = antialias(torch.where(undecided, fitted, guess) - 0.5)
+    # Teeth, spectacles and a lock of hair are of the face; specks of its color beside it are not.
+    return torch.from_numpy(whole(mask.cpu().numpy())).to(mask)
 
 
 def _skin(rgb: Tensor, outline: Tensor) -> Tensor:
