@@ -75,7 +75,8 @@ def measure(asked: Campaign, executor: str, workers: int, threads: int) -> Measu
         an_hour=counted / (last - warm) * 3600 if counted > 0 else 0.0,
         own=own / worked if worked else 0.0,
         started=first["started"],
-        painted=first["progress"],
+        # Of a picture that ends before a step is told, its end.
+        painted=first.get("progress", first["done"]),
     )
 
 
