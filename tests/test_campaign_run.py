@@ -26,10 +26,12 @@ from PIL import Image
 from workbench import lay_out, photo, run
 
 from layered_nst.campaign import Campaign
+from layered_nst.campaign.campaign import begun_by, begun_in
 from layered_nst.campaign.engine import Happening, Summary
 from layered_nst.campaign.executors import measuring, places
 from layered_nst.campaign.jobs import Ending, Job, JobState, Outcome
 from layered_nst.campaign.ledger import NAME, VERSION, Ledger
+from layered_nst.campaign.loading import load_campaign
 from layered_nst.campaign.planning import forecast
 from layered_nst.campaign.standing import alone, is_running
 from layered_nst.campaign.work import paint
@@ -203,6 +205,20 @@ def test_a_photo_or_a_style_that_changes_is_done_again_and_a_touched_one_is_not(
     assert quick(asked).done == 1
     Image.open("dots.png").rotate(90).save("stripes.png")
     assert quick(asked).done == 2
+
+
+def test_what_goes_on_keeps_the_options_that_it_was_begun_with(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign("a", "b")
+    file = Path("team.yaml").absolute()
+    more = {"quality": "draft", "set": {"size": 24, "regions.sky.style": "stripes.png"}}
+    assert quick(replace(Campaign(load_campaign(file, more=more)), task=TASK)).done == 2
+    monkeypatch.chdir(tmp_path)  # the style is found where the command was given
+    for stated in (begun_by(file), begun_in(file.with_suffix(""))):
+        assert quick(replace(Campaign(stated), task=TASK)).done == 0
+    assert quick(replace(Campaign.load(file), task=TASK)).done == 2, "a run without them is another"
+    assert quick(replace(Campaign(begun_by(file)), task=TASK)).done == 0
 
 
 def test_a_folder_that_was_moved_with_its_photos_goes_on_and_repeats_nothing(

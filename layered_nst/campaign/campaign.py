@@ -290,17 +290,39 @@ def begun_in(folder: Path) -> Stated:
     Raises:
         CampaignError: none was; or it was moved, and what it names is not found.
     """
-    with Ledger(folder, readonly=True) as ledger:
-        told = json.loads(ledger.told("campaign") or "null")
+    told = _told_in(folder)
     if told is None:
         raise CampaignError(f"{folder / NAME}: does not tell its campaign; name its file")
     told = found_again(told, folder.absolute())
     file = None if told["file"] is None else Path(told["file"])
     if file is not None and file.is_file():
-        return load_campaign(file, output=folder.absolute())
+        return load_campaign(file, output=folder.absolute(), **_laid_on(told))
     return of_mapping(
         told["stated"], folder=Path(told["folder"]), file=file, output=folder.absolute()
     )
+
+
+def begun_by(file: Path) -> Stated:
+    """The campaign of a file as it was begun: with what options said then.
+
+    Raises:
+        CampaignError: what the file says is wrong, or it was never begun.
+    """
+    stated = load_campaign(file)
+    told = _told_in(stated.output)
+    return stated if told is None else load_campaign(file, **_laid_on(told))
+
+
+def _told_in(folder: Path) -> dict[str, Any] | None:
+    with Ledger(folder, readonly=True) as ledger:
+        told: dict[str, Any] | None = json.loads(ledger.told("campaign") or "null")
+    return told
+
+
+def _laid_on(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What was laid on a campaign's file when it was begun, as ``load_campaign`` takes it."""
+    over = told.get("over")  # ledgers of before do not tell it
+    return {} if over is None else {"more": over, "beside": Path(told["over_from"])}
 
 
 def usual_size(jobs: Sequence[Job]) -> int:

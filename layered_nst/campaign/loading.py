@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,14 @@ class Stated:
         root: the same with the places of its values, for messages and relative paths.
         file: absolute path of the file; None where there is none.
         output: absolute path of the folder that everything goes to.
+        over: what was laid on the file, such as options of the command that began it.
     """
 
     asked: CampaignFile
     root: Node
     file: Path | None
     output: Path
+    over: Node | None = None
 
     @property
     def title(self) -> str:
@@ -63,11 +65,17 @@ class Stated:
             "folder": str(self.folder),
             "file": None if self.file is None else str(self.file),
             "output": str(self.output),
+            "over": None if self.over is None else self.over.plain(),
+            "over_from": None if self.over is None else str(self.over.place.folder),
         }
 
 
 def load_campaign(
-    path: Path, *, output: Path | None = None, more: Mapping[str, Any] | None = None
+    path: Path,
+    *,
+    output: Path | None = None,
+    more: Mapping[str, Any] | None = None,
+    beside: Path | None = None,
 ) -> Stated:
     """Load a campaign file and check all that it says.
 
@@ -75,6 +83,7 @@ def load_campaign(
         path: the file.
         output: a folder in place of the file's.
         more: keys that are laid on those of the file, such as ``quality``; mappings are merged.
+        beside: where their relative paths start; the current folder if not given.
 
     Raises:
         CampaignError: every problem found, one per line, each with file, line and key.
@@ -96,9 +105,9 @@ def load_campaign(
         raise CampaignError(
             f"{shown(path)}: is a recipe and no campaign; name photos and `output` beside it"
         )
-    over = from_plain(more or {}, Place("", None, Path.cwd()))
+    over = from_plain(more or {}, Place("", None, beside or Path.cwd()))
     laid = Node(merge(root, over).value, root.place)
-    return checked(laid, file=path, output=output)
+    return replace(checked(laid, file=path, output=output), over=over if more else None)
 
 
 def of_mapping(

@@ -240,13 +240,10 @@ def _campaign(
 
 
 def _begun(path: Path, device: str) -> Campaign:
-    from layered_nst.campaign.campaign import Campaign
-    from layered_nst.campaign.ledger import Ledger
+    from layered_nst.campaign.campaign import Campaign, begun_by, begun_in
 
     with printed_notes():
-        found = Campaign.load(path, device=device)
-    Ledger(found.output, readonly=True).close()
-    return found
+        return Campaign(begun_in(path) if path.is_dir() else begun_by(path), device)
 
 
 def _folder(path: Path) -> Path:
