@@ -415,7 +415,9 @@ def test_a_limit_of_the_address_space_counts() -> None:
     assert 700e6 < float(said.stdout) <= 750e6
 
 
-@pytest.mark.parametrize("size", [(1, 2000), (2000, 1), (40, 1200)])
+@pytest.mark.parametrize(
+    "size", [(1, 2000), (2000, 1), pytest.param((40, 1200), marks=pytest.mark.slow)]
+)
 def test_a_narrow_picture_reads_its_styles_no_larger_than_is_useful(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:

@@ -444,6 +444,7 @@ def test_one_picture_is_too_few(light: Encoder, photos: list[Tensor], tmp_path: 
         teach(light, photos, photos, tmp_path / "own.pt", plan=PLAN)
 
 
+@pytest.mark.slow
 def test_a_painter_that_draws_nothing_keeps_no_photo_and_has_the_gain_of_its_colors(
     light: Encoder, photos: list[Tensor], styles: list[Tensor]
 ) -> None:

@@ -114,6 +114,7 @@ def test_losses_and_their_gradient_are_those_of_float32(exact: Encoder, device: 
     assert functional.cosine_similarity(other, gradient, dim=0) > 0.995
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_picture_comes_as_near_to_its_styles(exact: Encoder, device: str) -> None:
     exact, asked = exact.to(device), problem(device)

@@ -63,6 +63,7 @@ def data(tmp_path: Path) -> LabeledPhotos:
     return write_photos(tmp_path / "data")
 
 
+@pytest.mark.slow
 def test_a_short_training_learns_to_tell_two_classes_apart(data: LabeledPhotos, tmp_path: Path):
     plan = TrainingPlan(
         phases=((32, 12),), batch=3, learning_rate=5e-3, decoder_channels=16, ema=0.7, seed=1
@@ -111,6 +112,7 @@ class BrokenOffError(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_a_training_broken_off_goes_on_to_the_same_weights(data: LabeledPhotos, tmp_path: Path):
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
     expected = train_segmenter(data, whole, plan=PLAN)
@@ -496,6 +498,7 @@ def test_scoring_against_data_of_other_classes_is_refused(data: LabeledPhotos):
 # going on
 
 
+@pytest.mark.slow
 def test_a_training_that_learns_nothing_ends_where_it_started(
     data: LabeledPhotos, tmp_path: Path
 ) -> None:

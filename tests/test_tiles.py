@@ -198,7 +198,7 @@ def test_in_double_precision_terms_and_gradient_are_those_of_the_whole(
         assert [keeps_content(encoder, layer) for layer in plan.content_layers] == [False, True]
 
 
-@pytest.mark.parametrize("pooling", ["max", "average"])
+@pytest.mark.parametrize("pooling", ["max", pytest.param("average", marks=pytest.mark.slow)])
 def test_with_the_bundled_encoder_they_agree_to_the_rounding_of_floats(
     bundled: Encoder, pooling: str
 ) -> None:
