@@ -217,6 +217,13 @@ def test_what_goes_on_keeps_the_options_that_it_was_begun_with(
     monkeypatch.chdir(tmp_path)  # the style is found where the command was given
     for stated in (begun_by(file), begun_in(file.with_suffix(""))):
         assert quick(replace(Campaign(stated), task=TASK)).done == 0
+    file.parent.rename(tmp_path / "moved")
+    with pytest.warns(LayeredNstWarning, match="was moved from"):
+        found = begun_in(tmp_path / "moved" / "team")
+    assert found.over is not None
+    assert found.over.place.folder == tmp_path / "moved"
+    file = tmp_path / "moved" / file.name
+    assert quick(replace(Campaign(found), task=TASK)).done == 0
     assert quick(replace(Campaign.load(file), task=TASK)).done == 2, "a run without them is another"
     assert quick(replace(Campaign(begun_by(file)), task=TASK)).done == 0
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from narrow import narrow_encoder
 from PIL import Image
+from searches import counted_times, small_pictures
 from torch import Tensor
 from workbench import lay_out, run
 
@@ -29,7 +30,6 @@ from layered_nst.training.searching.searching import search
 from layered_nst.training.searching.spaces import Numbers, Space
 from layered_nst.training.searching.subjects import SearchPlan
 
-ASSETS = Path(__file__).parents[1] / "assets"
 LIGHT = (32, 16, 32, 32, 64, 64, 64, *6 * (128,))
 PLAN = SearchPlan(steps=2, evaluations=5, batch=2, crop=48)
 
@@ -47,19 +47,12 @@ def space(teacher: Encoder) -> Space:
 
 @pytest.fixture(scope="module")
 def pictures() -> list[Tensor]:
-    found = []
-    for file in sorted((ASSETS / "photos").glob("*.jpg"))[:3]:
-        with Image.open(file) as image:
-            image.thumbnail((72, 72))
-            found.append(torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1))
-    return [picture.contiguous() for picture in found]
+    return small_pictures("photos", 72)
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Times that depend on nothing but the order in which they are asked for."""
-    count = iter(range(1, 10_000))
-    monkeypatch.setattr(latency, "least_seconds", lambda _: next(count) / 1000)
+    counted_times(monkeypatch, latency)
 
 
 # Shared weights

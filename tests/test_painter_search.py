@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from searches import counted_times, small_pictures
 from torch import Tensor
 from workbench import lay_out, run
 
@@ -29,7 +30,6 @@ CHANNELS = (128, 64, 32)
 SPACE = Space(((4, 8), (4, 6), (4,), (2, 4), (0, 1), (0,), (0, 1), (0,)))
 SMALLEST, LARGEST = form_of(SPACE.smallest), form_of(SPACE.largest)
 PLAN = SearchPlan(steps=2, evaluations=5, batch=1, crop=64)
-ASSETS = Path(__file__).parents[1] / "assets"
 
 
 @pytest.fixture(scope="module")
@@ -39,19 +39,12 @@ def light() -> Encoder:
 
 @pytest.fixture(scope="module")
 def pictures() -> list[Tensor]:
-    found = []
-    for file in sorted((ASSETS / "styles").glob("*.jpg"))[:3]:
-        with Image.open(file) as image:
-            image.thumbnail((80, 80))
-            found.append(torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1))
-    return [picture.contiguous() for picture in found]
+    return small_pictures("styles", 80)
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Times that depend on nothing but the order in which they are asked for."""
-    count = iter(range(1, 10_000))
-    monkeypatch.setattr(latency, "least_seconds", lambda _: next(count) / 1000)
+    counted_times(monkeypatch, latency)
 
 
 def drawn(painter: Painter, seed: int = 0) -> Tensor:

@@ -252,6 +252,15 @@ def test_the_change_is_that_of_the_same_places() -> None:
     assert float(moved.change(pictures, again)) == pytest.approx(0.25 / (2 * 3 * 8 * 8), rel=1e-5)
 
 
+def descend(loss: Tensor, weights: list[torch.nn.Parameter], length: float) -> None:
+    """A step of this length straight down a loss, which may not hang on all weights."""
+    gradients = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
+    whole = torch.stack([part.norm() for part in gradients]).norm()
+    with torch.no_grad():
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight -= length * gradient / whole
+
+
 def test_a_painter_becomes_steadier_by_it(
     light: Encoder, photos: list[Tensor], styles: list[Tensor]
 ) -> None:
@@ -262,14 +271,8 @@ def test_a_painter_becomes_steadier_by_it(
     for _ in range(4):
         torch.manual_seed(1)  # the same grain, place and noise
         loss = losses(state, light, samples, shown, PLAN)["steadiness"]
-        gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+        descend(loss, weights, 2e-4)
         change.append(float(loss.detach()))
-        found = [g if g is not None else torch.zeros_like(w)
-                 for w, g in zip(weights, gradients, strict=True)]  # fmt: skip
-        length = torch.stack([part.norm() for part in found]).norm()
-        with torch.no_grad():
-            for weight, gradient in zip(weights, found, strict=True):
-                weight -= 2e-4 * gradient / length
     assert all(after < before for before, after in pairwise(change))
     still = losses(state, light, samples, shown, replace(PLAN, steadiness=0))
     assert "steadiness" not in still
@@ -288,12 +291,8 @@ def test_steps_lower_the_distance_from_the_styles(
     for _ in range(6):
         torch.manual_seed(1)  # the same grain
         loss = losses(state, light, samples, shown, PLAN)["style"]
-        gradients = torch.autograd.grad(loss, weights)
+        descend(loss, weights, 5e-4)
         style.append(float(loss.detach()))
-        length = torch.stack([part.norm() for part in gradients]).norm()
-        with torch.no_grad():
-            for weight, gradient in zip(weights, gradients, strict=True):
-                weight -= 5e-4 * gradient / length
     assert all(after < before for before, after in pairwise(style))
 
 

@@ -309,8 +309,8 @@ def begun_by(file: Path) -> Stated:
         CampaignError: what the file says is wrong, or it was never begun.
     """
     stated = load_campaign(file)
-    told = _told_in(stated.output)
-    return stated if told is None else load_campaign(file, **_laid_on(told))
+    laid = _laid_on(_told_in(stated.output) or {})
+    return load_campaign(file, **laid) if laid else stated
 
 
 def _told_in(folder: Path) -> dict[str, Any] | None:

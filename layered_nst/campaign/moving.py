@@ -44,7 +44,9 @@ def found_again(told: Mapping[str, Any], output: Path) -> dict[str, Any]:
         sentence = f"{output}: was moved from {before}; its files are taken from {folder}"
         warnings.warn(sentence, LayeredNstWarning, stacklevel=2)
     file = told["file"] and now(told["file"])
-    return {**told, "stated": _renamed(told["stated"], now), "folder": folder, "file": file}
+    over = {key: _renamed(told.get(key), now) for key in ("over", "over_from")}
+    stated = _renamed(told["stated"], now)
+    return {**told, **over, "stated": stated, "folder": folder, "file": file}
 
 
 def _found(path: Path, before: Path, output: Path) -> Path:

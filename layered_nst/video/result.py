@@ -124,10 +124,11 @@ class VideoResult:
         """Everything about the run but its pixels, as data that JSON can hold."""
         lines = self.store.lines
         measured = [line for line in lines if "error" in line]
+        first = [number for number, line in enumerate(lines) if line["key"] == number]
         later = [line for number, line in enumerate(lines) if line["key"] != number]
         clip = {
             "frames": len(lines),
-            "shots": [number for number, line in enumerate(lines) if line["key"] == number],
+            "shots": first,
             "seconds": round(float(self._length()), 3),
             "start": self.excerpt.start,
             "end": self.excerpt.end,
@@ -136,7 +137,7 @@ class VideoResult:
             "warping_error_of_the_clip": _mean(line["own"] for line in measured),
             "kept_from_the_frame_before": _mean(line["still"] for line in lines[1:]),
             "features_kept": _mean(line["kept"] for line in later),
-            "seconds_a_frame": _seconds(lines),
+            "seconds_a_frame": _seconds([lines[number] for number in first], later),
             "damaged": [n for n, line in enumerate(lines) if line.get("damaged")],
         }
         told = manifest_of(self.poster())
@@ -169,10 +170,10 @@ class VideoResult:
         self.store.discard()
 
 
-def _seconds(lines: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+def _seconds(
+    first: Sequence[Mapping[str, Any]], later: Sequence[Mapping[str, Any]]
+) -> dict[str, float | None]:
     """What a frame has taken in the mean: the first of a shot, and those behind it."""
-    first = [line for number, line in enumerate(lines) if line["key"] == number]
-    later = [line for number, line in enumerate(lines) if line["key"] != number]
     return {
         "first": _mean(line["seconds"] for line in first),
         "later": _mean(line["seconds"] for line in later),

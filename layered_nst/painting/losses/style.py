@@ -17,7 +17,7 @@ from layered_nst.regions.layers import layer_masks
 from layered_nst.styles.moments import PLAIN, Columns, Moments, columns, region_moments
 from layered_nst.styles.style import stroke_side, style_moments
 
-# Energy of a mean as a share of white's: of those 32 styles none had less but at conv5_1. Of a gray
+# Energy of a mean as a share of white's: of 32 styles none had less but at conv5_1. Of a gray
 # near what encoders take for the middle it is 4e-4, and any drawing on it is a huge deviation.
 FAINT = 0.1
 TINY = 1e-12

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from layered_nst.training.searching.fronts import Found, survivors
 from layered_nst.training.searching.spaces import Numbers, Space
@@ -11,6 +11,7 @@ from layered_nst.training.searching.spaces import Numbers, Space
 POPULATION = 16
 
 Judge = Callable[[Numbers], Found]
+Seen = Mapping[Numbers, Found]
 
 
 def evolution(
@@ -28,23 +29,15 @@ def evolution(
         known: forms to begin with, beside the smallest and the largest.
     """
     chance = random.Random(seed)
-    wanted = min(evaluations, len(space))
-    seen = {form: judge(form) for form in (space.smallest, space.largest, *known)}
-    while len(seen) < min(POPULATION, wanted):
-        form = space.draw(chance)
-        if form not in seen:
-            seen[form] = judge(form)
-            tell(len(seen))
-    while len(seen) < wanted:
-        parents = survivors(list(seen.values()), POPULATION)
-        first, second = chance.sample(parents, 2)
+
+    def propose(seen: Seen) -> Numbers:
+        if len(seen) < POPULATION:
+            return space.draw(chance)
+        first, second = chance.sample(survivors(list(seen.values()), POPULATION), 2)
         child = space.crossed(first.numbers, second.numbers, chance)
-        if child in seen:
-            child = space.draw(chance)
-        if child not in seen:
-            seen[child] = judge(child)
-            tell(len(seen))
-    return list(seen.values())
+        return space.draw(chance) if child in seen else child
+
+    return _evaluated(propose, judge, space, evaluations, tell, known)
 
 
 def chance(
@@ -58,10 +51,22 @@ def chance(
 ) -> list[Found]:
     """As many forms, each drawn by chance; what evolution begins with is given here as well."""
     drawing = random.Random(seed + 1)
+    return _evaluated(lambda _: space.draw(drawing), judge, space, evaluations, tell, known)
+
+
+def _evaluated(
+    propose: Callable[[Seen], Numbers],
+    judge: Judge,
+    space: Space,
+    evaluations: int,
+    tell: Callable[[int], None],
+    known: Sequence[Numbers],
+) -> list[Found]:
+    """Judge what is proposed, until there are as many forms as are wanted or as there are."""
     wanted = min(evaluations, len(space))
     seen = {form: judge(form) for form in (space.smallest, space.largest, *known)}
     while len(seen) < wanted:
-        form = space.draw(drawing)
+        form = propose(seen)
         if form not in seen:
             seen[form] = judge(form)
             tell(len(seen))

@@ -64,15 +64,8 @@ def plan_for(subject: Subject, folder: Path, *, budget: float | None, seed: int)
 def seconds_of(subject: Subject, plan: SearchPlan) -> tuple[float, float]:
     """Seconds of a step of the shared weights, and of the evaluation of a form of middling size."""
     subject.begin(plan)
-    space = subject.space
-    middle = tuple(choice[len(choice) // 2] for choice in space.choices)
-
-    def step() -> None:
-        drawn = subject.draw(plan)
-        for form in (space.largest, space.smallest, middle):
-            subject.loss(form, drawn).backward()  # type: ignore[no-untyped-call]
-
-    taught = _second_seconds(step)
+    middle = tuple(choice[len(choice) // 2] for choice in subject.space.choices)
+    taught = _second_seconds(lambda: subject.backward(middle, subject.draw(plan)))
     subject.settle(plan)
     with torch.no_grad():
         return taught, _second_seconds(lambda: subject.error(middle))

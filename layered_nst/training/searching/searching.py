@@ -99,12 +99,9 @@ def _teach(
             step = int(saved["step"])
     while step < plan.steps:
         middle = subject.space.draw(random.Random(f"{plan.seed}/{step}"))
-        drawn, total = subject.draw(plan), 0.0
+        drawn = subject.draw(plan)
         optimizer.zero_grad(set_to_none=True)
-        for form in (subject.space.largest, subject.space.smallest, middle):
-            loss = subject.loss(form, drawn)
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.item()
+        total = subject.backward(middle, drawn)
         step += 1
         check_loss(total, step, plan.learning_rate)
         nn.utils.clip_grad_norm_(whole.parameters(), 1.0)

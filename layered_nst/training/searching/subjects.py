@@ -79,6 +79,16 @@ class Subject(ABC):
     def loss(self, form: Numbers, drawn: Any) -> Tensor:
         """What a form of the shared weights is to lower."""
 
+    def backward(self, middle: Numbers, drawn: Any) -> float:
+        """Give the shared weights the gradients of the largest form, of the smallest and of one in
+        between; the sum of their losses."""
+        total = 0.0
+        for form in (self.space.largest, self.space.smallest, middle):
+            loss = self.loss(form, drawn)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+        return total
+
     @abstractmethod
     def settle(self, plan: SearchPlan) -> None:
         """Draw what forms are judged by, and whatever else comes between teaching and judging."""
