@@ -36,13 +36,17 @@ def ended_for_want_of_memory() -> bool:
     """
     if _limit() >= _SCARCE:
         return False
+    # A signal that comes between is for the child too, and waits until it is handed on.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     child = os.fork()
     if child == 0:
         os.setpgrp()  # a terminal's Ctrl-C comes from the one that waits, and not twice
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return False
     for number in STOPPING:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda sent, _: os.kill(child, sent))
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code == -signal.SIGABRT:
         return True

@@ -165,7 +165,8 @@ class FilmWatcher(Follower):
         picture = jpeg(to_image(painted.cpu()))
         now = time.perf_counter()
         # What the pages see is how often there is a new frame, decoding and waiting included.
-        self._taken.append(now - (begun if self._last is None else self._last))
+        if self._last is not None:
+            self._taken.append(now - self._last)
         self._last = now
         if self._preview.number == 1:
             self._playing.rest()  # a recipe takes its time once
@@ -174,7 +175,8 @@ class FilmWatcher(Follower):
             photo=jpeg(to_image(photo.cpu())),
             size=self._preview.size,
             seconds=now - begun,
-            rate=1 / statistics.median(self._taken),
+            # Of frames that come late and on time in turn, half come sooner than the clip's own.
+            rate=1 / statistics.mean(self._taken or [now - begun]),
             notes=self._preview.notes,
             error=self._error,
         )
@@ -202,7 +204,7 @@ class _Playing:
     def __init__(self, clip: Clip) -> None:
         self.clip = clip
         self.rest()
-        self._frames = clip.read()
+        self._frames, self._end = clip.read(), 0.0
 
     def rest(self) -> None:
         """The clock stands still until the next frame."""
@@ -228,11 +230,14 @@ class _Playing:
     def _following(self) -> ClipFrame:
         frame = next(self._frames, None)
         if frame is None:
-            self.rest()
             self._frames = self.clip.read()
             frame = next(self._frames, None)
+            if frame is not None and self._started is not None:
+                # The last frame is seen as long as it lasts.
+                self._started += self._end - float(frame.time)
         if frame is None:
             raise ClipError(f"{self.clip.path}: has no frame, or gives none any more")
+        self._end = float(frame.time + frame.length)
         return frame
 
 

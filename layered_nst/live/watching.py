@@ -37,7 +37,7 @@ class Shown:
         photo: what it was painted from, as a JPEG.
         size: height and width of the picture.
         seconds: that it took, reading and all.
-        rate: pictures a second, by the median of the last ones.
+        rate: pictures a second, of late.
         notes: sentences about it.
         error: what is wrong with the recipe as it is now; then the picture is the one before.
     """
