@@ -169,7 +169,9 @@ class FilmWatcher(Follower):
             self._taken.append(now - self._last)
         self._last = now
         if self._preview.number == 1:
-            self._playing.rest()  # a recipe takes its time once
+            # A recipe takes its time once, and the next frame comes at once.
+            self._playing.rest()
+            self._last = None
         self._show(
             picture=picture,
             photo=jpeg(to_image(photo.cpu())),
