@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 
+from layered_nst.networks.encoders import rectified
 from layered_nst.networks.encoders.rectified import (
+    FEW,
     at_once,
     convolve,
     convolve_and_pool,
@@ -61,6 +63,28 @@ def test_a_convolution_gives_what_autograd_gives(size: tuple[int, int], dtype: t
     wanted = pulled(convolved(hidden, weight, bias), hidden)
     assert same(found, wanted)
     assert 0 < (found[0] == 0).float().mean() < 1
+
+
+@pytest.mark.parametrize(("wide", "size"), [(5, (1, 9)), (5, (3, 7)), (8, (9, 7)), (8, (9, 6))])
+def test_a_frame_costs_strips_or_a_larger_plane_and_pulls_the_same(
+    wide: int, size: tuple[int, int]
+) -> None:
+    weight, bias = kernel(6, wide, torch.float32)
+    assert wide > FEW
+    hidden = given(2, wide, *size).requires_grad_()
+    found = pulled(convolve(hidden, weight, bias, dtype=torch.float32), hidden)
+    assert same(found, pulled(convolved(hidden, weight, bias), hidden))
+
+
+@pytest.mark.parametrize("bands", [1, 3, 100])
+def test_a_picture_is_pulled_the_same_in_bands_of_rows(
+    bands: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = given(2, 3, 10, 7).requires_grad_()
+    weight, bias = kernel(6, 3, torch.float32)
+    wanted = pulled(convolved(picture, weight, bias), picture)
+    monkeypatch.setattr(rectified, "at_once", lambda device: 2 * 2 * 7 * -(-10 // bands))
+    assert same(pulled(convolve(picture, weight, bias, dtype=torch.float32), picture), wanted)
 
 
 def test_a_convolution_in_float32_may_leave_in_bfloat16() -> None:
