@@ -45,6 +45,7 @@ from layered_nst.video.flow import dis, evened, hidden_by, motion, moved  # noqa
 from layered_nst.video.frames import _stands  # noqa: E402
 from layered_nst.video.fusion import fused  # noqa: E402
 from layered_nst.video.keys import between, led_back  # noqa: E402
+from layered_nst.video.leaving import ClipTargets  # noqa: E402
 from layered_nst.video.steady import USUAL, SteadyMoments  # noqa: E402
 
 SMALL = MovingPicture(6, (54, 96), pan=(-0.8, 0.3), step=(1.5, 0.4))
@@ -802,6 +803,18 @@ def test_what_cannot_be_done_is_said_in_a_sentence(
     assert ran.code == code, ran.err
     assert sentence in " ".join(ran.err.split())
     assert "Traceback" not in ran.err
+
+
+def test_a_film_is_not_written_over_itself_whatever_it_is_called(tmp_path: Path) -> None:
+    film = tmp_path / "in.mp4"
+    film.write_bytes(b"film")
+    (tmp_path / "link.mp4").symlink_to(film)
+    (tmp_path / "hard.mp4").hardlink_to(film)
+    (tmp_path / "there").mkdir()
+    for name in ("in.mp4", "link.mp4", "hard.mp4", "there/../in.mp4"):
+        with pytest.raises(OutputError, match="would replace a file that is read"):
+            ClipTargets(tmp_path / name, reads=[film]).check()
+    assert film.read_bytes() == b"film"
 
 
 def test_the_report_shows_films_flow_and_steadiness(work: Path, tmp_path: Path) -> None:

@@ -110,12 +110,11 @@ def copied(source: Path, target: Path, excerpt: Excerpt | None = None, **output:
 
 def packets(path: Path) -> list[str]:
     """Hashes of what each audio stream holds."""
+    found: dict[int, Any] = {}
     with av.open(str(path)) as file:
-        return [
-            hashlib.sha256(b"".join(bytes(p) for p in file.demux(s) if p.size)).hexdigest()
-            for s in file.streams.audio
-            if not file.seek(0)
-        ]
+        for packet in (p for p in file.demux() if p.stream.type == "audio"):
+            found.setdefault(packet.stream.index, hashlib.sha256()).update(bytes(packet))
+    return [held.hexdigest() for _, held in sorted(found.items())]
 
 
 def times(clip: Clip) -> list[Fraction]:
@@ -252,6 +251,18 @@ def captions_of(path: Path) -> list[tuple[float, bytes]]:
         return [(round(float(p.pts * p.time_base), 3), bytes(p)) for p in found]
 
 
+@pytest.mark.parametrize("sounds", [0, 1])
+def test_times_in_an_avi_are_those_of_the_clip(tmp_path: Path, sounds: int) -> None:
+    """Its clock has a tick for each frame, and sound that begins sooner moves none of them."""
+    source = film(tmp_path / "in.mp4", sounds=sounds)
+    target = copied(source, tmp_path / "out.avi")
+    assert times(target) == [Fraction(n, 25) for n in range(6)]
+    assert target.count == 6
+    assert packets(tmp_path / "out.avi") == packets(source)
+    near = film(tmp_path / "near.mp4", frames=5, ticks=[0, 512, 600, 1024, 2560])
+    assert len(times(copied(near, tmp_path / "near.avi"))) == 5
+
+
 def test_subtitles_are_copied_with_their_times_where_the_container_holds_them(
     tmp_path: Path,
 ) -> None:
@@ -354,28 +365,61 @@ def test_pixels_that_are_no_squares_stay_so(tmp_path: Path) -> None:
     assert copied(source, tmp_path / "out.mp4").aspect == Fraction(4, 3)
 
 
-def test_ten_bits_stay_ten_bits(tmp_path: Path) -> None:
+def test_ten_bits_stay_ten_bits_and_the_coder_tells_nothing_of_itself(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     source = film(tmp_path / "in.mkv", codec="ffv1", pix_fmt="yuv420p10le")
     assert open_clip(source).depth == 10
     assert next(open_clip(source).read()).picture.depth == 16
     assert copied(source, tmp_path / "out.mp4").depth == 10
+    assert capfd.readouterr() == ("", "")
 
 
-def test_alpha_is_kept_where_the_codec_has_it(tmp_path: Path) -> None:
-    clip = Clip(tmp_path, SIZE, read=lambda: iter(()), alpha=True)
+def clear_at_the_right(path: Path, **output: Any) -> Clip:
+    """Write three frames whose right half is clear, and open what was written."""
+    clip = Clip(path, SIZE, read=lambda: iter(()), alpha=True)
     clear = np.zeros((*SIZE, 1), np.uint8)
     clear[:, :40] = 255
     frames = [
-        FilmFrame(np.concatenate([shown(n), clear], 2), Fraction(n, 25), Fraction(1, 25), Path())
+        FilmFrame(np.concatenate([shown(n), clear], 2), Fraction(n, 25), Fraction(1, 25), None)
         for n in range(3)
     ]
-    for name in ("out.webm", "out.mov", "out.apng", "out.webp"):
-        path = tmp_path / name
-        write_clip(path, iter(frames), clip, output=Output(), excerpt=Excerpt())
-        alpha = next(open_clip(path).read()).picture.alpha
-        assert alpha is not None, name
-        assert alpha[20, 10] > 0.95, name
-        assert alpha[20, 70] < 0.05, name
+    said = Output(**output)
+    check_film(path, clip, clip.size, said)
+    write_clip(path, iter(frames), clip, output=said, excerpt=Excerpt())
+    found = open_clip(path)
+    found.notes.extend(clip.notes)
+    return found
+
+
+@pytest.mark.parametrize("name", ["out.webm", "out.mov", "out.apng", "out.webp", "out.gif"])
+def test_alpha_is_kept_where_the_codec_has_it(tmp_path: Path, name: str) -> None:
+    clip = clear_at_the_right(tmp_path / name)
+    assert not clip.notes
+    *_, last = clip.read()
+    assert last.picture.alpha is not None
+    assert last.picture.alpha[20, 10] > 0.95
+    assert last.picture.alpha[20, 70] < 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "color"),
+    [
+        ("out.mp4", {}, (1, 1, 1)),
+        ("out.mov", {"codec": "mjpeg"}, (1, 1, 1)),
+        ("out.webm", {"background": (0, 255, 0)}, (0, 1, 0)),
+        ("out", {"background": (0, 255, 0)}, (0, 1, 0)),
+    ],
+)
+def test_what_is_clear_is_laid_on_a_color_where_the_file_holds_no_alpha_or_one_is_named(
+    tmp_path: Path, name: str, output: dict[str, Any], color: tuple[int, ...]
+) -> None:
+    clip = clear_at_the_right(tmp_path / name, **output)
+    assert any("holds no transparency" in note for note in clip.notes) == (color == (1, 1, 1))
+    frame = next(clip.read()).picture
+    assert frame.alpha is None
+    assert (frame.rgb[:, 20, 70] - torch.tensor(color)).abs().max() < 0.04
+    assert frame.rgb[0, 30, 10] == pytest.approx(200 / 255, abs=0.04)
 
 
 def test_colors_come_back(tmp_path: Path) -> None:
@@ -397,6 +441,7 @@ def test_fields_are_joined_and_counted_once(tmp_path: Path) -> None:
     frames = list(clip.read())
     assert len(frames) == 5
     assert [float(f.time) for f in frames] == pytest.approx([n / 25 for n in range(5)], abs=0.002)
+    assert [float(f.length) for f in frames] == pytest.approx([1 / 25] * 5, abs=0.002)
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.webm", "out.mkv", "out.mov", "out.avi"])
@@ -471,10 +516,14 @@ def test_a_film_without_frames_is_said_to_have_none(tmp_path: Path) -> None:
 
 
 def test_a_film_that_breaks_off_gives_the_frames_before(tmp_path: Path) -> None:
-    path = film(tmp_path / "in.mkv", codec="mpeg4", frames=20)
+    path = film(tmp_path / "in.mkv", codec="mpeg4", frames=40)
+    whole = open_clip(path)
+    assert len(times(whole)) == 40
+    assert not whole.notes
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
-    found = times(open_clip(path))
-    assert 3 < len(found) < 20
+    clip = open_clip(path)
+    assert 3 < len(times(clip)) < 40
+    assert any(re.search(r"ends at \d\.\d\d s, though it says 1.60 s", n) for n in clip.notes)
 
 
 def test_damage_in_the_middle_costs_some_frames_and_is_a_note(tmp_path: Path) -> None:

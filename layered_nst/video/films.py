@@ -29,6 +29,8 @@ HD_ROWS = 720
 """From here on films that do not say their matrix are BT.709, below BT.601."""
 BEFORE = 4
 """Frames before a time from which on a film is decoded to be seen from there on, at least."""
+SOONER = 0.5
+"""Seconds by which a film ends sooner than it says if it is broken off: sound may be longer."""
 LIMITED, FULL = 1, 2
 """A film's range of numbers: those of television, or all of them."""
 
@@ -179,7 +181,22 @@ def _frames(clip: Clip, *, since: Fraction | None = None) -> Generator[ClipFrame
             yield replace(held, length=_till_end(held, stream))
     if since is None and clip.notes and clip.count is not None and count < clip.count:
         clip.notes.append(f"{clip.path.name}: {count} of its {clip.count} frames could be decoded")
+    elif since is None and held is not None:
+        clip.notes.extend(_broken_off(clip, held, stream))
     return True
+
+
+def _broken_off(clip: Clip, last: ClipFrame, stream: Any) -> Iterator[str]:
+    """What is to be said if a film ends long before it says: Matroska is read to where it is cut
+    off as if that were its end."""
+    said = {key.upper(): value for key, value in stream.metadata.items()}.get("DURATION", "")
+    parts = said.split(":")
+    if len(parts) != 3:
+        return
+    ends = float(last.time + (last.length or 1 / (clip.rate or USUAL_RATE)))
+    long = sum(60**n * float(part) for n, part in enumerate(reversed(parts)))
+    if long - ends > SOONER:
+        yield f"{clip.path.name}: ends at {ends:.2f} s, though it says {long:.2f} s"
 
 
 def _till_end(last: ClipFrame, stream: Any) -> Fraction:
@@ -279,6 +296,7 @@ def _deinterlacer(frame: Any, stream: Any) -> Any:
             time_base=stream.time_base,
         ),
         graph.add("yadif", "mode=send_frame:deint=interlaced"),
+        graph.add("settb", f"expr={stream.time_base}"),  # yadif halves the ticks
         graph.add("buffersink"),
     ]
     graph.link_nodes(*parts).configure()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from layered_nst.errors import OutputError
 from layered_nst.files.atomic import replacing
+from layered_nst.picture import write_picture
 from layered_nst.recipe import Output
 from layered_nst.video.clips import USUAL_RATE, Clip, Excerpt
 from layered_nst.video.films import FULL, HD_ROWS, LIMITED, MATRICES, packed, pyav, why
@@ -29,9 +32,9 @@ class Codec:
 
     Attributes:
         library: what FFmpeg calls it.
-        formats: of pixels, the first that fits is taken: plain, with more bits, with alpha.
+        plain, deep, alpha: formats of pixels: usual ones, with more bits, with alpha.
         files: endings of the names of files that hold it.
-        options: of the library, from a quality of 1 to 100.
+        clear: those of files that hold its alpha.
         is_even: whether it wants even sides, as its color is at half the size.
     """
 
@@ -40,17 +43,23 @@ class Codec:
     files: tuple[str, ...]
     deep: str | None = None
     alpha: str | None = None
+    clear: tuple[str, ...] = ()
     is_even: bool = False
 
 
 CODECS = {
-    "vp9": Codec("libvpx-vp9", "yuv420p", (".mp4", ".m4v", ".webm", ".mkv"), alpha="yuva420p"),
+    "vp9": Codec(
+        "libvpx-vp9", "yuv420p", (".mp4", ".m4v", ".webm", ".mkv"), alpha="yuva420p",
+        clear=(".webm", ".mkv"),
+    ),
     "av1": Codec("libsvtav1", "yuv420p", (".mp4", ".m4v", ".webm", ".mkv"), deep="yuv420p10le"),
     "prores": Codec(
-        "prores_ks", "yuv422p10le", (".mov", ".mkv"), deep="yuv422p10le", alpha="yuva444p10le"
+        "prores_ks", "yuv422p10le", (".mov", ".mkv"), deep="yuv422p10le", alpha="yuva444p10le",
+        clear=(".mov", ".mkv"),
     ),
     "ffv1": Codec(
-        "ffv1", "bgr0", (".mkv", ".avi", ".mov"), deep="yuv444p16le", alpha="bgra"
+        "ffv1", "bgr0", (".mkv", ".avi", ".mov"), deep="yuv444p16le", alpha="bgra",
+        clear=(".mkv", ".avi", ".mov"),
     ),
     "mjpeg": Codec("mjpeg", "yuvj444p", (".avi", ".mov", ".mkv")),
     "h264": Codec(
@@ -61,6 +70,11 @@ CODECS = {
         "libx265", "yuv420p", (".mp4", ".m4v", ".mov", ".mkv"), deep="yuv420p10le", is_even=True
     ),
 }  # fmt: skip
+
+
+WHITE = (255, 255, 255)
+CLEAR = 255
+"""Number of the color of a GIF that is none."""
 
 
 def codec_for(suffix: str, clip: Clip, asked: str | None) -> Codec:
@@ -108,6 +122,11 @@ def check_film(path: Path, clip: Clip, size: tuple[int, int], output: Output) ->
     if suffix not in WRITTEN:
         kinds = ", ".join(WRITTEN[:-1])
         raise OutputError(f"{path}: no known format of clips; use {kinds}, or a folder")
+    if clip.alpha and output.background is None and not _stays_clear(suffix, clip, output):
+        clip.notes.append(
+            f"{path.name} holds no transparency, so the clip is laid on white; .webm and .mov do, "
+            "or name another output.background"
+        )
     if not is_film(path):
         return
     codec = codec_for(suffix, clip, output.codec)
@@ -133,6 +152,9 @@ CONTAINERS = {
     ".webm": "webm",
     ".avi": "avi",
 }
+
+MUXED = {".avi": {"avoid_negative_ts": "disabled"}}
+"""Sound may begin a little before the picture, as coders do: in an AVI the picture would wait."""
 
 
 def _check_sound(path: Path, clip: Clip) -> None:
@@ -160,13 +182,13 @@ class FilmFrame:
     Attributes:
         pixels: shape (H, W, 3 or 4), uint8 or uint16.
         time, length: seconds.
-        file: the picture that holds it already.
+        file: the picture that holds it already; None where it does not.
     """
 
     pixels: NDArray[Any]
     time: Fraction
     length: Fraction
-    file: Path
+    file: Path | None
 
 
 def write_clip(
@@ -183,6 +205,11 @@ def write_clip(
         OutputError: it cannot be written.
     """
     suffix = path.suffix.lower()
+    paper = output.background
+    if paper is None and not _stays_clear(suffix, clip, output):
+        paper = WHITE
+    if clip.alpha and paper is not None:
+        frames = (_laid_on(frame, paper) for frame in frames)
     if not suffix:
         _write_folder(path, frames)
     elif is_film(path):
@@ -191,14 +218,42 @@ def write_clip(
         _write_animation(path, frames, clip, output)
 
 
+def _stays_clear(suffix: str, clip: Clip, output: Output) -> bool:
+    """Whether a clip of that name holds transparency."""
+    if suffix not in CONTAINERS:
+        return True
+    return suffix in CODECS[output.codec or _usual(suffix, clip)].clear
+
+
+def _laid_on(frame: FilmFrame, paper: Sequence[int]) -> FilmFrame:
+    """A frame without its alpha, on a color from 0 to 255."""
+    if frame.pixels.shape[2] < 4:
+        return frame
+    most = np.iinfo(frame.pixels.dtype).max
+    share = frame.pixels[..., 3:] / most
+    ground = np.asarray(paper) / 255 * most
+    pixels = (ground + (frame.pixels[..., :3] - ground) * share + 0.5).astype(frame.pixels.dtype)
+    return replace(frame, pixels=pixels, file=None)
+
+
 def _write_folder(folder: Path, frames: Iterator[FilmFrame]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for number, frame in enumerate(frames):
-            with replacing(folder / f"{number:06d}.png") as file:
+            path = folder / f"{number:06d}.png"
+            if frame.file is None:
+                _write_picture(path, frame.pixels)
+                continue
+            with replacing(path) as file:
                 file.write(frame.file.read_bytes())
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror}") from error
+
+
+def _write_picture(path: Path, pixels: NDArray[Any]) -> None:
+    most = np.iinfo(pixels.dtype).max
+    planes = torch.from_numpy(np.moveaxis(pixels.astype(np.float32) / most, -1, 0).copy())
+    write_picture(path, planes, depth=16 if most > 255 else 8)
 
 
 def _write_animation(path: Path, frames: Iterator[FilmFrame], clip: Clip, output: Output) -> None:
@@ -210,20 +265,29 @@ def _write_animation(path: Path, frames: Iterator[FilmFrame], clip: Clip, output
     how: dict[str, Any] = {"duration": lengths, "loop": 0 if clip.loops is None else clip.loops}
     if kind == "WEBP":
         how |= {"quality": output.quality, "lossless": output.quality == 100, "method": 4}
+    if kind == "GIF" and pictures[0].mode == "RGBA":
+        how |= {"transparency": CLEAR, "disposal": 2}
     with replacing(path) as file:
         first.save(file, kind, save_all=True, append_images=more, **how)
 
 
 def _one_palette(pictures: Sequence[Image.Image]) -> list[Image.Image]:
-    """Frames in the same 256 colors: with palettes of their own, plain areas would flicker."""
+    """Frames in the same 256 colors: with palettes of their own, plain areas would flicker.
+
+    Of frames with alpha one of these is clear, what is clear by half or more.
+    """
     rgb = [picture.convert("RGB") for picture in pictures]
     side = max(1, 512 // max(1, round(len(rgb) ** 0.5)))
     chosen = rgb[:: max(1, len(rgb) // 16)]
     sheet = Image.new("RGB", (side * len(chosen), side))
     for number, picture in enumerate(chosen):
         sheet.paste(picture.resize((side, side)), (number * side, 0))
-    palette = sheet.quantize(256)
-    return [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in rgb]
+    palette = sheet.quantize(CLEAR)
+    found = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in rgb]
+    for picture, full in zip(found, pictures, strict=True):
+        if full.mode == "RGBA":
+            picture.paste(CLEAR, mask=full.getchannel("A").point(lambda a: 255 * (a < 128)))
+    return found
 
 
 def _milliseconds(frames: Sequence[FilmFrame]) -> list[int]:
@@ -257,11 +321,14 @@ def _encode(
 ) -> None:
     av = pyav()
     path, output, excerpt = told
-    kind = CONTAINERS[path.suffix.lower()]
-    codec = codec_for(path.suffix.lower(), clip, output.codec)
+    suffix = path.suffix.lower()
+    codec, base = codec_for(suffix, clip, output.codec), _tick(suffix, clip)
     first = next(frames)
-    with av.open(target, "w", format=kind) as file:
+    # SVT tells of itself on the terminal, whatever FFmpeg's own level.
+    os.environ.setdefault("SVT_LOG", "1")
+    with av.open(target, "w", format=CONTAINERS[suffix], options=MUXED.get(suffix, {})) as file:
         stream = _stream(file, first, clip, codec, output.quality)
+        stream.codec_context.time_base = stream.time_base = base
         with Sound(clip, file, excerpt) as sound:
             shift = first.time if excerpt.start is not None else Fraction(0)
             lengths: dict[Fraction, Fraction] = {}
@@ -274,13 +341,25 @@ def _encode(
                         packet.duration = max(1, round(length / packet.time_base))
                     file.mux(packet)
 
+            tick = None
             for frame in chain([first], frames):
-                coded = _coded(frame, stream, clip, shift)
-                lengths[coded.pts * clip.base] = frame.length
+                coded = _coded(frame, stream, clip)
+                now = round((frame.time - shift) / base)
+                # Of frames nearer than a tick none is lost, as each has one of its own.
+                tick = now if tick is None else max(now, tick + 1)
+                coded.pts, coded.time_base = tick, base
+                lengths[tick * base] = frame.length
                 mux(coded)
                 sound.up_to(frame.time)
             mux(None)
             sound.up_to(None)
+
+
+def _tick(suffix: str, clip: Clip) -> Fraction:
+    """Seconds of one tick of a film's clock: an AVI has a frame at each."""
+    if suffix != ".avi":
+        return clip.base
+    return 1 / (clip.rate or USUAL_RATE).limit_denominator(100_000)
 
 
 def _stream(file: Any, first: FilmFrame, clip: Clip, codec: Codec, quality: int) -> Any:
@@ -290,7 +369,6 @@ def _stream(file: Any, first: FilmFrame, clip: Clip, codec: Codec, quality: int)
     context = stream.codec_context
     stream.width, stream.height = width, height
     stream.pix_fmt = _format(codec, first.pixels, has_alpha=channels == 4)
-    context.time_base = stream.time_base = clip.base
     context.options = _options(codec.library, quality, has_alpha=channels == 4)
     context.sample_aspect_ratio = clip.aspect
     tags = clip.tags
@@ -336,7 +414,7 @@ def _options(library: str, quality: int, *, has_alpha: bool) -> dict[str, str]:
     return {}
 
 
-def _coded(frame: FilmFrame, stream: Any, clip: Clip, shift: Fraction) -> Any:
+def _coded(frame: FilmFrame, stream: Any, clip: Clip) -> Any:
     av = pyav()
     kind = packed(alpha=frame.pixels.shape[2] == 4, deep=frame.pixels.dtype == np.uint16)
     matrix, full = _matrix(stream.pix_fmt, frame.pixels.shape[0], clip)
@@ -348,8 +426,6 @@ def _coded(frame: FilmFrame, stream: Any, clip: Clip, shift: Fraction) -> Any:
         dst_colorspace=sws,
         dst_color_range=FULL if full else LIMITED,
     )
-    coded.pts = round((frame.time - shift) / clip.base)
-    coded.time_base = clip.base
     return coded
 
 
