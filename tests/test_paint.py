@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import TypeAdapter
+from torch import Tensor
 from workbench import lay_out, run
 
 from layered_nst import api
+from layered_nst.networks.segmenters import load_segmenter, segment
+from layered_nst.picture import Picture, read_picture
 from layered_nst.recipe import load_recipe
-from layered_nst.recipe.at_once import recipe_at_once
+from layered_nst.recipe.at_once import KEPT, recipe_at_once
+from layered_nst.recipe.selectors import Selector
+from layered_nst.regions import select
 
 FACE = Path(__file__).parents[1] / "assets" / "photos" / "astronaut.jpg"
 
@@ -54,6 +61,23 @@ def test_what_is_kept_stays_the_photo() -> None:
     made, photo = pixels("out.png"), pixels(FACE, (128, 128))
     assert np.abs(made[28:34, 54:60] - photo[28:34, 54:60]).mean() < 6, "the face"
     assert np.abs(made[:20, 100:] - photo[:20, 100:]).mean() > 12, "the background"
+
+
+def test_a_kept_face_takes_nothing_of_the_wall_beside_it() -> None:
+    photo = Picture(read_picture(FACE).rgb[:, ::2, ::2])
+    seen = segment(load_segmenter("scenes"), photo.rgb)
+
+    def taken(selector: Any) -> Tensor:
+        return select(selector, picture=photo, segment=lambda: seen) >= 0.5
+
+    selectors = {word: KEPT[word]["select"] for word in ("face", "subject")}
+    read = TypeAdapter(Selector).validate_python
+    kept, subject = (taken(read(selector)) for selector in selectors.values())
+    found, person = taken(read({"face": "all"})), taken(read({"class": "person"}))
+    assert (found & ~(subject | person)).any(), "the detector's face reaches onto the wall"
+    assert (kept == found & (subject | person)).all()
+    face = load_recipe(recipe_at_once(FACE, "dots.png", keep=["face"])).regions[1]
+    assert (face.name, face.protect, face.feather) == ("face", True, 10)
 
 
 def test_several_words_are_kept_each_once() -> None:

@@ -8,13 +8,17 @@ from typing import Any
 
 from layered_nst.recipe.libraries import find_look
 
-KEPT: dict[str, Any] = {
-    "subject": {"subject": True},
-    "face": {"face": "all"},
-    "eyes": {"face": "all", "part": "eyes"},
-    "mouth": {"face": "all", "part": "mouth"},
+KEPT: dict[str, dict[str, Any]] = {
+    "subject": {"select": {"subject": True}},
+    # A pale wall beside a cheek can pass for skin, and a face that ends sharply looks pasted on.
+    "face": {
+        "select": {"all": [{"face": "all"}, {"any": [{"subject": True}, {"class": "person"}]}]},
+        "feather": 10,
+    },
+    "eyes": {"select": {"face": "all", "part": "eyes"}},
+    "mouth": {"select": {"face": "all", "part": "mouth"}},
 }
-"""What can be kept by a word of its own; any other word is a class of the segmenter."""
+"""Regions of what can be kept by a word of its own; any other is a class of the segmenter."""
 
 
 def recipe_at_once(photo: Path, style: str, *, keep: Sequence[str] = ()) -> dict[str, Any]:
@@ -26,7 +30,7 @@ def recipe_at_once(photo: Path, style: str, *, keep: Sequence[str] = ()) -> dict
         keep: what stays the photo, to the pixel: subject, face, eyes, mouth, or classes.
     """
     kept = [
-        {"name": word, "select": KEPT.get(word, {"class": word}), "protect": True}
+        {"name": word, **KEPT.get(word, {"select": {"class": word}}), "protect": True}
         for word in dict.fromkeys(keep)
     ]
     name = "style" if "style" not in keep else "painted"
