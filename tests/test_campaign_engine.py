@@ -119,7 +119,7 @@ def test_a_full_disk_stops_the_campaign_and_fails_no_job(ledger: Ledger) -> None
 
 def test_pictures_stop_at_the_limit_of_the_disk(ledger: Ledger) -> None:
     jobs = jobs_of(ledger.folder, *(f"good-{n}" for n in range(10)))
-    summary = ran(ledger, jobs, workers=1, rules=Rules(disk=60))
+    summary = ran(ledger, jobs, workers=1, rules=Rules(disk=20))
     assert summary.exit_code == 3
     assert "limits.disk allows 0.0 MB" in summary.halted
     assert 1 < summary.counts[JobState.DONE] < 10

@@ -93,6 +93,7 @@ def test_a_sheet_shows_every_cell_and_any_of_them_is_made_again_at_full_size() -
     assert Image.open("sheet.png").height > height
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_shows_its_sentence_and_the_others_are_there() -> None:
     ran = run(
         "vary", "look.yaml", "regions.sky.style=dots.png,gone.png", *FAST, "--json"

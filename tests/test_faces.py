@@ -75,7 +75,7 @@ def test_a_face_is_found_with_its_eyes_above_its_mouth(faces: tuple[Face, ...]) 
     assert middle(face) == pytest.approx((0.45, 0.23), abs=0.03)
 
 
-@pytest.mark.parametrize("photo", ["coffee", "fig", "cat"])
+@pytest.mark.parametrize("photo", ["coffee", pytest.param("fig", marks=pytest.mark.slow), "cat"])
 def test_where_there_is_no_face_none_is_found(photo: str) -> None:
     assert found(read_picture(PHOTOS / f"{photo}.jpg").rgb) == ()
 

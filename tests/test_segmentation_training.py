@@ -282,6 +282,7 @@ def test_a_score_without_a_labeled_pixel_is_refused(data: LabeledPhotos, tmp_pat
     assert score_segmenter(tmp_path / "own.safetensors", data, names=data.train).accuracy > 0
 
 
+@pytest.mark.slow
 def test_an_interrupted_write_leaves_the_last_checkpoint(
     data: LabeledPhotos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -557,7 +558,8 @@ def drawn(encoder: str) -> list[torch.Tensor]:
     return [value for name, value in state.items() if "num_batches" not in name]
 
 
-@pytest.mark.parametrize("encoder", [LITE[1], pytest.param(LITE[2], marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", LITE[1:3])
 def test_larger_encoders_start_from_their_own_weights(
     encoder: str, data: LabeledPhotos, tmp_path: Path
 ) -> None:

@@ -438,6 +438,7 @@ def stopped(at: int, **options: Any) -> None:
 
 
 @pytest.mark.usefixtures("folder", "small_tiles")
+@pytest.mark.slow
 def test_a_run_resumed_without_saying_the_memory_goes_on_in_its_tiles() -> None:
     memory = memory_for(96)
     wanted = painted(memory=memory)
