@@ -40,8 +40,17 @@ from moving_pictures import MovingPicture, warping_error  # noqa: E402
 
 from layered_nst.video.carrying import carried, settled  # noqa: E402
 from layered_nst.video.clips import Excerpt  # noqa: E402
-from layered_nst.video.filling import joined, with_strokes  # noqa: E402
-from layered_nst.video.flow import dis, evened, hidden_by, motion, moved  # noqa: E402
+from layered_nst.video.filling import Sighted, joined, painted_as_before  # noqa: E402
+from layered_nst.video.flow import (  # noqa: E402
+    Motion,
+    dis,
+    evened,
+    gone_since,
+    hidden_by,
+    motion,
+    moved,
+    repainted,
+)
 from layered_nst.video.frames import _stands  # noqa: E402
 from layered_nst.video.fusion import fused  # noqa: E402
 from layered_nst.video.keys import between, led_back  # noqa: E402
@@ -49,6 +58,7 @@ from layered_nst.video.leaving import ClipTargets  # noqa: E402
 from layered_nst.video.steady import USUAL, SteadyMoments  # noqa: E402
 
 SMALL = MovingPicture(6, (54, 96), pan=(-0.8, 0.3), step=(1.5, 0.4))
+SEED = torch.Generator().manual_seed(0)
 STEPS = ("optimize.levels=[48, 96]", "optimize.steps=[6, 2]", "video.steps=2")
 
 
@@ -241,14 +251,72 @@ def test_a_mask_goes_with_the_thing_and_leaves_what_comes_into_sight() -> None:
     assert float((found & exact).sum() / (found | exact).sum()) > 0.93
 
 
-def test_strokes_are_copied_from_the_same_region_always_as_far_off() -> None:
-    plain = torch.full((3, 120, 160), 0.5)
-    strokes = 0.1 * torch.sin(torch.arange(160) * 2 * torch.pi / 5).expand(3, 120, 160)
-    share = torch.ones(120, 160)
-    share[:, 130:] = 0
-    whose = torch.zeros(120, 160, dtype=torch.long)
-    filled = with_strokes(plain, (plain + strokes) * share, share, whose)
-    assert torch.allclose(filled[:, :, 131:160], (plain + strokes)[:, :, 83:112], atol=1e-5)
+def striped(period: float, size: tuple[int, int] = (120, 160)) -> Tensor:
+    """Strokes as stripes, shape (3, H, W)."""
+    waves = 0.5 + 0.2 * torch.sin(torch.arange(size[1]) * 2 * torch.pi / period)
+    return waves.expand(3, *size).contiguous()
+
+
+def shown_in_two_colors(border: int, whose_border: int = 160) -> Sighted:
+    """A photo that is light left of a border and dark right of it; regions beside another."""
+    photo, whose = torch.full((3, 120, 160), 0.8), torch.zeros(120, 160, dtype=torch.uint8)
+    photo[:, :, border:] = 0.2
+    whose[:, whose_border:] = 1
+    return Sighted(photo, whose)
+
+
+def test_what_goes_on_behind_a_window_is_painted_as_it_was_there() -> None:
+    """Nothing there can be followed, so what was in its place is out of sight."""
+    seen, canvas = shown_in_two_colors(80), striped(5)
+    lacking = torch.zeros(120, 160, dtype=torch.bool)
+    lacking[:, 100:140] = True
+    found = painted_as_before(torch.ones(3, 120, 160), seen, seen, canvas, lacking, lacking)
+    assert torch.allclose(found[:, :, 106:134], canvas[:, :, 106:134], atol=1e-4)
+
+
+def test_what_comes_into_sight_is_painted_as_what_looks_like_it_some_way_off() -> None:
+    """Not as what is beside it, which is still in sight, nor as another region."""
+    now, before = shown_in_two_colors(60, 60), shown_in_two_colors(40, 40)
+    canvas, gone = striped(160), torch.zeros(120, 160, dtype=torch.bool)
+    lacking = torch.zeros_like(gone)
+    lacking[:, 40:60] = True  # light, and of the left region
+    found = painted_as_before(torch.ones(3, 120, 160), now, before, canvas, lacking, gone)
+    assert torch.allclose(found[:, 30:90, 44:52], canvas[:, 30:90, 20:28], atol=0.02)
+
+
+def test_what_looks_like_nothing_before_is_painted_at_once() -> None:
+    now, before = shown_in_two_colors(80), shown_in_two_colors(160)
+    everything = torch.ones(120, 160, dtype=torch.bool)
+    plain = torch.full((3, 120, 160), 0.9)
+    found = painted_as_before(plain, now, before, striped(5), everything, everything)
+    assert torch.equal(found[:, :, 100:], plain[:, :, 100:])
+    assert not torch.allclose(found[:, :, :60], plain[:, :, :60], atol=0.1)
+
+
+def test_what_is_followed_is_not_gone() -> None:
+    back = torch.zeros(2, 40, 60)
+    back[0] = 10.0
+    gone = gone_since(Motion(back, torch.ones(40, 60)))
+    assert gone[:, :8].all()
+    assert not gone[:, 12:].any()
+    assert gone_since(Motion(back, torch.zeros(40, 60))).all()
+
+
+def test_a_painting_that_moves_by_parts_of_pixels_keeps_its_grain() -> None:
+    canvas = striped(160) + 0.1 * (torch.rand(3, 120, 160, generator=SEED) - 0.5)
+    back = torch.full((2, 120, 160), 0.4)
+    plain = kept = canvas
+    for _ in range(6):
+        plain, kept = moved(plain, back), repainted(kept, back)
+
+    def grain(planes: Tensor) -> float:
+        inner = planes[:, 20:-20, 20:-20]
+        return float((inner[:, 1:, 1:] - inner[:, :-1, :-1]).square().mean().sqrt())
+
+    assert grain(plain) < 0.6 * grain(canvas)
+    assert grain(kept) == pytest.approx(grain(canvas), rel=0.2)
+    whole = repainted(canvas, torch.full_like(back, 2.0))[:, 20:-20, 20:-20]
+    assert torch.allclose(whole, canvas[:, 22:-18, 22:-18], atol=1e-3)
 
 
 # Whole runs

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import product
+from math import hypot
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
 from layered_nst.errors import LibraryError
@@ -18,22 +18,30 @@ from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.plan import INSTANT, LIGHT, Plan
 from layered_nst.painting.problem import Problem
 from layered_nst.strategies.at_once import paint_problem, painter_for
-from layered_nst.video.opencv import box_mean
+from layered_nst.video.fusion import GRAY, scaled
+from layered_nst.video.opencv import box_mean, cv2
 
-FAR = (48, 24, 12, 96)
-"""How many px off strokes are copied from for what has just come into sight."""
 JOINS, LEAST_JOINED = 6, 0.05
 """Px within which colors of what is new are those of what it joins on to, and the share of what is
 known around below which they are its own."""
-THIN = 7
-"""Narrower gaps in what is known, px, have no strokes of their own."""
-STROKE = 15
-"""Px within which what a painting has beyond what was begun with is a stroke; what is wider is a
-color."""
-BOLDEST = 0.25
-"""How far copied strokes may be from the photo, of 1."""
-MARGIN = 3
-"""Px from a region's border within which its strokes are not copied."""
+NEAR = (-8, -4, 0, 4, 8)
+FAR = (-96, -72, -48, -24, 0, 24, 48, 72, 96)
+"""How many px off, across and down, a place may lie that looked as what is new looks now: near by
+only if what was there has gone out of sight, since strokes next to themselves make bands."""
+LARGEST = 160
+"""Longest side in px at which places are compared."""
+AROUND = 4
+"""Px there around each that are compared with it."""
+BETTER = 0.01
+"""By how much a place has to be more alike than one that is nearer, so that neighbors come from the
+same."""
+MOST = 0.3
+"""A pixel that differs by more, of 1, is no less alike."""
+SEAM, SHARP = 7, 4
+"""Px there within which neighbors settle where they come from, and by how much the most are right:
+places are joined in seams, not pixel by pixel."""
+ALIKE = 0.06
+"""What differs by less in the mean looks alike; what differs by half as much again does not."""
 
 
 @dataclass(frozen=True)
@@ -75,78 +83,103 @@ def joined(new: Tensor, known: Tensor, share: Tensor) -> Tensor:
     return (new + near / (weight + LEAST_JOINED)).clamp(0, 1)
 
 
-def with_strokes(plain: Tensor, known: Tensor, share: Tensor, whose: Tensor) -> Tensor:
-    """A photo with strokes like those of what was painted nearby.
+@dataclass(frozen=True)
+class Sighted:
+    """A frame as it was seen, and what was made of it, on the CPU.
 
-    A few fine steps make strokes better, but none where there are none. So what a painting has
-    beyond its photo is copied from some way off within its region, always as far off: as things
-    come into sight, strokes go on from frame to frame.
-
-    Args:
-        plain: the photo with its colors moved, shape (3, H, W).
-        known: what is known of the painting, times its share.
-        share: how far each pixel is known, shape (H, W).
+    Attributes:
+        photo: shape (3, H, W).
         whose: number of each pixel's region, shape (H, W).
     """
-    sure, numbers = (share > 0.5).numpy(), whose.numpy()
-    painted = (known / share.clamp(min=0.5)).numpy()
-    strokes = _fine(painted - plain.numpy(), sure).clip(-BOLDEST, BOLDEST)
-    filled = plain.numpy().copy()
-    wide = _wide(~sure)
-    for number in np.unique(numbers[wide]):
-        own = sure & (numbers == number)
-        inner = ndimage.binary_erosion(own, iterations=MARGIN, border_value=1)
-        if inner.any():
-            here, there = _sources(inner, wide & (numbers == number))
-            filled[:, here[0], here[1]] += strokes[:, there[0], there[1]]
-    return torch.from_numpy(filled).clamp(0, 1)
+
+    photo: Tensor
+    whose: Tensor
 
 
-def _fine(planes: NDArray[Any], sure: NDArray[np.bool_]) -> NDArray[Any]:
-    """What is finer than strokes are wide, of planes that are known in part."""
-    sides = (0, STROKE, STROKE)
-    weight = ndimage.uniform_filter(sure.astype(np.float32), sides[1:])
-    mean = ndimage.uniform_filter(planes * sure, sides) / np.maximum(weight, 1e-3)
-    return np.asarray(planes - mean, np.float32)
+def painted_as_before(
+    plain: Tensor, now: Sighted, before: Sighted, canvas: Tensor, lacking: Tensor, gone: Tensor
+) -> Tensor:
+    """What is new, painted as what looked like it was in the frame before.
 
+    A few fine steps make strokes better, but none where there are none, and what is painted at
+    once has other colors than a shot's first painting gave to the same things. So the painting of
+    places whose photo was alike is taken over, lighter or darker by as much as the photo is now.
+    Whole neighborhoods come from places equally far off: strokes stay in one piece.
 
-def _wide(lacking: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """What is lacking but for thin gaps; it goes on beyond the picture's borders."""
-    around = np.pad(lacking, THIN, constant_values=True)
-    wide: NDArray[np.bool_] = ndimage.binary_opening(around, np.ones((THIN, THIN)))
-    return wide[THIN:-THIN, THIN:-THIN]
+    Source: Hertzmann et al. 2001, Image Analogies (SIGGRAPH).
 
-
-Indices = tuple[NDArray[np.intp], NDArray[np.intp]]
-
-
-def _sources(own: NDArray[np.bool_], lacking: NDArray[np.bool_]) -> tuple[Indices, Indices]:
-    """Where strokes are lacking, and where they are copied from, as rows and columns.
-
-    That is some px towards what is nearest, straight across or down; those that find nothing
-    there are left out.
+    Args:
+        plain: what is painted where nothing was alike, shape (3, H, W).
+        now, before: the frame and the one before it.
+        canvas: that was painted of the one before, shape (3, H, W).
+        lacking: where something is new, shape (H, W), bool.
+        gone: what of the one before is no longer in sight, shape (H, W), bool.
     """
-    row, column = ndimage.distance_transform_edt(~own, return_distances=False, return_indices=True)
-    here = np.nonzero(lacking)
-    # Each piece takes them from one side: from pixel to pixel they would be noise.
-    pieces = ndimage.label(lacking, np.ones((3, 3)))[0][here]
-    down, across = (
-        np.bincount(pieces, (nearest[here] - place).astype(float))[pieces]
-        for nearest, place in zip((row, column), here, strict=True)
-    )
-    upright = np.abs(down) > np.abs(across)
-    steps = (
-        np.where(upright, np.sign(down), 0).astype(int),
-        np.where(upright, 0, np.sign(across)).astype(int),
-    )
-    found, there = np.zeros(len(here[0]), bool), (here[0].copy(), here[1].copy())
-    for far in FAR:
-        place = tuple(
-            np.clip(at + far * step, 0, length - 1)
-            for at, step, length in zip(here, steps, own.shape, strict=True)
-        )
-        fits = ~found & own[place]
-        for part, other in zip(there, place, strict=True):
-            part[fits] = other[fits]
-        found |= fits
-    return (here[0][found], here[1][found]), (there[0][found], there[1][found])
+    size = plain.shape[1:]
+    scale = min(1.0, LARGEST / max(size))
+    hidden, wanted = (scaled(part.numpy().astype(np.float32), scale) for part in (gone, lacking))
+    which, steps, gap = _alike(now, before, hidden, scale)
+    which[wanted == 0] = -1
+    there = canvas - box_mean(before.photo, JOINS)
+    taken, votes = torch.zeros_like(plain), torch.zeros(size)
+    for number in np.unique(which[which >= 0]):
+        vote = cv2().blur((which == number).astype(np.float32), (SEAM, SEAM)) ** SHARP
+        of = torch.from_numpy(cv2().resize(vote, size[::-1], interpolation=cv2().INTER_LINEAR))
+        far = tuple(round(part / scale) for part in steps[number])
+        here, place = _overlap(far, size)
+        taken[:, *here] += of[here] * there[:, *place]
+        votes[here] += of[here]
+    taken = (taken / votes.clamp(min=1e-9) + box_mean(now.photo, JOINS)).clamp(0, 1)
+    apart = torch.from_numpy(cv2().resize(gap, size[::-1], interpolation=cv2().INTER_LINEAR))
+    alike = ((1.5 - apart / ALIKE) * 2).clamp(0, 1) * (votes > 1e-9)
+    return plain.lerp(taken, alike)
+
+
+Step = tuple[int, int]
+Part = tuple[slice, slice]
+
+
+def _alike(
+    now: Sighted, before: Sighted, hidden: NDArray[np.float32], scale: float
+) -> tuple[NDArray[np.int32], list[Step], NDArray[np.float32]]:
+    """Which of some steps leads from each pixel to its likeness in the frame before, -1 where
+    there is none within its region; these steps, down and across; and how far the likeness is from
+    the pixel, of 1. All of pictures that are smaller by a scale, as ``hidden`` is."""
+    photos = [scaled(seen.photo.movedim(0, -1).numpy(), scale) for seen in (now, before)]
+    regions = [scaled(seen.whose.numpy().astype(np.float32), scale) for seen in (now, before)]
+    unseen = cv2().blur(hidden, (5, 5)) > 0.5
+    best = np.ones(hidden.shape, np.float32)
+    which = np.full(hidden.shape, -1, np.int32)
+    steps: list[Step] = []
+    for step, is_near in _steps(scale, hidden.shape):
+        here, there = _overlap(step, hidden.shape)
+        apart = cv2().transform(cv2().absdiff(photos[0][here], photos[1][there]), GRAY)
+        cost = cv2().blur(np.minimum(apart, MOST), (2 * AROUND + 1, 2 * AROUND + 1))
+        fits = cost < best[here] - BETTER
+        fits &= np.abs(regions[0][here] - regions[1][there]) < 0.5
+        if is_near:
+            fits &= unseen[there]
+        best[here][fits], which[here][fits] = cost[fits], len(steps)
+        steps.append(step)
+    return which, steps, best
+
+
+def _steps(scale: float, size: Sequence[int]) -> Iterator[tuple[Step, bool]]:
+    """How far down and across likenesses are looked for, px of pictures of a size that are so
+    much smaller, and whether that is near."""
+    tried = set()
+    for reach in (NEAR, FAR):
+        for far in sorted(product(reach, reach), key=lambda far: hypot(*far)):
+            step = round(far[0] * scale), round(far[1] * scale)
+            if step not in tried and all(abs(s) < n for s, n in zip(step, size, strict=True)):
+                tried.add(step)
+                yield step, reach is NEAR
+
+
+def _overlap(step: Step, size: Sequence[int]) -> tuple[Part, Part]:
+    """What of a picture has a place so far from it within the picture, and those places."""
+    here, there = [], []
+    for far, length in zip(step, size, strict=True):
+        here.append(slice(max(0, -far), length - max(0, far)))
+        there.append(slice(max(0, far), length - max(0, -far)))
+    return (here[0], here[1]), (there[0], there[1])

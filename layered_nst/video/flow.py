@@ -17,7 +17,7 @@ from layered_nst import plugins
 from layered_nst.errors import PluginError
 from layered_nst.plugins import Part
 from layered_nst.video.fusion import fused
-from layered_nst.video.opencv import cv2
+from layered_nst.video.opencv import box_mean, cv2
 
 # Of Ruder et al. and Lai et al.: what is not where it is said to come from is hidden, and what
 # lies where motion changes is a border.
@@ -47,6 +47,10 @@ FEWEST_LIT = 100
 """Pixels that say how the light has changed."""
 MENDED = 0.9
 """How far that is relied on."""
+
+GRAIN, GRAINLESS, MOST_GRAIN = 0.8, 1e-5, 1.25
+"""Of what moves: sigma in px below which it is grain, the square of what hardly is any, and by how
+much it is brought out at most."""
 
 FlowOf = Callable[[Tensor, Tensor], Tensor]
 """Where each pixel of one picture (3, H, W) is in another, in px: shape (2, H, W), x and y."""
@@ -253,6 +257,17 @@ def _gradient(flow: Tensor) -> Tensor:
     return (across.square() + down.square()).sum(0)
 
 
+def gone_since(found: Motion) -> Tensor:
+    """What of the earlier frame nothing comes from that can be relied on, shape (H, W), bool."""
+    x, y = (part.round().long() for part in _places(found.back))
+    height, width = x.shape
+    sure = (found.reliability > 0.5) & lands_inside(found.back)
+    gone = np.ones((height, width), np.uint8)
+    gone[y[sure].clamp(0, height - 1).numpy(), x[sure].clamp(0, width - 1).numpy()] = 0
+    # Where things come nearer, pixels between those that were met are not gone.
+    return torch.from_numpy(cv2().morphologyEx(gone, cv2().MORPH_OPEN, np.ones((3, 3))) > 0)
+
+
 def lands_inside(back: Tensor) -> Tensor:
     """Whether a flow (2, H, W) leads to somewhere within the picture, shape (H, W)."""
     x, y = _places(back)
@@ -282,6 +297,30 @@ def moved(planes: Tensor, back: Tensor, *, smooth: bool = False) -> Tensor:
     if not smooth:
         parts = [_within(part, plane, x, y) for part, plane in zip(parts, source, strict=True)]
     return torch.from_numpy(np.stack(parts)).to(planes)
+
+
+def repainted(canvas: Tensor, back: Tensor) -> Tensor:
+    """A painting (3, H, W) of an earlier frame, moved to where its things are now, with as much
+    grain as it had.
+
+    Whatever lies between pixels is softer, and from frame to frame it would be softer still, fine
+    chroma first, which a style's pull hardly brings back.
+    """
+    found = moved(canvas, back).clamp(0, 1)
+    had = moved(_around_squared(_grain(canvas)), back, smooth=True)
+    grain = _grain(found)
+    lost = (had + GRAINLESS) / (_around_squared(grain) + GRAINLESS)
+    return (found + (lost.sqrt().clamp(1, MOST_GRAIN) - 1) * grain).clamp(0, 1)
+
+
+def _grain(picture: Tensor) -> Tensor:
+    """What is finer than ``GRAIN`` px, shape (3, H, W)."""
+    soft = [cv2().GaussianBlur(plane, (0, 0), GRAIN) for plane in picture.numpy()]
+    return picture - torch.from_numpy(np.stack(soft))
+
+
+def _around_squared(grain: Tensor) -> Tensor:
+    return box_mean(grain.square(), NEAR)
 
 
 def _remapped(plane: NDArray[Any], x: NDArray[Any], y: NDArray[Any], how: int) -> NDArray[Any]:

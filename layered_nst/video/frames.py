@@ -31,8 +31,8 @@ from layered_nst.scene.scene import Scene
 from layered_nst.strategies.at_once import paint_problem, painter_for
 from layered_nst.strategies.problems import problem
 from layered_nst.strategies.run import paint_canvas
-from layered_nst.video.filling import Filler, joined, with_strokes
-from layered_nst.video.flow import Motion, moved
+from layered_nst.video.filling import Filler, Sighted, joined, painted_as_before
+from layered_nst.video.flow import Motion, gone_since, moved, repainted
 from layered_nst.video.keeping import part_of
 from layered_nst.video.opencv import box_mean
 from layered_nst.video.steady import SteadyMoments
@@ -179,7 +179,7 @@ class FramePainter:
         self.kept = 0.0
         if self.plan.painter is not None:
             return self._at_once(scene, told)
-        asked = self._asked(scene, told)
+        asked = self._asked(scene, told, links[0])
         # What is known by half has its strokes: it is the softness of a border, or a doubt.
         known = _share(told, scene.size).clamp(min=0.5)
         ripe = sum((one.share * one.ripe for one in told), torch.zeros(scene.size)) / known
@@ -237,11 +237,11 @@ class FramePainter:
         self.kept = found.kept
         return found
 
-    def _asked(self, scene: Scene, told: Sequence[Told]) -> Problem:
+    def _asked(self, scene: Scene, told: Sequence[Told], nearest: Link) -> Problem:
         still, device = problem(scene, self.plan), scene.picture.rgb.device
         share = _share(told, scene.size)
         known = sum((one.picture * one.share for one in told), torch.zeros(3, *scene.size))
-        start = known + (1 - share) * self._new(scene, still, known, share)
+        start = known + (1 - share) * self._new(scene, still, nearest, known, share)
         start = start.clamp(0, 1).to(device)
         return replace(
             still,
@@ -253,14 +253,19 @@ class FramePainter:
             steadiness=BASE_STEADINESS * self.video.steadiness,
         )
 
-    def _new(self, scene: Scene, still: Problem, known: Tensor, share: Tensor) -> Tensor:
+    def _new(
+        self, scene: Scene, still: Problem, nearest: Link, known: Tensor, share: Tensor
+    ) -> Tensor:
         """What is begun with where nothing is known."""
         if float((1 - share).sum()) < FEWEST_NEW:
             return self._plain(still).cpu()
         if self.filler is None:
             self.filler = Filler.of(self.plan, self.encoders)
         new = joined(self.filler(still).cpu(), known, share)
-        return with_strokes(new, known, share, whose_pixels(scene))
+        now = Sighted(scene.picture.rgb.cpu(), whose_pixels(scene))
+        before = Sighted(nearest.past.photo, nearest.past.whose)
+        gone = gone_since(nearest.motion)
+        return painted_as_before(new, now, before, nearest.past.canvas, share < 1, gone)
 
     def _plain(self, still: Problem) -> Tensor:
         return grained(still.start, still.regions, self.plan.seed)
@@ -362,7 +367,7 @@ def _told(links: Sequence[Link], scene: Scene, still: Tensor) -> list[Told]:
         sure = torch.where(unchanged, 1.0, link.motion.reliability.cpu())
         share = (sure - known).clamp(min=0)
         known = known + share
-        picture = moved(past.canvas, link.motion.back).clamp(0, 1)
+        picture = repainted(past.canvas, link.motion.back)
         ripe = moved(past.ripe[None], link.motion.back, smooth=True)[0].clamp(0, 1)
         found.append(
             Told(

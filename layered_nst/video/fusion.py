@@ -51,11 +51,11 @@ def fused(flow: Plane, frame: Plane, earlier: Plane) -> Plane:
     """
     size = flow.shape[:0:-1]
     scale = min(1.0, LARGEST / max(size))
-    small = [_scaled(picture, scale) for picture in (frame, earlier)]
-    moved = scale * np.stack([_scaled(plane, scale) for plane in flow])
+    small = [scaled(picture, scale) for picture in (frame, earlier)]
+    moved = scale * np.stack([scaled(plane, scale) for plane in flow])
     add_up = _guided(small[0].mean(2))
     least = add_up(_cost(moved, *small)) - BETTER
-    calm = _scaled(_is_calm(flow, frame), scale)
+    calm = scaled(_is_calm(flow, frame), scale)
     still = add_up(_cost(np.zeros_like(moved), *small)) - 2 * BETTER * calm
     stands = still < least
     least, off = np.minimum(least, still), np.zeros((2, *least.shape), np.float32)
@@ -146,7 +146,8 @@ def _guided(guide: Plane) -> Any:
     return add_up
 
 
-def _scaled(picture: Plane, scale: float) -> Plane:
+def scaled(picture: Plane, scale: float) -> Plane:
+    """A picture (H, W, …) that is so much smaller."""
     if scale == 1:
         return picture
     size = tuple(max(1, round(side * scale)) for side in picture.shape[1::-1])
