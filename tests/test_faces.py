@@ -164,6 +164,21 @@ def test_a_face_is_one_piece_without_holes_though_it_wears_dark_glasses(
     assert mask[int(y * height), int(right * width)] == 1
 
 
+@pytest.mark.parametrize("at", [(0.4, 0), (-0.4, 0), (-0.3, -0.45)])
+def test_a_temple_in_another_light_is_of_the_face(
+    at: tuple[float, float], astronaut: Tensor, faces: tuple[Face, ...]
+) -> None:
+    face, (height, width) = faces[0], astronaut.shape[1:]
+    side = (face.box[2] - face.box[0]) * width
+    (x, y), reach, lit = middle(face), round(0.07 * side), astronaut.clone()
+    row, column = int(y * height + at[1] * side), int(x * width + at[0] * side)
+    spot = slice(row - reach, row + reach), slice(column - reach, column + reach)
+    lit[:, *spot] = torch.tensor([0.35, 0.8, 1.0])[:, None, None]
+    temple = face_mask(faces, astronaut)[spot] == 1
+    assert temple.float().mean() > 0.9, "it was of the face before the light fell on it"
+    assert float(face_mask(faces, lit)[spot][temple].mean()) > 0.9
+
+
 def test_parts_of_a_face_lie_within_it(astronaut: Tensor, faces: tuple[Face, ...]) -> None:
     whole, eyes, mouth = (face_mask(faces, astronaut, part) for part in ("face", "eyes", "mouth"))
     assert float((eyes - whole).max()) <= 0

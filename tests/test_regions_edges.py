@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from layered_nst.regions.components import keep_largest
+from layered_nst.regions.components import closed, keep_largest
 from layered_nst.regions.edges import antialias, grow, is_gradual, ramp, signed_distance
 from layered_nst.regions.shapes import Coverage, ellipse_coverage, polygon_coverage
 from layered_nst.regions.stack import Coat, stack
@@ -35,6 +36,27 @@ def random_blobs(size: tuple[int, int], seed: int) -> Coverage:
     noise = torch.rand(1, 1, 7, 9, generator=torch.Generator().manual_seed(seed))
     field = torch.nn.functional.interpolate(noise, size, mode="bicubic")[0, 0] - 0.5
     return antialias(field).numpy()
+
+
+@pytest.mark.parametrize("radius", [1, 3.5, 9])
+def test_bays_are_filled_as_far_as_no_disk_fits_in(radius: float) -> None:
+    mask = random_blobs((60, 80), seed=4)
+    far = math.ceil(radius)
+    y, x = np.mgrid[-far : far + 1, -far : far + 1]
+    disk = np.hypot(x, y) <= radius
+    wide = ndimage.binary_dilation(mask >= 0.5, disk)
+    wanted = ndimage.binary_erosion(wide, disk, border_value=1) & ~(mask >= 0.5)
+    found = closed(mask, radius)
+    assert wanted.any()
+    assert np.array_equal((found > mask) & (mask < 0.5), wanted & (found > mask))
+    assert np.all(found[wanted] > 0)
+    assert np.all(found >= mask)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_mask_of_one_value_has_no_bays(value: float) -> None:
+    flat = np.full((5, 6), value, dtype=np.float32)
+    assert np.array_equal(closed(flat, 2), flat)
 
 
 def distance_to_sides(inside: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -66,6 +66,23 @@ def whole(coverage: Coverage) -> Coverage:
     return np.where(filled & holes, np.float32(1), kept)
 
 
+def closed(coverage: Coverage, radius: float) -> Coverage:
+    """A mask whose bays narrower than a disk of this radius in px are filled, their rims soft.
+
+    Args:
+        coverage: shape (H, W) in [0, 1]; at least 0.5 is inside.
+    """
+    inside = coverage >= 0.5
+    if not inside.any():
+        return coverage
+    reached = ndimage.distance_transform_edt(~inside) <= radius
+    if reached.all():
+        return np.ones_like(coverage)
+    depth = ndimage.distance_transform_edt(reached) - radius
+    filled: Coverage = np.maximum(coverage, np.clip(depth, 0, 1).astype(np.float32))
+    return filled
+
+
 def _keep(coverage: Coverage, choose: Callable[[Areas, Mask], NDArray[np.intp]]) -> Coverage:
     """Keep components by their areas and by whether the photo's frame cuts them off."""
     touching = np.ones((3, 3), dtype=bool)

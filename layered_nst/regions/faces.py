@@ -16,15 +16,17 @@ from torch import Tensor
 from layered_nst.networks.faces import Face
 from layered_nst.picture.guided import guided_filter
 from layered_nst.picture.lab import rgb_to_lab
-from layered_nst.regions.components import whole
+from layered_nst.regions.components import closed, whole
 from layered_nst.regions.edges import antialias
 
 # In sides of the detector's box, which reaches from the brows to the chin.
 FACE_ACROSS, FACE_DOWN, FACE_RISE = 0.50, 0.68, 0.10
 """Half the width and half the height of a face, and how far its middle is above the box's."""
-SURELY, LIKELY, HARDLY = 0.72, 1.12, 1.25
-"""Within the ellipse shrunk so far all is face, whatever its color; skin is, up to the second; the
-photo's edges may draw the line up to the third."""
+SURELY, MOSTLY, LIKELY, HARDLY = 0.72, 0.95, 1.12, 1.25
+"""Within the ellipse shrunk so far all is face, whatever its color; bays are filled up to the
+second, skin is face up to the third, the photo's edges may draw the line up to the fourth."""
+BAY = 0.15
+"""Radius in sides of the box of the largest disk that does not fit into a bay of the outline."""
 SMALLEST_FITTED = 24.0
 """Side of the box in px below which an outline cannot be told from colors."""
 SKIN_SPREAD = 4.0
@@ -126,7 +128,10 @@ def _face(_: Face, frame: _FaceFrame, around: Tensor) -> Tensor:
     radius = max(1, round(REACH * frame.side))
     fitted = guided_filter(around, guess[None], radius=radius, eps=EPS)[0]
     mask = antialias(torch.where(undecided, fitted, guess) - 0.5)
-    # Teeth, spectacles and a lock of hair are of the face; specks of its color beside it are not.
+    # Teeth, spectacles and a lock of hair are of the face, and so is a temple in another light;
+    # specks of its color beside it are not.
+    filled = torch.from_numpy(closed(mask.cpu().numpy(), BAY * frame.side)).to(mask)
+    mask = torch.where(outline < MOSTLY, filled, mask)
     return torch.from_numpy(whole(mask.cpu().numpy())).to(mask)
 
 
