@@ -36,7 +36,7 @@ from layered_nst.scene.provenance import pixel_hash, read_inputs
 from layered_nst.scene.resolving import resolve
 from layered_nst.scene.scene import Scene
 from layered_nst.strategies.at_once import painter_for
-from layered_nst.strategies.budget import Room, advice, make_room
+from layered_nst.strategies.budget import Room, advice, enough_for, make_room
 from layered_nst.strategies.checking import Check, checked, plugin_notes
 from layered_nst.strategies.costs import LevelCost, footprint, level_costs
 from layered_nst.strategies.hurry import Deadline, check_alone, deadline_of, fitted
@@ -150,7 +150,13 @@ def apply(
     keeper = Keeper(path, belonging(scene, plan, inputs), every=every, picture=name)
     state = keeper.begin(resume=resume, device=chosen)
     costs = level_costs(scene, plan, encoders)
-    room = make_room(costs, asked=asked, resumed=state, obtainable=obtainable_bytes(chosen))
+    room = make_room(
+        costs,
+        asked=asked,
+        resumed=state,
+        obtainable=obtainable_bytes(chosen),
+        enough=enough_for(scene),
+    )
     scene = replace(scene, notes=scene.notes + room.notes)
     on_scene(scene, plan)
     track = Track(

@@ -28,7 +28,7 @@ from layered_nst.painting.tiled import Reading
 from layered_nst.recipe import Optimize
 from layered_nst.scene.resolving import resolve
 from layered_nst.strategies import budget as memory
-from layered_nst.strategies.budget import Room, advice, automatic_memory, make_room
+from layered_nst.strategies.budget import Room, advice, automatic_memory, enough_for, make_room
 from layered_nst.strategies.costs import (
     TOLERANCE,
     Footprint,
@@ -250,6 +250,30 @@ def test_without_a_word_a_run_is_seen_whole_if_that_fits_and_is_given_a_round_am
         OutOfMemoryError, match=r"there are 1\.5 GB for it, and `size=\d+` would do"
     ):
         make_room(costs, asked=None, resumed=None, obtainable=1.5e9)
+
+
+def test_a_print_on_the_cpu_is_content_with_four_gigabytes_where_they_do(
+    costs: list[LevelCost],
+) -> None:
+    whole = max(cost.memory(Reading(None, None, 10)) for cost in costs) * TOLERANCE
+    assert whole > 4e9
+    assert automatic_memory(costs, 1e12, 4e9) == 4e9
+    assert automatic_memory(costs, 1e12, whole + 1) is None
+    assert automatic_memory(costs, 1e12, 1e9) is None  # does not do
+    assert automatic_memory(costs, 3.5e9, 4e9) == automatic_memory(costs, 3.5e9) == 3e9
+    told = make_room(costs, asked=None, resumed=None, obtainable=1e12, enough=4e9)
+    assert told.readings == room(costs, 4e9).readings != {}
+    assert make_room(costs, asked=6e9, resumed=None, obtainable=1e12, enough=4e9).memory == 6e9
+
+
+@pytest.mark.parametrize(("quality", "enough"), [("print", 4e9), ("standard", None)])
+def test_only_prints_are_content_with_less_than_there_is(
+    quality: str, enough: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(lay_out(tmp_path))
+    given = {"size": 64, "optimize.quality": quality}
+    scene = resolve(load_recipe(Path("look.yaml"), overrides=given))
+    assert enough_for(scene) == enough
 
 
 def test_a_resumed_run_keeps_its_memory_unless_another_is_asked_for(

@@ -113,7 +113,9 @@ def test_a_better_quality_takes_more_levels_and_steps() -> None:
     assert work == sorted(set(work))
 
 
-@pytest.mark.parametrize(("quality", "heavy"), [("draft", 0), ("standard", 1), ("fine", 3)])
+@pytest.mark.parametrize(
+    ("quality", "heavy"), [("draft", 0), ("standard", 1), ("fine", 3), ("print", 0)]
+)
 def test_the_finest_levels_see_with_the_heavy_encoder(quality: str, heavy: int) -> None:
     plan = make_plan(Optimize(quality=quality), (700, 1024))
     encoders = [level.encoder for level in plan.levels]

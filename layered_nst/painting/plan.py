@@ -50,14 +50,9 @@ PRESETS: Mapping[str, Preset] = {
         finish=Tuning(steps=1.1, style=1.25, total_variation=2.0),
     ),
     "fine": Preset(ratio=math.sqrt(2), first_steps=200, last_steps=60, heavy=3),
-    # At a print's size a step of hed-vgg16 takes half a minute and more.
-    "print": Preset(
-        ratio=math.sqrt(2),
-        first_steps=60,
-        last_steps=16,
-        heavy=1,
-        finish=Tuning(steps=0.5, style=1.25, total_variation=2.0),
-    ),
+    # At a print's size a step of hed-vgg16 takes a minute and more, and as many as there is time
+    # for come less near to the styles than those of the light encoder.
+    "print": Preset(ratio=math.sqrt(2), first_steps=60, last_steps=16, heavy=0),
 }
 # Where strokes are laid out: the same levels with the same steps in all qualities and at all sizes,
 # so that all show one composition. What is finer sharpens it, and is held to it.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from layered_nst.errors import OutOfMemoryError
 from layered_nst.painting.state import State
 from layered_nst.painting.tiled import STYLE_TILE, Place, Reading
+from layered_nst.scene.scene import Scene
 from layered_nst.strategies.costs import TOLERANCE, Footprint, LevelCost
 from layered_nst.words import gigabytes, pixels
 
@@ -21,6 +22,9 @@ ROUND = 16
 """Sizes are advised in steps of so many px."""
 USABLE = 0.9
 """Share of what there is that a run takes of its own accord."""
+PRINTS_TAKE = 4e9
+"""Bytes that a print on the CPU takes of its own accord if it can do with them: it goes on for
+long, and seen whole it would take three times as many."""
 ROUND_AMOUNTS = tuple(sorted(n * 2.0**power * 1e9 for n in (1.0, 1.5) for power in range(14)))
 SMALLEST_TILE = 128
 """Side in px below which tiles are all border: at this one a step takes five times as long."""
@@ -52,7 +56,12 @@ class Room:
 
 
 def make_room(
-    costs: Sequence[LevelCost], *, asked: float | None, resumed: State | None, obtainable: float
+    costs: Sequence[LevelCost],
+    *,
+    asked: float | None,
+    resumed: State | None,
+    obtainable: float,
+    enough: float | None = None,
 ) -> Room:
     """Settle how the levels of a run fit into memory.
 
@@ -61,6 +70,7 @@ def make_room(
         asked: bytes that the user allows.
         resumed: where it goes on, with the memory that it began with unless ``asked`` differs.
         obtainable: bytes that there are, for runs of which neither says anything.
+        enough: bytes that such a run is content with, as ``enough_for`` has it.
 
     Raises:
         OutOfMemoryError: some level does not fit even in the smallest tiles; the sentence names
@@ -69,7 +79,7 @@ def make_room(
     if asked is not None:
         memory: float | None = asked
     else:
-        memory = automatic_memory(costs, obtainable) if resumed is None else resumed.memory
+        memory = automatic_memory(costs, obtainable, enough) if resumed is None else resumed.memory
     if memory is None:
         log.info("all levels are seen whole; there are %s", gigabytes(obtainable))
         return Room(None, {}, ())
@@ -89,23 +99,34 @@ def make_room(
     return Room(memory, readings, notes)
 
 
-def automatic_memory(costs: Sequence[LevelCost], obtainable: float) -> float | None:
+def enough_for(scene: Scene) -> float | None:
+    """Bytes that a run of a scene is content with where nobody says anything; None if there is no
+    such limit."""
+    printed = scene.recipe.optimize.quality == "print"
+    return PRINTS_TAKE if printed and scene.picture.rgb.device.type == "cpu" else None
+
+
+def automatic_memory(
+    costs: Sequence[LevelCost], obtainable: float, enough: float | None = None
+) -> float | None:
     """How much a run may take where nobody has said it.
 
     Args:
         costs: of all its levels.
         obtainable: bytes that there are.
+        enough: bytes that it is content with, if there are as many and if it can do with them.
 
     Returns:
         None if all levels can be seen whole. Otherwise a round number of bytes, so that what
         other programs take does not change the picture's last digits from run to run; or all
         that there is, if nothing less would do.
     """
-    usable = USABLE * obtainable
+    usable, least = USABLE * obtainable, _least(costs)
+    if enough is not None and least <= enough <= usable:
+        usable = enough
     if max(cost.memory(_whole(cost)) for cost in costs) * TOLERANCE <= usable:
         return None
     amount = max((n for n in ROUND_AMOUNTS if n <= usable), default=usable)
-    least = _least(costs)
     return amount if least <= amount else max(usable, min(obtainable, least))
 
 

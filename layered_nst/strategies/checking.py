@@ -12,7 +12,7 @@ from layered_nst.painting.plan import Plan
 from layered_nst.plugins import Plugin
 from layered_nst.recipe import Recipe
 from layered_nst.scene.scene import Scene
-from layered_nst.strategies.budget import Room, make_room
+from layered_nst.strategies.budget import Room, enough_for, make_room
 from layered_nst.strategies.costs import LevelCost, estimate, level_costs
 
 
@@ -97,7 +97,9 @@ def checked(
         OutOfMemoryError: not even tiles fit.
     """
     costs = level_costs(scene, plan, encoders)
-    room = make_room(costs, asked=asked, resumed=None, obtainable=obtainable)
+    room = make_room(
+        costs, asked=asked, resumed=None, obtainable=obtainable, enough=enough_for(scene)
+    )
     found = estimate(scene, plan, encoders, room.readings)
     return Check(
         scene=scene,
