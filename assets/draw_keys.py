@@ -26,8 +26,8 @@ TWO = [STYLE, str(ASSETS / "styles" / "autumn.jpg")]
 ROWS: tuple[tuple[str, tuple[Any, ...]], ...] = (
     ("strength", (0.1, 0.25, 0.5, 1, 2)),
     ("scale", (0.5, 1, 2, 4)),
-    ("content", (0, 1, 4, 16)),
-    ("contour", (0, 1, 4)),
+    ("content", (0, 0.5, 1, 2, 8)),
+    ("contour", (0, 0.3, 0.6, 1, 4)),
     ("realism", (0, 0.5, 1)),
     ("palette", (None, ["#E4002B", "#FFF4E0", "#101020"], ["#0050A0"])),
     ("color", ("style", "content", "luminance")),

@@ -24,6 +24,12 @@ from layered_nst.styles.style import (
     weighing,
 )
 
+FIRMER, LOOSER, DRAWN = 2.0, 3.0, 4.0
+"""Powers of ``content`` above and below 1, and of ``contour`` below 1, in what they weigh. So steps
+look alike: a hundredth of the weight of contours brings half of what all of it does, and four times
+that of content can hardly be seen."""
+MOST = 1e3
+"""A ``content`` past this weighs no more."""
 FREE = 1.5
 """How much smaller than the result a picture is at which its composition is held."""
 
@@ -98,14 +104,25 @@ def _painted(region: Region, scene: Scene, plan: Plan) -> Sequence[PaintedRegion
         styles=scene.styles[region.name],
         strength=region.strength,
         scale=region.strokes,
-        content=region.content,
-        contour=_contour(region, scene.recipe),
+        content=weight_of_content(region.content),
+        contour=weight_of_contour(_contour(region, scene.recipe)),
         losses=region.losses,
     )
     shares = scene.flows.get(region.name)
     if shares is None:
         return [whole]
     return split(whole, shares, area_exponent=plan.area_exponent)
+
+
+def weight_of_content(content: float) -> float:
+    """What a region's ``content`` weighs: 0 at 0, 1 at 1."""
+    held = min(content, MOST)
+    return float(held ** (FIRMER if held > 1 else LOOSER))
+
+
+def weight_of_contour(contour: float) -> float:
+    """What a region's ``contour`` weighs: 0 at 0, and itself from 1 on."""
+    return float(contour**DRAWN) if contour < 1 else contour
 
 
 def _seen_mask(region: Region, scene: Scene) -> Tensor:
