@@ -259,7 +259,7 @@ class Region(Section):
     """Width of the soft border to the regions below, px of the result."""
     content: Weight = 1.0
     """How firmly the photo's forms are held, in steps that look alike when it doubles: at 0.3 they
-    dissolve, at 2 a facade stays readable, at 8 little is repainted."""
+    dissolve, at 2.5 a facade stays readable, at 8 little is repainted."""
     contour: Weight | None = None
     """How firmly the photo's drawing is held, the lines that `layered-nst contours` shows. Without
     it, 1 for a product that is painted first and 0 for all other regions."""

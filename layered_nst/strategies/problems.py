@@ -24,10 +24,10 @@ from layered_nst.styles.style import (
     weighing,
 )
 
-FIRMER, LOOSER, DRAWN = 2.0, 3.0, 4.0
-"""Powers of ``content`` above and below 1, and of ``contour`` below 1, in what they weigh. So steps
-look alike: a hundredth of the weight of contours brings half of what all of it does, and four times
-that of content can hardly be seen."""
+FIRMER, LOOSER, DRAWN = 1.5, 3.0, 2.5
+"""Powers of ``content`` above and below 1, and of ``contour`` below 1, in what they weigh, so that
+steps look alike: a sixteenth of the weight of contours shows most lines, and twice that of content
+can hardly be seen. Past sixteen times that, plain skies have a mesh."""
 MOST = 1e3
 """A ``content`` past this weighs no more."""
 FREE = 1.5
