@@ -85,7 +85,7 @@ def joined(new: Tensor, known: Tensor, share: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Sighted:
-    """A frame as it was seen, and what was made of it, on the CPU.
+    """A frame as it was seen, on the CPU.
 
     Attributes:
         photo: shape (3, H, W).
@@ -97,8 +97,8 @@ class Sighted:
 
 
 def painted_as_before(
-    plain: Tensor, now: Sighted, before: Sighted, canvas: Tensor, lacking: Tensor, gone: Tensor
-) -> Tensor:
+    now: Sighted, before: Sighted, canvas: Tensor, lacking: Tensor, gone: Tensor
+) -> tuple[Tensor, Tensor]:
     """What is new, painted as what looked like it was in the frame before.
 
     A few fine steps make strokes better, but none where there are none, and what is painted at
@@ -109,19 +109,21 @@ def painted_as_before(
     Source: Hertzmann et al. 2001, Image Analogies (SIGGRAPH).
 
     Args:
-        plain: what is painted where nothing was alike, shape (3, H, W).
         now, before: the frame and the one before it.
         canvas: that was painted of the one before, shape (3, H, W).
         lacking: where something is new, shape (H, W), bool.
         gone: what of the one before is no longer in sight, shape (H, W), bool.
+
+    Returns:
+        The painting, shape (3, H, W), and how far what it was made of was alike, (H, W) in [0, 1].
     """
-    size = plain.shape[1:]
+    size = lacking.shape
     scale = min(1.0, LARGEST / max(size))
     hidden, wanted = (scaled(part.numpy().astype(np.float32), scale) for part in (gone, lacking))
     which, steps, gap = _alike(now, before, hidden, scale)
     which[wanted == 0] = -1
     there = canvas - box_mean(before.photo, JOINS)
-    taken, votes = torch.zeros_like(plain), torch.zeros(size)
+    taken, votes = torch.zeros_like(canvas), torch.zeros(size)
     for number in np.unique(which[which >= 0]):
         vote = cv2().blur((which == number).astype(np.float32), (SEAM, SEAM)) ** SHARP
         of = torch.from_numpy(cv2().resize(vote, size[::-1], interpolation=cv2().INTER_LINEAR))
@@ -132,7 +134,7 @@ def painted_as_before(
     taken = (taken / votes.clamp(min=1e-9) + box_mean(now.photo, JOINS)).clamp(0, 1)
     apart = torch.from_numpy(cv2().resize(gap, size[::-1], interpolation=cv2().INTER_LINEAR))
     alike = ((1.5 - apart / ALIKE) * 2).clamp(0, 1) * (votes > 1e-9)
-    return plain.lerp(taken, alike)
+    return taken, alike
 
 
 Step = tuple[int, int]

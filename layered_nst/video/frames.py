@@ -259,13 +259,15 @@ class FramePainter:
         """What is begun with where nothing is known."""
         if float((1 - share).sum()) < FEWEST_NEW:
             return self._plain(still).cpu()
-        if self.filler is None:
-            self.filler = Filler.of(self.plan, self.encoders)
-        new = joined(self.filler(still).cpu(), known, share)
         now = Sighted(scene.picture.rgb.cpu(), whose_pixels(scene))
         before = Sighted(nearest.past.photo, nearest.past.whose)
         gone = gone_since(nearest.motion)
-        return painted_as_before(new, now, before, nearest.past.canvas, share < 1, gone)
+        taken, alike = painted_as_before(now, before, nearest.past.canvas, share < 1, gone)
+        if float(((1 - share) * (1 - alike)).sum()) < FEWEST_NEW:
+            return self._plain(still).cpu().lerp(taken, alike)
+        if self.filler is None:
+            self.filler = Filler.of(self.plan, self.encoders)
+        return joined(self.filler(still).cpu(), known, share).lerp(taken, alike)
 
     def _plain(self, still: Problem) -> Tensor:
         return grained(still.start, still.regions, self.plan.seed)
