@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from scipy import ndimage
 from torch import Tensor
 from workbench import lay_out, run
 
@@ -17,8 +18,19 @@ from layered_nst.machine.cache import Cache
 from layered_nst.networks.catalogue import weights_path
 from layered_nst.networks.segmenters import Segmentation, load_segmenter, segment
 from layered_nst.networks.segmenters.checkpoints import read_described, save_segmenter
-from layered_nst.networks.segmenters.subject import SubjectHead, outlined, subject_head
+from layered_nst.networks.segmenters.subject import (
+    COLOR_SAY,
+    COLORS,
+    LAB,
+    LEAST_SHARE,
+    SUREST,
+    SubjectHead,
+    by_colors,
+    outlined,
+    subject_head,
+)
 from layered_nst.picture import Picture, fit_within, read_picture, resize_picture
+from layered_nst.picture.lab import rgb_to_lab
 from layered_nst.recipe import load_recipe
 from layered_nst.recipe.selectors import Selector
 from layered_nst.regions import build_masks, select
@@ -257,6 +269,52 @@ def test_an_outline_follows_the_edge_of_the_photo() -> None:
     drawn = outlined(rough, rgb)
     assert drawn.shape == (240, 320)
     assert ((drawn >= 0.5) == (rgb[0] > 0.5)).float().mean() > 0.99, "4 px of 320 were wrong"
+
+
+def unsure_legs() -> tuple[Tensor, Tensor, Tensor]:
+    """A red thing on a blue wall, logits unsure about wall within it and of it, and what is red."""
+    red = torch.zeros(60, 80, dtype=torch.bool)
+    red[10:50, 20:60] = True
+    red[30:50, 34:46] = False
+    rgb = torch.where(red, torch.tensor([0.8, 0.1, 0.1])[:, None, None], 0.2)
+    rgb[2] = torch.where(red, 0.1, 0.7)
+    logits = torch.full((60, 80), -4.0)
+    logits[10:50, 20:60] = 4.0
+    logits[30:50, 34:46] = 0.5  # between its legs
+    logits[10:20, 20:60] = -0.5  # its back
+    return rgb, logits, red
+
+
+def test_what_is_unsure_goes_by_the_colors_of_the_subject_and_of_the_rest() -> None:
+    rgb, logits, red = unsure_legs()
+    found = by_colors(logits, rgb)
+    assert ((logits > 0) != red).sum() == 20 * 12 + 10 * 40
+    assert ((found > 0) == red).all()
+    assert (found - logits).abs().max() <= COLOR_SAY * SUREST + 1e-6
+    # Of one color there is nothing to tell, whatever the head says, surely or not at all.
+    for even in (logits, torch.full((60, 80), 9.0), torch.full((60, 80), -9.0)):
+        assert torch.equal(by_colors(even, torch.full((3, 60, 80), 0.4)) > 0, even > 0)
+
+
+def test_colors_are_counted_as_one_would_by_hand() -> None:
+    rgb, logits, _ = unsure_legs()
+    rgb = (rgb + 0.3 * torch.rand(rgb.shape, generator=torch.manual_seed(0))).clamp(0, 1)
+    lab, weights = rgb_to_lab(rgb).double().numpy(), logits.double().sigmoid().numpy()
+    counts = np.zeros((2, *COLORS))
+    places = np.zeros((60, 80, 3), dtype=int)
+    for row, column in np.ndindex(60, 80):
+        place = tuple(
+            min(count - 1, max(0, int((value - low) / (high - low) * count)))
+            for value, (low, high), count in zip(lab[:, row, column], LAB, COLORS, strict=True)
+        )
+        places[row, column] = place
+        counts[0][place] += weights[row, column]
+        counts[1][place] += 1 - weights[row, column]
+    smooth = [ndimage.gaussian_filter(count, 1) for count in counts]
+    one, other = (count / count.sum() + LEAST_SHARE for count in smooth)
+    ratio = np.log(one / other)[tuple(np.moveaxis(places, -1, 0))]
+    expected = logits.numpy() + COLOR_SAY * ratio.clip(-SUREST, SUREST)
+    np.testing.assert_allclose(by_colors(logits, rgb).numpy(), expected, atol=2e-4)
 
 
 def test_a_recipe_of_the_subject_runs_from_the_command_line(

@@ -27,12 +27,13 @@ from layered_nst.networks.segmenters.subject import (
     PREFIX,
     SHARED,
     SubjectHead,
+    by_colors,
     outlined,
     subject_head,
 )
 from layered_nst.picture import guided
 
-METHOD = 3
+METHOD = 4
 """Counted up whenever the same weights come to give other probabilities than those kept."""
 
 LONGEST = 4096
@@ -149,13 +150,13 @@ class NetworkSegmenter:
         if self.connect:
             rough = crf.dense_crf(rough, rgb)
         found = guided.refine(rough, rgb) if self.refine else guided.enlarge(rough, full)
-        subject = None if self.subject is None else self._outlined(votes[-1].sigmoid(), rgb)
+        subject = None if self.subject is None else self._outlined(votes[-1], rgb)
         return Segmentation(found, self.classes, self.name, subject)
 
-    def _outlined(self, rough: Tensor, rgb: Tensor) -> Tensor:
+    def _outlined(self, logits: Tensor, rgb: Tensor) -> Tensor:
         if self.refine:
-            return outlined(rough, rgb)
-        return guided.enlarge(rough[None], (rgb.shape[-2], rgb.shape[-1]))[0]
+            return outlined(by_colors(logits, rgb).sigmoid(), rgb)
+        return guided.enlarge(logits.sigmoid()[None], (rgb.shape[-2], rgb.shape[-1]))[0]
 
     def _votes(self, rgb: Tensor, full: tuple[int, int]) -> Tensor:
         """Means over scales and mirrorings, at the largest of the scales.

@@ -8,13 +8,16 @@ from a half, a quarter and an eighth of the side, so that outlines are crisp and
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 
 import torch
+from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from layered_nst.picture import fit_within, guided
+from layered_nst.picture.lab import rgb_to_lab
 
 SHARED = 3
 """Blocks of the encoder, from its start, that classes and subject share."""
@@ -31,6 +34,19 @@ PREFIX = "subject."
 RADIUS, EPS, GRID = 0.02, 1e-3, 400
 """Of the guided filter that draws the outline: its window as a share of the longer side, the
 variance of color that counts as flat, and the longer side in px on which fits are made."""
+
+COLORS = (12, 16, 16)
+"""Bins of L, a and b in which colors are counted."""
+
+LAB = ((0.0, 100.0), (-80.0, 80.0), (-80.0, 80.0))
+"""What these bins span; stronger colors count as the strongest."""
+
+COLOR_GRID, COLOR_SAY, SUREST = 200, 0.7, 1.5
+"""Longer side in px on which colors are counted, the weight of what they say beside the head, both
+as logits, and how surely they may say it: what the head is sure of, no color changes."""
+
+LEAST_SHARE = 1e-5
+"""Colors rarer than this say little."""
 
 
 class SubjectHead(nn.Module):
@@ -95,6 +111,44 @@ def subject_head(encoder: nn.Module) -> SubjectHead:
     last = blocks[5]
     assert isinstance(last, nn.Sequential)
     return SubjectHead(nn.Sequential(*blocks[SHARED:5], last[:LAST_LAYERS]))
+
+
+def by_colors(logits: Tensor, rgb: Tensor) -> Tensor:
+    """Give what is unsure to the subject or to the rest by the colors that each has elsewhere.
+
+    The wall between a chair's legs is colored as the wall around it, the shaded half of a bowl as
+    the other half. These are the color models of GrabCut (Rother et al. 2004), as histograms.
+
+    Args:
+        logits: of the subject, shape (h, w), of any size.
+        rgb: the photo, shape (3, H, W), in [0, 1].
+
+    Returns:
+        Logits of the shape that came in, each changed by ``COLOR_SAY * SUREST`` at most.
+    """
+    full, size = (rgb.shape[-2], rgb.shape[-1]), (logits.shape[-2], logits.shape[-1])
+    grid = fit_within(full, min(COLOR_GRID, max(full)))
+    bins = _color_bins(rgb_to_lab(guided.resample(rgb, grid))).cpu()
+    subject = guided.resample(logits[None], grid)[0].sigmoid().cpu()
+    ratio = (_color_shares(bins, subject) / _color_shares(bins, 1 - subject)).log()[bins]
+    said = COLOR_SAY * ratio.clamp(-SUREST, SUREST)
+    return logits + guided.enlarge(said[None].to(logits), size)[0]
+
+
+def _color_bins(lab: Tensor) -> Tensor:
+    """Number of the bin that each color of (3, h, w) falls into, shape (h, w)."""
+    low, high = (lab.new_tensor(ends)[:, None, None] for ends in zip(*LAB, strict=True))
+    count = torch.tensor(COLORS, device=lab.device)[:, None, None]
+    at = ((lab - low) / (high - low) * count).floor().long()
+    lightness, a, b = torch.minimum(at.clamp(min=0), count - 1)
+    return (lightness * COLORS[1] + a) * COLORS[2] + b
+
+
+def _color_shares(bins: Tensor, weights: Tensor) -> Tensor:
+    """The share of each bin, smoothed over its neighbors, so that no share is 0."""
+    counted = torch.bincount(bins.flatten(), weights.flatten(), math.prod(COLORS))
+    smooth = torch.from_numpy(ndimage.gaussian_filter(counted.reshape(COLORS).numpy(), 1)).flatten()
+    return smooth / smooth.sum() + LEAST_SHARE
 
 
 def outlined(rough: Tensor, rgb: Tensor) -> Tensor:
