@@ -141,7 +141,8 @@ def _color_bins(lab: Tensor) -> Tensor:
     count = torch.tensor(COLORS, device=lab.device)[:, None, None]
     at = ((lab - low) / (high - low) * count).floor().long()
     lightness, a, b = torch.minimum(at.clamp(min=0), count - 1)
-    return (lightness * COLORS[1] + a) * COLORS[2] + b
+    number: Tensor = (lightness * COLORS[1] + a) * COLORS[2] + b
+    return number
 
 
 def _color_shares(bins: Tensor, weights: Tensor) -> Tensor:
