@@ -438,7 +438,8 @@ class Output(Section):
     note where `profile` is a file, and no proof."""
     background: Color | None = None
     """What a transparent picture is laid on: `"#rrggbb"`, a name such as white, or
-    `[red, green, blue]` from 0 to 255. Without it, it stays transparent; JPEG takes white."""
+    `[red, green, blue]` from 0 to 255. Without it, it stays transparent; JPEG, and films that hold
+    no transparency, take white."""
 
     @model_validator(mode="after")
     def _depth_fits_format(self) -> Self:

@@ -1,4 +1,4 @@
-"""What has come into sight, begun: painted at once, in the colors and strokes of what is around."""
+"""What has come into sight, begun: painted as what looked like it before, or else at once."""
 
 from __future__ import annotations
 
