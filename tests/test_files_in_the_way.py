@@ -313,16 +313,30 @@ def said(words: str, target: str) -> Any:
     return run(*shlex.split(words), *option, target)
 
 
+@pytest.fixture
+def as_no_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modes of files hold, also for root."""
+    allowed = os.access
+
+    def access(path: Any, mode: int) -> bool:
+        return allowed(path, mode) and not (mode & os.W_OK and not os.stat(path).st_mode & 0o200)
+
+    monkeypatch.setattr(os, "access", access)
+
+
+@pytest.mark.usefixtures("as_no_root")
 @pytest.mark.parametrize("words", INTO_FILES)
-def test_neither_folders_nor_what_is_read_through_a_link_are_replaced(words: str) -> None:
+def test_neither_folders_nor_what_is_read_or_write_protected_are_replaced(words: str) -> None:
     read, suffix = INTO_FILES[words]
     prepared(Case(words, (f"folder{suffix}/mine.txt",)))
     Path(f"link{suffix}").symlink_to(read)
     Path(f"second{suffix}").hardlink_to(read)
     Path(f"folders{suffix}").symlink_to(f"folder{suffix}")
     Path(f"loop{suffix}").symlink_to(f"loop{suffix}")
+    put(f"locked{suffix}")
+    Path(f"locked{suffix}").chmod(0o444)
     before, led = hashes(), links()
-    for name in ("folder", "link", "second", "folders", "loop"):
+    for name in ("folder", "link", "second", "folders", "loop", "locked"):
         ran = said(words, f"{name}{suffix}")
         assert not changed(before), (name, ran.err)
         assert ran.code in (1, 2, 3), (name, ran.err)
@@ -404,6 +418,25 @@ def test_results_of_versions_that_sealed_nothing_are_known_by_their_recipe() -> 
     assert not is_ours(Path("photo.png"))
     assert not is_ours(Path("look.yaml"))
     assert not is_ours(Path("nowhere.png"))
+
+
+@pytest.mark.usefixtures("as_no_root", "no_painting")
+def test_a_picture_that_was_approved_and_locked_is_not_painted_over() -> None:
+    put("out.png")
+    Path("out.png").chmod(0o444)
+    before = hashes()
+    ran = run(*shlex.split(APPLY), "-o", "out.png")
+    assert (ran.code, changed(before)) == (3, set())
+    assert "out.png: cannot be written: it is write-protected" in ran.err
+
+
+def test_who_may_read_a_picture_may_read_the_next_and_nobody_else() -> None:
+    put("out.png")
+    Path("out.png").chmod(0o600)
+    before = hashes()
+    assert run(*shlex.split(APPLY), "-o", "out.png").code == 0
+    assert changed(before) == {"out.png"}
+    assert Path("out.png").stat().st_mode & 0o777 == 0o600
 
 
 def test_what_was_written_before_is_replaced_by_the_same_command() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import BinaryIO
 
 from layered_nst.errors import OutputError
 from layered_nst.files.hashes import bytes_hash
+
+PROTECTED = "cannot be written: it is write-protected"
+"""What is said of such a file, after its name."""
 
 LONGEST_NAME = 200
 """Bytes of a file's name that its part can carry: most disks hold 255."""
@@ -24,10 +28,12 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
 
     The bytes go into a hidden ``.part`` file in the same folder, which is synced and renamed at
     the end. On any failure that file is removed and an older ``path`` stays untouched; a process
-    killed in the middle leaves only the ``.part`` file.
+    killed in the middle leaves only the ``.part`` file. Who may read an older ``path`` may read
+    the new one, and nobody else.
 
     Raises:
-        OutputError: the folder is missing or closed to us, or the disk is full.
+        OutputError: the folder is missing or closed to us, the file is write-protected, or the
+            disk is full.
     """
     target = Path(os.path.realpath(path))
     _refuse_impossible(target, str(path))
@@ -37,6 +43,8 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        with contextlib.suppress(OSError):  # no older file, or a disk without modes
+            shutil.copymode(target, part)
         os.replace(part, target)
         _sync_folder(target.parent)
     except OutputError:
@@ -74,6 +82,13 @@ def _refuse_impossible(target: Path, name: str) -> None:
             raise OutputError(f"{name}: cannot be written: it is a folder")
         if not stat.S_ISREG(mode):
             raise OutputError(f"{name}: cannot be written: it is not an ordinary file")
+    if is_protected(target):
+        raise OutputError(f"{name}: {PROTECTED}")
+
+
+def is_protected(path: Path) -> bool:
+    """Whether a file is there that must not be written to; a rename would replace it even so."""
+    return path.exists() and not os.access(path, os.W_OK)
 
 
 def _exclusively(part: Path) -> BinaryIO:

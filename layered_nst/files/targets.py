@@ -15,6 +15,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from layered_nst.errors import OutputError
+from layered_nst.files.atomic import PROTECTED, is_protected
 
 Known = Callable[[Path], bool]
 """Says of a file that is there whether this program wrote it, as the kind that is wanted."""
@@ -43,7 +44,7 @@ def check_target(
 
     Raises:
         OutputError: no such folder, a folder in its place, no permission, an unknown suffix, a
-            file that is read, or one that is not known.
+            file that is write-protected, one that is read, or one that is not known.
     """
     if formats and path.suffix.lower() not in formats:
         raise OutputError(f"{path}: no known format; use {', '.join(formats)}")
@@ -53,6 +54,8 @@ def check_target(
         if not path.absolute().parent.is_dir():
             raise OutputError(f"{path}: no such folder {path.absolute().parent}")
         probe(path.absolute().parent, path.name)
+        if is_protected(path):
+            raise OutputError(f"{path}: {PROTECTED}")
         check_unread([path], reads)
     except OutputError:
         raise
@@ -170,7 +173,9 @@ def free_name(path: Path, *, known: Known, reads: Iterable[Path] = ()) -> Path:
 def _may_take(path: Path, known: Known, reads: Iterable[Path]) -> bool:
     if not os.path.lexists(path):
         return True
-    return path.is_file() and not is_read(path, reads) and known(path)
+    if not path.is_file() or is_protected(path):
+        return False
+    return not is_read(path, reads) and known(path)
 
 
 def beside(picture: Path, suffix: str, *, owner: Callable[[Path], str | None]) -> Path:
