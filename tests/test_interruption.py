@@ -18,6 +18,8 @@ import pytest
 from PIL import Image
 from workbench import lay_out
 
+import layered_nst
+
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX")
 
 # Python ignores SIGINT in whatever a shell started in the background, and so would these runs.
@@ -146,3 +148,28 @@ def test_a_run_killed_while_it_writes_leaves_the_old_picture_alone() -> None:
     (left,) = files() - before
     assert left.startswith(".out.png.")
     assert Path(left).stat().st_size == 100
+
+
+@pytest.mark.parametrize("words", [["-m", "layered_nst"], ["-m", "layered_nst.cli"]])
+def test_the_command_line_is_a_module_too(words: list[str]) -> None:
+    ended = subprocess.run([sys.executable, *words, "--version"], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("layered-nst ")
+
+
+def test_ctrl_c_while_the_command_line_is_imported_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"{heard}from layered_nst.__main__ import main; main()",
+            "--version",
+        ],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        cwd=Path(layered_nst.__file__).parents[1],
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "error: interrupted\n")
