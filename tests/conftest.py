@@ -39,7 +39,7 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 
 
 @pytest.fixture(autouse=True)
-def usual_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def reused_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the command line asks of the C library outlasts its test, so all begin with it.
 
     It also takes a fourteenth off the whole suite: large tensors are no new memory each time.

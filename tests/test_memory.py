@@ -169,7 +169,7 @@ def costs_of(*, size: int, **overrides: object) -> list[LevelCost]:
 
 
 def room(costs: list[LevelCost], asked: float) -> Room:
-    return make_room(costs, asked=asked, resumed=None, obtainable=1e12)
+    return make_room(costs, asked=asked, resumed=None, obtainable=1e12, enough=None)
 
 
 def test_levels_that_fit_are_seen_whole_and_the_others_in_the_largest_tiles_that_fit(
@@ -244,12 +244,12 @@ def test_without_a_word_a_run_is_seen_whole_if_that_fits_and_is_given_a_round_am
     assert automatic_memory(costs, 7.9e9) == 6e9
     # Where the round amount is not enough, whatever there is.
     assert automatic_memory(costs, 2.21e9) == pytest.approx(0.9 * 2.21e9)
-    told = make_room(costs, asked=None, resumed=None, obtainable=7.5e9)
+    told = make_room(costs, asked=None, resumed=None, obtainable=7.5e9, enough=None)
     assert told.notes[0].startswith("to stay within `memory=6G`, levels are painted in tiles: 2048")
     with pytest.raises(
         OutOfMemoryError, match=r"there are 1\.5 GB for it, and `size=\d+` would do"
     ):
-        make_room(costs, asked=None, resumed=None, obtainable=1.5e9)
+        make_room(costs, asked=None, resumed=None, obtainable=1.5e9, enough=None)
 
 
 def test_a_print_on_the_cpu_is_content_with_four_gigabytes_where_they_do(
@@ -280,10 +280,10 @@ def test_a_resumed_run_keeps_its_memory_unless_another_is_asked_for(
     costs: list[LevelCost],
 ) -> None:
     begun = State("joint", 1, 1, torch.zeros(1, 3, 2, 2), memory=4e9)
-    kept = make_room(costs, asked=None, resumed=begun, obtainable=1e12)
+    kept = make_room(costs, asked=None, resumed=begun, obtainable=1e12, enough=None)
     assert kept == room(costs, 4e9)
-    assert make_room(costs, asked=4e9, resumed=begun, obtainable=0.0) == kept
-    other = make_room(costs, asked=6e9, resumed=begun, obtainable=0.0)
+    assert make_room(costs, asked=4e9, resumed=begun, obtainable=0.0, enough=None) == kept
+    other = make_room(costs, asked=6e9, resumed=begun, obtainable=0.0, enough=None)
     assert other.readings == room(costs, 6e9).readings
     assert other.notes[-1].startswith(
         "the work was begun with `memory=4G` and goes on with `memory=6G`, so the last digits"

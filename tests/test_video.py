@@ -366,6 +366,25 @@ def painted(folder: Path, **options: Any) -> layered_nst.VideoResult:
     return apply_video(stated, overrides=STEPS, cache=False, **options)
 
 
+def test_a_clip_in_print_takes_as_much_memory_as_a_print(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from layered_nst.strategies.budget import PRINTS_TAKE
+    from layered_nst.video import run as running
+
+    class SettledError(Exception):
+        """The memory of a run is settled."""
+
+    def settle(*_: Any, **told: Any) -> None:
+        raise SettledError(told["enough"])
+
+    monkeypatch.setattr(running, "make_room", settle)
+    for quality, enough in (("print", PRINTS_TAKE), ("draft", None)):
+        with pytest.raises(SettledError) as settled:
+            painted(work, quality=quality)
+        assert settled.value.args == (enough,)
+
+
 def planes(result: layered_nst.VideoResult) -> list[Tensor]:
     return [torch.from_numpy(np.asarray(f) / np.float32(255)).movedim(-1, 0) for f in result]
 

@@ -61,7 +61,7 @@ def make_room(
     asked: float | None,
     resumed: State | None,
     obtainable: float,
-    enough: float | None = None,
+    enough: float | None,
 ) -> Room:
     """Settle how the levels of a run fit into memory.
 
@@ -70,7 +70,7 @@ def make_room(
         asked: bytes that the user allows.
         resumed: where it goes on, with the memory that it began with unless ``asked`` differs.
         obtainable: bytes that there are, for runs of which neither says anything.
-        enough: bytes that such a run is content with, as ``enough_for`` has it.
+        enough: bytes that such a run is content with, as ``enough_for`` has it; None for no limit.
 
     Raises:
         OutOfMemoryError: some level does not fit even in the smallest tiles; the sentence names

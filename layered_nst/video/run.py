@@ -31,7 +31,7 @@ from layered_nst.regions import RegionMasks
 from layered_nst.scene.provenance import Inputs, read_inputs
 from layered_nst.scene.resolving import Scenery
 from layered_nst.scene.scene import Scene
-from layered_nst.strategies.budget import make_room
+from layered_nst.strategies.budget import enough_for, make_room
 from layered_nst.strategies.costs import level_costs
 from layered_nst.strategies.keeper import belonging
 from layered_nst.strategies.looks import check_looks, planned, thin_notes
@@ -271,7 +271,11 @@ class ClipRun:
         self.encoders = encoders
         costs = level_costs(scene, plan, encoders)
         room = make_room(
-            costs, asked=self.memory, resumed=None, obtainable=obtainable_bytes(self.device)
+            costs,
+            asked=self.memory,
+            resumed=None,
+            obtainable=obtainable_bytes(self.device),
+            enough=enough_for(scene),
         )
         looks = check_looks(scene, encoders, plan) + thin_notes(scene, encoders, plan)
         scene = replace(scene, notes=scene.notes + looks + room.notes)

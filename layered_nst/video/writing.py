@@ -122,7 +122,7 @@ def check_film(path: Path, clip: Clip, size: tuple[int, int], output: Output) ->
     if suffix not in WRITTEN:
         kinds = ", ".join(WRITTEN[:-1])
         raise OutputError(f"{path}: no known format of clips; use {kinds}, or a folder")
-    if clip.alpha and output.background is None and not _stays_clear(suffix, clip, output):
+    if output.background is None and _paper(suffix, clip, output) is not None:
         clip.notes.append(
             f"{path.name} holds no transparency, so the clip is laid on white; .webm and .mov do, "
             "or name another output.background"
@@ -205,10 +205,8 @@ def write_clip(
         OutputError: it cannot be written.
     """
     suffix = path.suffix.lower()
-    paper = output.background
-    if paper is None and not _stays_clear(suffix, clip, output):
-        paper = WHITE
-    if clip.alpha and paper is not None:
+    paper = _paper(suffix, clip, output)
+    if paper is not None:
         frames = (_laid_on(frame, paper) for frame in frames)
     if not suffix:
         _write_folder(path, frames)
@@ -218,11 +216,15 @@ def write_clip(
         _write_animation(path, frames, clip, output)
 
 
-def _stays_clear(suffix: str, clip: Clip, output: Output) -> bool:
-    """Whether a clip of that name holds transparency."""
-    if suffix not in CONTAINERS:
-        return True
-    return suffix in CODECS[output.codec or _usual(suffix, clip)].clear
+def _paper(suffix: str, clip: Clip, output: Output) -> tuple[int, int, int] | None:
+    """What a clip is laid on in a file of that name; None if it has no alpha, or stays clear."""
+    if not clip.alpha:
+        return None
+    if output.background is not None:
+        return output.background
+    if suffix not in CONTAINERS or suffix in CODECS[output.codec or _usual(suffix, clip)].clear:
+        return None
+    return WHITE
 
 
 def _laid_on(frame: FilmFrame, paper: Sequence[int]) -> FilmFrame:

@@ -6,7 +6,7 @@ which is where its ReLU is open and which the moments hold anyway; a pooling kee
 places in 16 bits; and a convolution whose pooled features alone are wanted keeps those and the
 places, a quarter of what it computed. Every layer's own edge is repeated around it, and the frame
 is laid and taken off in place, where autograd's padding copies twice. Values are autograd's bit by
-bit, gradients but for the order in which those of the frame are added.
+bit, gradients but for the order in which they are added.
 
 Zeros around a layer are a frame that nobody has painted: it stands in every statistic, those of a
 plain style have nothing else, and the descent draws lines along the edges to make up for it.
@@ -223,8 +223,8 @@ def _way_back_in_strips(gradient: Tensor, weight: Tensor, size: torch.Size) -> T
     aside = untouched((batch, channels, height + 2, 1), gradient, gradient.dtype)
     for at, edge in ((0, 0), (2, -1)):
         row = _back(gradient[:, :, edge, None], weight[:, :, at, None], above, padding=0)[:, :, 0]
-        row[..., 1] += row[..., 0]
-        row[..., -2] += row[..., -1]
+        for beyond, end in _EDGES:
+            row[..., end] += row[..., beyond]
         back[:, :, edge] += row[..., 1:-1]
         column = _back(gradient[..., edge, None], weight[..., at, None], aside, padding=0)[..., 0]
         back[..., edge] += column[:, :, 1:-1]
