@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from layered_nst.networks.segmenters import Segmentation
 from layered_nst.picture import fit_within
-from layered_nst.picture.guided import guided_filter
+from layered_nst.picture.guided import enlarge, guided_filter, resample
 from layered_nst.picture.lab import rgb_to_lab
 from layered_nst.regions.edges import antialias
 
@@ -47,8 +47,9 @@ COLOR_BINS = (8, 10, 10)
 """Bins of lightness, a and b, by which the colors inside and outside are compared."""
 ROUNDS = 2
 """Walks: the colors that the first one finds help the second."""
-EDGE_REACH, EPS = 0.01, 1e-3
-"""Window of the guided filter that draws the outline, as a share of the longer side."""
+EDGE_REACH, EPS, EDGE_GRID = 0.01, 1e-3, 400
+"""Of the guided filter that draws the outline: its window as a share of the longer side, the
+variance of color that counts as flat, and the longer side in px on which fits are made."""
 
 Plane = NDArray[np.floating[Any]]
 Points = Sequence[tuple[float, float]]
@@ -79,7 +80,9 @@ class Clickable:
 
     def __init__(self, rgb: Tensor, seen: Segmentation) -> None:
         self._rgb = rgb
-        size = fit_within((rgb.shape[1], rgb.shape[2]), min(SIDE, max(rgb.shape[1:])))
+        full = (rgb.shape[1], rgb.shape[2])
+        self._guide = resample(rgb, fit_within(full, min(EDGE_GRID, max(full))))
+        size = fit_within(full, min(SIDE, max(full)))
         small = _at(rgb, size).clamp(0, 1)
         self._lab: Plane = rgb_to_lab(small).cpu().double().numpy()
         self._classes: Plane = _at(seen.probabilities, size).cpu().double().numpy()
@@ -94,12 +97,12 @@ class Clickable:
 
     def mask(self, clicks: Clicks) -> Tensor:
         """The mask of what was clicked at, shape (H, W) in [0, 1], on the photo's device."""
-        found = self._walk(clicks)
-        height, width = self._rgb.shape[1:]
-        rough = torch.from_numpy(found).to(self._rgb)[None, None]
-        rough = F.interpolate(rough, (height, width), mode="bilinear", align_corners=False)[0]
-        radius = max(1, round(EDGE_REACH * max(height, width)))
-        return antialias(guided_filter(self._rgb, rough, radius=radius, eps=EPS)[0] - 0.5)
+        guide = self._guide
+        grid = (guide.shape[1], guide.shape[2])
+        rough = enlarge(torch.from_numpy(self._walk(clicks)).to(guide)[None], grid)
+        radius = max(1, round(EDGE_REACH * max(grid)))
+        fine = guided_filter(guide, rough, radius=radius, eps=EPS, full=self._rgb)
+        return antialias(fine[0] - 0.5)
 
     def _walk(self, clicks: Clicks) -> Plane:
         """How surely each place of the grid is in; under one half where no click is joined."""
