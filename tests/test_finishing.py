@@ -56,6 +56,20 @@ def test_a_larger_picture_shows_the_approved_one(approved: Path) -> None:
     assert likeness(found.rgb, small.rgb) > 0.85
 
 
+def test_what_finishing_costs_is_told_without_painting(look: Path) -> None:
+    """A print from an approved picture composes nothing: it has the finest levels alone."""
+    ran = run("apply", "look.yaml", "--size", "200", "--steps", "1", "-o", "out.png", "--no-preview")
+    assert ran.code == 0, ran.err
+    kept = {path.name for path in look.iterdir()}
+    asked = ("--size", "400", "--quality", "print", "--json")
+    told = run("finish", "out.png", "--check", *asked)
+    anew = run("check", "out.png", *asked)
+    assert told.code == anew.code == 0, told.err
+    assert len(told.json["levels"]) < len(anew.json["levels"])
+    assert told.json["levels"] == anew.json["levels"][-len(told.json["levels"]) :]
+    assert {path.name for path in look.iterdir()} == kept
+
+
 def test_it_begins_with_the_approved_picture_and_paints_what_is_finer(approved: Path) -> None:
     finished = api.load(approved, size=96, overrides={"approved": str(approved)})
     scene, plan = api.prepare(finished)

@@ -21,7 +21,7 @@ from layered_nst.cli.options import (
     StrictOption,
     WeightsOption,
 )
-from layered_nst.cli.painting import apply
+from layered_nst.cli.painting import apply, check
 
 BETTER = {"instant": "standard", "draft": "standard", "standard": "fine"}
 """What a picture of a quality is finished to if nothing else is asked for."""
@@ -36,6 +36,9 @@ _Output = Annotated[
 ]
 _Resume = Annotated[
     bool, typer.Option("--resume", help="Go on from the result's checkpoint, if it is there.")
+]
+_Check = Annotated[
+    bool, typer.Option("--check", help="Say what it would cost in time and memory; paint nothing.")
 ]
 
 
@@ -53,6 +56,7 @@ def finish(
     memory: MemoryOption = None,
     no_cache: NoCacheOption = False,
     resume: _Resume = False,
+    only_check: _Check = False,
     as_json: JsonOption = False,
 ) -> None:
     """Take an approved picture to its end: larger, better, or ready for print.
@@ -64,22 +68,25 @@ def finish(
     from layered_nst.files.targets import free_name
 
     approved = f"approved={json.dumps(str(picture.absolute()))}"
+    asked: dict[str, Any] = {
+        "size": size,
+        "set_": [approved, *(set_ or ())],
+        "device": device,
+        "steps": steps,
+        "quality": quality if quality or size else _better(picture),
+        "weights": weights,
+        "strict": strict,
+        "max_pixels": max_pixels,
+        "memory": memory,
+        "no_cache": no_cache,
+        "as_json": as_json,
+    }
+    if only_check:
+        check(picture, **asked)
+        return
     name = Path(f"{picture.stem}-finished{picture.suffix}")
     apply(
-        picture,
-        output=output or free_name(name, known=lambda _: False),
-        size=size,
-        set_=[approved, *(set_ or ())],
-        device=device,
-        steps=steps,
-        quality=quality if quality or size else _better(picture),
-        weights=weights,
-        strict=strict,
-        max_pixels=max_pixels,
-        memory=memory,
-        no_cache=no_cache,
-        resume=resume,
-        as_json=as_json,
+        picture, output=output or free_name(name, known=lambda _: False), resume=resume, **asked
     )
 
 
