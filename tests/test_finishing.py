@@ -58,7 +58,9 @@ def test_a_larger_picture_shows_the_approved_one(approved: Path) -> None:
 
 def test_what_finishing_costs_is_told_without_painting(look: Path) -> None:
     """A print from an approved picture composes nothing: it has the finest levels alone."""
-    ran = run("apply", "look.yaml", "--size", "200", "--steps", "1", "-o", "out.png", "--no-preview")
+    ran = run(
+        "apply", "look.yaml", "--size", "200", "--steps", "1", "-o", "out.png", "--no-preview"
+    )
     assert ran.code == 0, ran.err
     kept = {path.name for path in look.iterdir()}
     asked = ("--size", "400", "--quality", "print", "--json")

@@ -85,9 +85,7 @@ def finish(
         check(picture, **asked)
         return
     name = Path(f"{picture.stem}-finished{picture.suffix}")
-    apply(
-        picture, output=output or free_name(name, known=lambda _: False), resume=resume, **asked
-    )
+    apply(picture, output=output or free_name(name, known=lambda _: False), resume=resume, **asked)
 
 
 def _better(picture: Path) -> Any:
