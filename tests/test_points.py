@@ -65,6 +65,17 @@ def test_the_outline_follows_the_photo_where_classes_are_coarse() -> None:
     assert overlap(mask, left) > 0.95
 
 
+def test_a_large_photos_outline_runs_along_its_edge_to_the_pixel() -> None:
+    y, x = torch.meshgrid(torch.arange(720) + 0.5, torch.arange(960) + 0.5, indexing="ij")
+    disk = ((x - 400).square() + (y - 330).square() <= 180**2).float()
+    red, gray = (torch.tensor(c)[:, None, None] for c in ([0.8, 0.15, 0.1], [0.5, 0.52, 0.55]))
+    rgb = red * disk + gray * (1 - disk)
+    mask = Clickable(rgb, seen(disk + 0.05, 1.05 - disk)).mask(Clicks([(400 / 960, 330 / 720)]))
+    away = torch.hypot(x - 400, y - 330) - 180
+    assert float(mask[away < -2].min()) > 0.99
+    assert float(mask[away > 2].max()) < 0.01
+
+
 def test_a_second_click_adds_what_it_lies_on() -> None:
     rgb, left, right = disks()
     photo = Clickable(rgb, seen(left + 0.05, 1.05 - left))
