@@ -17,6 +17,8 @@ from layered_nst.painting.state import State
 PATIENCE = 10
 # L-BFGS without a line search may overshoot and come back; past this factor it does not.
 EXPLODED = 4.0
+LEAP = 2.0
+"""A step so many times as long as the first one is a leap."""
 
 
 class Descent:
@@ -36,6 +38,7 @@ class Descent:
         self.plan = objective.plan
         self.learning_rate = self.plan.learning_rate
         self.totals: list[float] = []
+        self.lengths: list[float] = []
         self.good = canvas.variables
         self.terms: dict[str, Tensor] = {}
         self._restart()
@@ -66,21 +69,32 @@ class Descent:
         self.totals.append(total)
         self.terms = terms
         step = self.optimizer.step(self.canvas.pull_back(gradient))
+        self.lengths.append(step.norm().item())
         self.canvas.variables = self.canvas.variables + step
         return self.terms
 
     def _exploded(self, total: float) -> bool:
         return not total < EXPLODED * min(self.totals, default=float("inf")) + 1e-9
 
+    def _goes_on(self) -> bool:
+        """Whether the last of several steps was no leap."""
+        return len(self.lengths) > 1 and self.lengths[-1] < LEAP * self.lengths[0]
+
     def _take_back(self) -> None:
-        self.canvas.variables = self.good
+        self.canvas.variables, self.lengths = self.good, []
         self.learning_rate /= 2
         self._restart()
 
     @torch.no_grad()
-    def result(self) -> Tensor:
-        """The picture of the lowest loss: the last one, which no step has judged, or an earlier."""
+    def result(self, *, judged: bool = True) -> Tensor:
+        """The picture of the lowest loss: the last one, which no step has judged, or an earlier.
+
+        Args:
+            judged: False where the last one will do if the step to it was no leap.
+        """
         picture = self.canvas.picture()
+        if not judged and self._goes_on():
+            return picture
         total = torch.stack(list(self.objective(picture).values())).sum().item()
         if total <= min(self.totals, default=float("inf")):
             return picture

@@ -69,6 +69,7 @@ def optimize(
         keep: called after ``on_progress`` with the state that ``resume`` takes.
         objectives: makes the objective of each level; by default ``Objective``.
         lessons: of the frame before, to begin with; those of this one are put in their place.
+            What its last step has come to is looked at only if that was a leap.
 
     Returns:
         The picture, shape (3, H, W), clamped to [0, 1]; frozen pixels are those of ``start``.
@@ -85,7 +86,8 @@ def optimize(
     painted = _beginning(problem, plan) if begun is None else begun
     if resume is not None and resume.composed is not None:
         problem = replace(problem, composed=resume.composed)
-    first, lessons = 1 if resume is None else resume.level, lessons or Lessons()
+    first, judged = 1 if resume is None else resume.level, lessons is None
+    lessons = lessons or Lessons()
     composed = sum(level.longest <= COMPOSING[-1] for level in plan.levels)
     for number, level in enumerate(plan.levels[first - 1 :], first):
         size = fit_within(size_of(problem.start), level.longest)
@@ -96,7 +98,7 @@ def optimize(
             teller.tell(number, step, terms, descent)
             state = descent.state(stage, number, step)
             keep(replace(state, begun=painted, composed=problem.composed))
-        painted, lessons.learned = _ended(descent, problem), descent.optimizer.learned()
+        painted, lessons.learned = _ended(descent, problem, judged), descent.optimizer.learned()
         if number == composed:
             problem = replace(problem, composed=painted)
         del objective, descent
@@ -179,10 +181,10 @@ def _steps(
         yield step, descent.step()
 
 
-def _ended(descent: Descent, problem: Problem) -> Tensor:
+def _ended(descent: Descent, problem: Problem, judged: bool) -> Tensor:
     """The picture (3, h, w) that a level has come to."""
     frozen, held = _held(problem, descent.objective.size)
-    return descent.result()[0].clamp(0, 1).lerp(held, (frozen >= 1).to(frozen))
+    return descent.result(judged=judged)[0].clamp(0, 1).lerp(held, (frozen >= 1).to(frozen))
 
 
 def _held(problem: Problem, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

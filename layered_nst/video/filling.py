@@ -44,6 +44,11 @@ ALIKE = 0.06
 """What differs by less in the mean looks alike; what differs by half as much again does not."""
 
 
+Step = tuple[int, int]
+Part = tuple[slice, slice]
+WHOLE: Part = (slice(None), slice(None))
+
+
 @dataclass(frozen=True)
 class Filler:
     """Paints at once what has come into sight, so that it has colors and strokes to begin with."""
@@ -128,17 +133,13 @@ def painted_as_before(
         vote = cv2().blur((which == number).astype(np.float32), (SEAM, SEAM)) ** SHARP
         of = torch.from_numpy(cv2().resize(vote, size[::-1], interpolation=cv2().INTER_LINEAR))
         far = tuple(round(part / scale) for part in steps[number])
-        here, place = _overlap(far, size)
+        here, place = _overlap(far, size, _around(vote, scale))
         taken[:, *here] += of[here] * there[:, *place]
         votes[here] += of[here]
     taken = (taken / votes.clamp(min=1e-9) + box_mean(now.photo, JOINS)).clamp(0, 1)
     apart = torch.from_numpy(cv2().resize(gap, size[::-1], interpolation=cv2().INTER_LINEAR))
     alike = ((1.5 - apart / ALIKE) * 2).clamp(0, 1) * (votes > 1e-9)
     return taken, alike
-
-
-Step = tuple[int, int]
-Part = tuple[slice, slice]
 
 
 def _alike(
@@ -178,10 +179,23 @@ def _steps(scale: float, size: Sequence[int]) -> Iterator[tuple[Step, bool]]:
                 yield step, reach is NEAR
 
 
-def _overlap(step: Step, size: Sequence[int]) -> tuple[Part, Part]:
-    """What of a picture has a place so far from it within the picture, and those places."""
+def _overlap(step: Step, size: Sequence[int], part: Part = WHOLE) -> tuple[Part, Part]:
+    """What of a picture, or of a part of it, has a place so far from it within the picture, and
+    those places."""
     here, there = [], []
-    for far, length in zip(step, size, strict=True):
-        here.append(slice(max(0, -far), length - max(0, far)))
-        there.append(slice(max(0, far), length - max(0, -far)))
+    for far, length, within in zip(step, size, part, strict=True):
+        start, stop, _ = within.indices(length)
+        start = max(start, -far, 0)
+        stop = max(start, min(stop, length - max(0, far)))
+        here.append(slice(start, stop))
+        there.append(slice(start + far, stop + far))
     return (here[0], here[1]), (there[0], there[1])
+
+
+def _around(vote: NDArray[np.float32], scale: float) -> Part:
+    """The part of a picture in which votes are found, of one that is smaller by a scale."""
+    rows, columns = (
+        slice(max(0, int((found[0] - 1) / scale)), int((found[-1] + 2) / scale) + 1)
+        for found in (np.flatnonzero(vote.any(axis)) for axis in (1, 0))
+    )
+    return rows, columns

@@ -30,6 +30,10 @@ LOCAL = 33
 looked for."""
 FINE_SIDE = 800
 """Longest side in px up to which the flow is looked for at single px, and not at every other."""
+SMOOTH = 160.0
+"""How smooth a flow is refined to be; OpenCV itself takes 20. In plain parts a flow is whatever
+comes, and what is painted on them swam: at 160 a film's painting changed by 15 % less from frame to
+frame, and flows were a tenth to a third nearer to exact ones."""
 # Contrast below this, of 1, is noise.
 FAINT_CONTRAST = 0.02
 
@@ -105,6 +109,7 @@ def dis(one: Tensor, other: Tensor) -> Tensor:
     preset comes as near to exact flows as the medium one.
     """
     seeker = cv2().DISOpticalFlow_create(cv2().DISOPTICAL_FLOW_PRESET_FAST)
+    seeker.setVariationalRefinementAlpha(SMOOTH)
     seeker.setFinestScale(0 if max(one.shape) <= FINE_SIDE else 1)
     found = seeker.calc(evened(one), evened(other), None)
     return torch.from_numpy(np.ascontiguousarray(found)).movedim(-1, 0).contiguous()
