@@ -9,7 +9,7 @@ from test_optimize import plan_of, problem_of, random
 from torch import Tensor
 
 from layered_nst.painting.canvas import LIVELY, Canvas, Pixels
-from layered_nst.painting.descent import Descent
+from layered_nst.painting.descent import Descent, learned_of
 from layered_nst.painting.objective import Objective
 from layered_nst.picture.variation import neighbors
 
@@ -122,3 +122,27 @@ def test_a_gradient_is_pulled_back_by_the_map_that_draws_out(shape: tuple[int, i
     assert torch.allclose(matrix, matrix.T, atol=1e-5)
     assert torch.allclose(pulled, matrix, atol=1e-5)
     assert torch.linalg.eigvalsh(matrix.double())[0] > 0.999
+
+
+@pytest.mark.parametrize(("leap", "seen"), [(1.0, 0), (100.0, 1)])
+def test_a_last_step_that_was_a_leap_is_judged_and_another_is_not(
+    monkeypatch: pytest.MonkeyPatch, leap: float, seen: int
+) -> None:
+    found, _ = descent(Coarse, optimizer="lbfgs", steps=3)
+    found.lengths[-1] = leap * found.lengths[0]
+    looked = []
+    usual = Objective.__call__
+    monkeypatch.setattr(
+        Objective, "__call__", lambda self, picture: looked.append(1) or usual(self, picture)
+    )
+    found.result(judged=False)
+    assert len(looked) == seen
+    found.result()
+    assert len(looked) == seen + 1
+
+
+def test_what_an_optimizer_has_learned_is_in_its_state() -> None:
+    found, _ = descent(Coarse, optimizer="lbfgs", steps=4)
+    learned = learned_of(found.plan, found.state("joint", 1, 4).descent["optimizer"])
+    assert learned == found.optimizer.learned()
+    assert learned > 0

@@ -413,6 +413,21 @@ def test_the_first_frame_is_what_the_photo_would_be(work: Path) -> None:
     assert float((first - alone.rgb).abs().max()) < 1 / 255
 
 
+def test_steps_of_the_second_frame_are_as_long_as_those_of_the_first_were(work: Path) -> None:
+    """By what the shot's first painting has taught; by itself a first step only feels its way."""
+    seen: list[list[float]] = [[]]
+    apply_video(
+        recipe(work),
+        overrides=("optimize.levels=[48, 96]", "optimize.steps=[12, 6]", "video.steps=2"),
+        cache=False,
+        part=Excerpt(end=0.05),
+        on_progress=lambda told: seen[-1].append(told.losses["total"]),
+        on_frame=lambda _: seen.append([]),
+    )
+    first, second = seen[1]
+    assert second < 0.985 * first
+
+
 def test_a_still_clip_stays_the_same_and_is_painted_once(work: Path, tmp_path: Path) -> None:
     still = MovingPicture(4, (54, 96), pan=(0, 0), step=(0, 0))
     stated = recipe(work, content=str(still.write(tmp_path / "still")))

@@ -12,12 +12,13 @@ from layered_nst.errors import PaintingError
 from layered_nst.painting.canvas import Canvas
 from layered_nst.painting.objective import Objective
 from layered_nst.painting.optimizers import LBFGS, Adam, Optimizer
+from layered_nst.painting.plan import Plan
 from layered_nst.painting.state import State
 
 PATIENCE = 10
 # L-BFGS without a line search may overshoot and come back; past this factor it does not.
 EXPLODED = 4.0
-LEAP = 2.0
+LEAP = 5.0
 """A step so many times as long as the first one is a leap."""
 
 
@@ -45,11 +46,7 @@ class Descent:
         self.optimizer.begin(learned, canvas.variables.shape)
 
     def _restart(self) -> None:
-        self.optimizer: Optimizer = (
-            Adam(self.learning_rate)
-            if self.plan.optimizer == "adam"
-            else LBFGS(self.learning_rate, self.plan.history)
-        )
+        self.optimizer = _optimizer(self.plan, self.learning_rate)
 
     def step(self) -> dict[str, Tensor]:
         """Take one step.
@@ -130,6 +127,17 @@ class Descent:
             return False
         now, then = min(self.totals[-PATIENCE:]), min(self.totals[:-PATIENCE])
         return then - now < self.plan.tolerance * then
+
+
+def _optimizer(plan: Plan, rate: float) -> Optimizer:
+    return Adam(rate) if plan.optimizer == "adam" else LBFGS(rate, plan.history)
+
+
+def learned_of(plan: Plan, state: Mapping[str, Any]) -> Any:
+    """What an optimizer of a plan has learned that is in a state; see ``Optimizer.learned``."""
+    optimizer = _optimizer(plan, plan.learning_rate)
+    optimizer.restore(state)
+    return optimizer.learned()
 
 
 def _no_number(terms: Mapping[str, Tensor], size: tuple[int, int]) -> str:

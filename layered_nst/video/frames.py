@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d as pool
 
 from layered_nst.networks.encoders import Encoder
+from layered_nst.painting.descent import learned_of
 from layered_nst.painting.levels import Lessons, at_level, grained, optimize
 from layered_nst.painting.losses.temporal import colors_under
 from layered_nst.painting.objective import Objective
@@ -127,9 +129,17 @@ class FramePainter:
     def first(self, scene: Scene, tell: OnProgress) -> Tensor:
         """Paint the first frame of a shot as any photo is; shape (3, H, W)."""
         self.anchors, self.moments, self.kept = {}, SteadyMoments(), 0.0
+        last: dict[str, Any] = {}
         canvas = paint_canvas(
-            scene, self.encoders, self.plan, on_progress=tell, readings=self.readings
+            scene,
+            self.encoders,
+            self.plan,
+            on_progress=tell,
+            keep=lambda state: last.update(state.descent),
+            readings=self.readings,
         )
+        if "optimizer" in last:  # without it the first steps of the next frames are lost
+            self.lessons = Lessons(learned_of(self.plan, last["optimizer"]))
         self._anchor(problem(scene, self.plan).regions, canvas)
         return canvas
 
