@@ -30,10 +30,10 @@ LOCAL = 33
 looked for."""
 FINE_SIDE = 800
 """Longest side in px up to which the flow is looked for at single px, and not at every other."""
-SMOOTH = 160.0
+SMOOTH = 80.0
 """How smooth a flow is refined to be; OpenCV itself takes 20. In plain parts a flow is whatever
-comes, and what is painted on them swam: at 160 a film's painting changed by 15 % less from frame to
-frame, and flows were a tenth to a third nearer to exact ones."""
+comes, and what is painted there swims: at 80 a film of 176 px changed by a tenth less from frame to
+frame. At 160 small things no longer move by themselves."""
 # Contrast below this, of 1, is noise.
 FAINT_CONTRAST = 0.02
 
