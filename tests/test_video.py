@@ -47,6 +47,7 @@ from layered_nst.video.flow import (  # noqa: E402
     evened,
     gone_since,
     hidden_by,
+    mended,
     motion,
     moved,
     repainted,
@@ -218,6 +219,17 @@ def test_evening_out_takes_light_and_contrast_away() -> None:
     photo = picture(MovingPicture(1, (90, 160)), 0)
     gap = evened(photo).astype(int) - evened(photo * 0.5 + 0.2)
     assert np.abs(gap).mean() < 8
+
+
+def test_what_comes_into_sight_on_a_plain_ground_goes_with_neither_of_two_motions() -> None:
+    """Both explain it, and their mean does: the ground would be drawn along as a smear."""
+    plain = torch.full((3, 60, 90), 0.5)
+    back, sure = torch.zeros(2, 60, 90), torch.ones(60, 90)
+    back[0, :, 45:], sure[:, 41:45] = -4.0, 0.0
+    found = mended(Motion(back, sure), plain, plain)
+    assert float(found.reliability[:, 41:45].max()) == 0
+    back[0] = -4.0
+    assert float(mended(Motion(back, sure), plain, plain).reliability.min()) > 0.5
 
 
 def test_spots_of_a_sky_that_seem_to_move_stand_still_with_it() -> None:

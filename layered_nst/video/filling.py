@@ -25,9 +25,10 @@ JOINS, LEAST_JOINED = 6, 0.05
 """Px within which colors of what is new are those of what it joins on to, and the share of what is
 known around below which they are its own."""
 NEAR = (-8, -4, 0, 4, 8)
-FAR = (-96, -72, -48, -24, 0, 24, 48, 72, 96)
-"""How many px off, across and down, a place may lie that looked as what is new looks now: near by
-only if what was there has gone out of sight, since strokes next to themselves make bands."""
+FAR = (-0.3, -0.225, -0.15, 0, 0.15, 0.225, 0.3)
+"""How far off, across and down, a place may lie that looked as what is new looks now: near by, in
+px, only if what was there has gone out of sight, since strokes next to themselves make bands; and
+else in longer sides."""
 LARGEST = 160
 """Longest side in px at which places are compared."""
 AROUND = 4
@@ -169,11 +170,11 @@ def _alike(
 
 def _steps(scale: float, size: Sequence[int]) -> Iterator[tuple[Step, bool]]:
     """How far down and across likenesses are looked for, px of pictures of a size that are so
-    much smaller, and whether that is near."""
+    much smaller than the frame, and whether that is near."""
     tried = set()
-    for reach in (NEAR, FAR):
+    for reach, unit in ((NEAR, scale), (FAR, max(size))):
         for far in sorted(product(reach, reach), key=lambda far: hypot(*far)):
-            step = round(far[0] * scale), round(far[1] * scale)
+            step = round(far[0] * unit), round(far[1] * unit)
             if step not in tried and all(abs(s) < n for s, n in zip(step, size, strict=True)):
                 tried.add(step)
                 yield step, reach is NEAR

@@ -49,6 +49,8 @@ DIFFERENT = 12 / 255
 """What differs by more, and by three times what is usual, is not the same thing."""
 FEWEST_LIT = 100
 """Pixels that say how the light has changed."""
+APART = 0.25
+"""Mean square in px of what differs from the mean motion, above which there are two."""
 MENDED = 0.9
 """How far that is relied on."""
 
@@ -180,7 +182,8 @@ def mended(found: Motion, frame: Tensor, earlier: Tensor) -> Motion:
     back, reliability, open_ = found.back.clone(), found.reliability.clone(), sure < 0.5
     for side in AROUND:
         around = averaged(found.back.numpy(), sure, side)
-        explains = _explains(torch.from_numpy(around), frame, earlier) & torch.from_numpy(open_)
+        one = torch.from_numpy(_is_one(found.back.numpy(), around, sure, side) & open_)
+        explains = _explains(torch.from_numpy(around), frame, earlier) & one
         back[:, explains] = torch.from_numpy(around)[:, explains]
         reliability[explains] = MENDED
         open_ &= ~explains.numpy()
@@ -197,6 +200,19 @@ def averaged(flow: NDArray[Any], weight: NDArray[Any], side: int) -> NDArray[Any
         for plane, usual in zip(flow, mean, strict=True)
     ]
     return np.stack(parts).astype(np.float32)
+
+
+def _is_one(
+    flow: NDArray[Any], usual: NDArray[Any], weight: NDArray[Any], side: int
+) -> NDArray[np.bool_]:
+    """Where a flow (2, H, W) is about its mean in squares of so many px, and not two motions.
+
+    Behind a thing that moves over a plain ground anything explains what comes into sight; by the
+    mean of both motions the ground would be drawn along as a smear.
+    """
+    square = averaged(np.square(flow), weight, side) - np.square(usual)
+    spread: NDArray[np.bool_] = square.sum(0) < APART + HIDDEN * np.square(usual).sum(0)
+    return spread
 
 
 def _explains(back: Tensor, frame: Tensor, earlier: Tensor) -> Tensor:
