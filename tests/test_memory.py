@@ -185,9 +185,8 @@ def test_levels_that_fit_are_seen_whole_and_the_others_in_the_largest_tiles_that
         assert reading.tile is not None
         sides.append(reading.tile)
         assert costs[-1].memory(reading) * TOLERANCE <= asked
-        assert reading.history == 10
         for tile in range(reading.tile + memory.TILE_STEP, 2048, memory.TILE_STEP):
-            larger = Reading(tile, reading.style_tile, 10)
+            larger = Reading(tile, reading.style_tile, reading.history)
             assert costs[-1].memory(larger) * TOLERANCE > asked
     assert sides == sorted(set(sides))
     assert room(costs, 20e9) == Room(20e9, {}, ())
@@ -197,10 +196,16 @@ def test_where_tiles_would_be_small_fewer_steps_are_remembered(costs: list[Level
     found = room(costs, 2.4e9)
     reading = found.readings[costs[-1].place]
     assert reading.tile is not None
-    assert reading.tile >= memory.GOOD_TILE
     assert memory.FEWEST_REMEMBERED <= reading.history < 10
-    one_more = Reading(memory.GOOD_TILE, reading.style_tile, reading.history + 1)
-    assert costs[-1].memory(one_more) * TOLERANCE > 2.4e9
+
+    def pixels_read(history: int) -> int:
+        tiles = range(memory.SMALLEST_TILE, 2048, memory.TILE_STEP)
+        readings = [Reading(tile, reading.style_tile, history) for tile in tiles]
+        fitting = [r.tile for r in readings if costs[-1].memory(r) * TOLERANCE <= 2.4e9]
+        return costs[-1].read(max(fitting))[1]
+
+    least = pixels_read(memory.FEWEST_REMEMBERED)
+    assert pixels_read(reading.history) <= memory.WORTH * least < pixels_read(reading.history + 1)
     assert found.notes[-1] == (
         f"to stay within `memory=2.4G`, L-BFGS remembers {reading.history} steps there, not 10"
     )

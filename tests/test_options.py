@@ -17,7 +17,7 @@ from workbench import lay_out, run
 import layered_nst
 from layered_nst import cli
 from layered_nst.picture import MAX_PIXELS
-from layered_nst.scene.resolving import SEGMENTED_SIDE
+from layered_nst.scene.eyes import SEGMENTED_SIDE
 from layered_nst.training.encoders.matching import DEFAULT_PLAN
 from layered_nst.training.painters.teaching import TeachingPlan
 from layered_nst.training.segmenters.sheet import SIDE as SCORE_SIDE

@@ -409,7 +409,7 @@ def test_both_stages_of_a_product_that_is_painted_first_may_be_in_tiles() -> Non
 @pytest.fixture
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("layered_nst.strategies.budget.SMALLEST_TILE", 32)
-    monkeypatch.setattr("layered_nst.strategies.budget.GOOD_TILE", 32)
+    monkeypatch.setattr("layered_nst.strategies.budget.WORTH", 100)
 
 
 @pytest.mark.usefixtures("folder", "small_tiles")

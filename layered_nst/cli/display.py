@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from layered_nst.painting.progress import Progress as Step
     from layered_nst.scene.scene import Scene
 
-# Long enough not to slow the work, short enough that a look at the file is worth it.
+# Long enough not to slow the work, short enough that a look at the file is worth it; of a print,
+# whose previews take seconds, they are rarer.
 PREVIEW_SECONDS = 20.0
+PREVIEWS_SHARE = 0.02
 
 
 class _LossColumn(ProgressColumn):
@@ -57,7 +59,7 @@ class Display:
         self.left: tuple[int, int, int] | None = None
         self.quiet = quiet
         self.level = ("", 0)
-        self.previewed_at = 0.0
+        self.preview_due = 0.0
         self.bar = Progress(
             PlainColumn("where"),
             BarColumn(bar_width=24),
@@ -99,7 +101,7 @@ class Display:
         self.level = (step.stage, step.level)
         if is_new_level and self.bar.disable and not self.quiet:
             err.print(escape(f"{where}  {losses}"), style="dim", highlight=False)
-        if is_new_level or time.monotonic() - self.previewed_at > PREVIEW_SECONDS:
+        if is_new_level or time.monotonic() >= self.preview_due:
             self._preview(step)
 
     def _preview(self, step: Step) -> None:
@@ -107,6 +109,7 @@ class Display:
             return
         from layered_nst.picture import write_picture
 
+        started = time.monotonic()
         try:
             write_picture(self.file, step.picture.clamp(0, 1).cpu())
             self.left = _state(self.file)
@@ -114,7 +117,8 @@ class Display:
             # A look ahead is not worth the hours that went into the picture.
             self.file = None
             note(f"no more previews: {error}")
-        self.previewed_at = time.monotonic()
+        now = time.monotonic()
+        self.preview_due = now + max(PREVIEW_SECONDS, (now - started) / PREVIEWS_SHARE)
 
 
 def preview_path(target: Path, reads: Iterable[Path]) -> Path:

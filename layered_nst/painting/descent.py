@@ -42,11 +42,21 @@ class Descent:
         self.lengths: list[float] = []
         self.good = canvas.variables
         self.terms: dict[str, Tensor] = {}
+        self._shown: tuple[Tensor, Tensor] | None = None
         self._restart()
         self.optimizer.begin(learned, canvas.variables.shape)
 
     def _restart(self) -> None:
         self.optimizer = _optimizer(self.plan, self.learning_rate)
+
+    @property
+    def picture(self) -> Tensor:
+        """The canvas's, shape (1, 3, h, w): one for the next step and for all who look at it, who
+        are not to write into it."""
+        if self._shown is None or self._shown[0] is not self.canvas.variables:
+            self._shown = None  # not two at a time
+            self._shown = self.canvas.variables, self.canvas.picture()
+        return self._shown[1]
 
     def step(self) -> dict[str, Tensor]:
         """Take one step.
@@ -54,7 +64,7 @@ class Descent:
         Returns:
             The terms of the picture before it; of the last good one if that has exploded.
         """
-        terms, gradient = self.objective.backward(self.canvas.picture())
+        terms, gradient = self.objective.backward(self.picture)
         total = terms["total"].item()
         if self._exploded(total):
             if not self.totals:
@@ -89,14 +99,14 @@ class Descent:
         Args:
             judged: False where the last one will do if the step to it was no leap.
         """
-        picture = self.canvas.picture()
+        picture = self.picture
         if not judged and self._goes_on():
             return picture
         total = torch.stack(list(self.objective(picture).values())).sum().item()
         if total <= min(self.totals, default=float("inf")):
             return picture
         self.canvas.variables = self.good
-        return self.canvas.picture()
+        return self.picture
 
     def state(self, stage: str, level: int, step: int) -> State:
         """All that the next step of this level depends on, out of its reach."""
@@ -108,7 +118,7 @@ class Descent:
             "learning_rate": self.learning_rate,
             "optimizer": self.optimizer.state(),
         }
-        return State(stage, level, step, self.canvas.picture(), descent)
+        return State(stage, level, step, self.picture, descent)
 
     def restore(self, state: State) -> None:
         """Go back to where ``state`` was taken, and take its descent out of it."""

@@ -90,15 +90,16 @@ def optimize(
     lessons = lessons or Lessons()
     composed = sum(level.longest <= COMPOSING[-1] for level in plan.levels)
     for number, level in enumerate(plan.levels[first - 1 :], first):
-        size = fit_within(size_of(problem.start), level.longest)
+        seen = problem.at(level.longest)
+        size = fit_within(size_of(seen.start), level.longest)
         seeing = encoder if isinstance(encoder, Encoder) else encoder[level.encoder]
-        objective = (objectives or Objective)(seeing, problem, plan.at(level), size)
-        descent = _begun(objective, problem, painted, lessons.learned)
+        objective = (objectives or Objective)(seeing, seen, plan.at(level), size)
+        descent = _begun(objective, seen, painted, lessons.learned)
         for step, terms in _steps(descent, level, resume if number == first else None):
             teller.tell(number, step, terms, descent)
             state = descent.state(stage, number, step)
             keep(replace(state, begun=painted, composed=problem.composed))
-        painted, lessons.learned = _ended(descent, problem, judged), descent.optimizer.learned()
+        painted, lessons.learned = _ended(descent, seen, judged), descent.optimizer.learned()
         if number == composed:
             problem = replace(problem, composed=painted)
         del objective, descent
@@ -109,6 +110,7 @@ def optimize(
 def _beginning(problem: Problem, plan: Plan) -> Tensor:
     if problem.begun is not None:
         return problem.begun
+    problem = problem.at(plan.levels[0].longest)
     picture = resize(problem.start, fit_within(size_of(problem.start), plan.levels[0].longest))
     if problem.earlier:  # what was painted before has its strokes
         return picture
@@ -230,7 +232,7 @@ class _Teller:
                 done=done,
                 seconds_left=(time.monotonic() - self.started) * (1 - done) / max(done, 1e-9),
                 losses={name: value.item() for name, value in terms.items()},
-                picture=descent.canvas.picture()[0],
+                picture=descent.picture[0],
             )
         )
 

@@ -118,6 +118,8 @@ class Problem:
             (3, h, w); None while there is none.
         begun: a picture of the whole that the first level goes on from, in place of ``start``,
             shape (3, h, w).
+        sketch: the same at the size at which it is composed, which levels up to that see whatever
+            the result's size; None where they see this.
     """
 
     content: Tensor
@@ -130,6 +132,14 @@ class Problem:
     steadiness: float = 0.0
     composed: Tensor | None = None
     begun: Tensor | None = None
+    sketch: Problem | None = None
+
+    def at(self, longest: int) -> Problem:
+        """What a level of this longest side in px sees."""
+        sketch = self.sketch
+        if sketch is None or longest >= max(size_of(self.start)):
+            return self
+        return sketch if longest <= max(size_of(sketch.start)) else self
 
 
 def is_painted(region: PaintedRegion) -> bool:

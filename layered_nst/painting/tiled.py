@@ -104,7 +104,8 @@ class TiledObjective(Objective):
     @torch.no_grad()
     def __call__(self, picture: Tensor) -> dict[str, Tensor]:
         """Weighted terms by dotted name, without a gradient; see ``Objective``."""
-        terms = self._feature_terms(self._summed(picture, self.losses))
+        with allocator.reusing():
+            terms = self._feature_terms(self._summed(picture, self.losses))
         for loss in self.pixels:
             terms |= _pixel_terms(loss, picture, None)
         return terms
@@ -115,14 +116,15 @@ class TiledObjective(Objective):
         of_pixels: dict[str, Tensor] = {}
         for loss in self.pixels:
             of_pixels |= _pixel_terms(loss, pixels, gradient)
-        seen = self._first_pass(pixels)
-        slopes = self._slopes(seen)
-        for tile in self.tiles:
-            found = self._send_back(tile, pixels, slopes, gradient)
-            seen = [
-                added(sums, more) if loss.linear else sums
-                for loss, sums, more in zip(self.losses, seen, found, strict=True)
-            ]
+        with allocator.reusing():
+            seen = self._first_pass(pixels)
+            slopes = self._slopes(seen)
+            for tile in self.tiles:
+                found = self._send_back(tile, pixels, slopes, gradient)
+                seen = [
+                    added(sums, more) if loss.linear else sums
+                    for loss, sums, more in zip(self.losses, seen, found, strict=True)
+                ]
         with torch.no_grad():
             terms = {**self._feature_terms(seen), **of_pixels}
         return {**terms, "total": torch.stack(list(terms.values())).sum()}, gradient
@@ -148,7 +150,6 @@ class TiledObjective(Objective):
             readers = [(loss, loss.on(tile)) for loss in losses]
             seen = self._see(pixels[:, :, *tile.read], readers)
             total = [added(*pair) for pair in zip(total, seen, strict=True)] if total else seen
-        allocator.give_back()
         return total
 
     def _slopes(self, seen: Sequence[Mapping[str, Sums]]) -> list[Tensor]:
@@ -168,9 +169,7 @@ class TiledObjective(Objective):
             seen = self._see(part, readers)
         (found,) = torch.autograd.grad(_values(seen), part, slopes)
         gradient[:, :, *tile.read] += found
-        seen = _with_values(seen, [value.detach() for value in _values(seen)])
-        allocator.give_back()
-        return seen
+        return _with_values(seen, [value.detach() for value in _values(seen)])
 
 
 def _pixel_terms(loss: PixelLoss, pixels: Tensor, gradient: Tensor | None) -> dict[str, Tensor]:

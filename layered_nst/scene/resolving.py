@@ -16,9 +16,8 @@ from torch import Tensor
 from layered_nst import regions
 from layered_nst.errors import LayeredNstWarning, PictureError, RecipeError, RegionError
 from layered_nst.machine.cache import Cache
-from layered_nst.networks.faces import Face, detect_faces, load_detector
-from layered_nst.networks.segmenters import Segmentation, Segmenter, load_segmenter, segment
-from layered_nst.networks.segmenters.plugged import load_plugged
+from layered_nst.networks.segmenters import Segmentation
+from layered_nst.painting.plan import COMPOSING, NEAREST
 from layered_nst.picture import (
     MAX_PIXELS,
     Picture,
@@ -33,10 +32,9 @@ from layered_nst.picture.palette import held_to
 from layered_nst.recipe import MaskSelector, Recipe, Region, StyleSource, find_look
 from layered_nst.recipe.beside import masks_folder
 from layered_nst.recipe.files import absolute, shown
-from layered_nst.recipe.parts import PluginSegmenter
 from layered_nst.regions import RegionMasks, build_masks, is_drawn
-from layered_nst.regions.cached import remembered_segmentation
 from layered_nst.scene import flows
+from layered_nst.scene.eyes import Eyes, in_small
 from layered_nst.scene.scene import Scene
 from layered_nst.styles.cached import RememberedMoments
 from layered_nst.styles.library import read_style
@@ -51,9 +49,8 @@ from layered_nst.words import pixels
 
 # A mean over fewer pixels than this says nothing about a region's colors.
 FEWEST_PIXELS = 16.0
-# Smaller results take their masks from a copy of this longest side, so that a preview finds the
-# regions that the final picture will have.
-SEGMENTED_SIDE = 768
+ALIKE = 0.02
+"""Mean difference of masks up to which regions found at another size are the same."""
 
 
 def resolve(
@@ -65,6 +62,7 @@ def resolve(
     device: torch.device | str = "cpu",
     max_pixels: int = MAX_PIXELS,
     cache: Cache | None = None,
+    sketched: bool = False,
 ) -> Scene:
     """Read the photo and the styles and find the regions.
 
@@ -74,6 +72,7 @@ def resolve(
         strict: an empty region is an error, not a note.
         max_pixels: largest picture that is read.
         cache: where moments of styles and the segmentation are kept for the next time.
+        sketched: whether it is to be painted, so that it has a ``sketch`` where it is composed.
 
     Raises:
         RecipeError, PictureError, RegionError, ModelError, LibraryError: whatever is at fault, in
@@ -89,7 +88,9 @@ def resolve(
     styles = scenery.styles(picture, masks)
     _refuse_nothing_to_paint(picture, masks, styles)
     scene = scenery.scene(photo, picture, masks, styles, seen)
-    return replace(scene, notes=(*scene.notes, *_notes_of_masks_beside(recipe, selected)))
+    notes = (*scene.notes, *_notes_of_masks_beside(recipe, selected))
+    sketch = scenery.sketch(selected, scene, seen) if sketched else None
+    return replace(scene, notes=notes, sketch=sketch)
 
 
 class Scenery:
@@ -172,11 +173,49 @@ class Scenery:
             masks=masks,
             styles=styles,
             notes=masks.notes,
-            segmentation=None if seen is None else _in_small(seen.segmentation),
+            segmentation=None if seen is None else in_small(seen.segmentation),
             flows=_flows(recipe, picture, masks, photo.size, self.max_pixels),
             moments=self._moments,
             approved=_approved(recipe, photo, self.device, self.max_pixels),
         )
+
+    def sketch(self, selected: Sequence[Region], scene: Scene, seen: Eyes) -> Scene | None:
+        """A scene at the size at which it is composed, the same for every size of the result; None
+        where it is not composed.
+
+        Where strokes fall is decided at the coarsest levels, and by next to nothing: photos that
+        differed by a rounding, as they do when they come by way of another size, were composed
+        alike to 0.7 (correlation of light between 0.5 and 2 % of the width).
+
+        Args:
+            selected: regions as they are looked for in this photo.
+            scene: at the result's size.
+            seen: what was found in it.
+        """
+        if scene.approved is not None or max(scene.size) < COMPOSING[0] * NEAREST:
+            return None
+        size = fit_within(scene.photo.size, COMPOSING[-1])
+        picture, _ = self.look(scene.photo, size=size)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LayeredNstWarning)  # they are told of the result
+            try:
+                found = self.find(selected, scene.photo, picture, seen.on(picture))
+            except RegionError:
+                found = None
+            masks = _those_of(scene.masks, size, found)
+            styles = self.styles(picture, masks)
+            return replace(self.scene(scene.photo, picture, masks, styles), notes=())
+
+
+def _those_of(masks: RegionMasks, size: tuple[int, int], found: RegionMasks | None) -> RegionMasks:
+    """The masks that were found at this size, if they show the regions of the result, which are
+    those that count."""
+    small = average(masks.masks, size)
+    if found is not None and found.names == masks.names:
+        apart = (found.masks - small).abs().mean((1, 2))
+        if bool((apart <= ALIKE).all()):
+            return found
+    return RegionMasks(masks.names, small)
 
 
 def _on_device(picture: Picture, device: torch.device | str) -> Picture:
@@ -194,18 +233,6 @@ def _refuse_nothing_to_paint(
     painted = [m for n, m in zip(masks.names, masks.masks, strict=True) if styles.get(n)]
     if not any(bool((mask * visible > 0).any()) for mask in painted):
         raise RegionError("no region with a style covers anything of this photo: nothing to paint")
-
-
-def _in_small(seen: Segmentation | None) -> Segmentation | None:
-    """What is kept of a segmentation once masks are made: at a print's size it outweighs them."""
-    if seen is None or max(seen.size) <= SEGMENTED_SIDE:
-        return seen
-    return _at_size(seen, fit_within(seen.size, SEGMENTED_SIDE))
-
-
-def _at_size(seen: Segmentation, size: tuple[int, int]) -> Segmentation:
-    subject = None if seen.subject is None else average(seen.subject[None], size)[0]
-    return replace(seen, probabilities=average(seen.probabilities, size), subject=subject)
 
 
 def is_refined(region: Region, recipe: Recipe) -> bool:
@@ -256,54 +283,6 @@ def _approved(
             f"{photo.source}, which would be {pixels(wanted)}"
         )
     return bleed_under_alpha(found.rgb, found.alpha).to(device)
-
-
-class Eyes:
-    """Segments the photo when a selector first asks, and only once."""
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        photo: Picture,
-        picture: Picture,
-        weights_dir: Path | None,
-        device: torch.device | str,
-        cache: Cache | None,
-    ) -> None:
-        self._recipe, self._photo, self._picture = recipe, photo, picture
-        self._weights_dir, self._device, self._cache = weights_dir, device, cache
-        self.segmentation: Segmentation | None = None
-        self._faces: tuple[Face, ...] | None = None
-
-    def __call__(self) -> Segmentation:
-        if self.segmentation is None:
-            view, spec = self._view(), self._recipe.segmentation
-            seen = remembered_segmentation(
-                self._cache, spec, view, lambda: self._look(view), weights_dir=self._weights_dir
-            )
-            self.segmentation = _at_size(seen, self._picture.size)
-        return self.segmentation
-
-    def faces(self) -> tuple[Face, ...]:
-        """The faces in the photo, largest first; looked for when a selector first asks."""
-        if self._faces is None:
-            self._faces = detect_faces(load_detector(self._device), self._view())
-        return self._faces
-
-    def _look(self, view: Tensor) -> Segmentation:
-        if isinstance(self._recipe.segmentation, PluginSegmenter):
-            return load_plugged(self._recipe.segmentation, self._device).see(view)
-        segmenter: Segmenter = load_segmenter(
-            self._recipe.segmentation, weights_dir=self._weights_dir, device=self._device
-        )
-        return segment(segmenter, view)
-
-    def _view(self) -> Tensor:
-        side = min(max(self._photo.size), SEGMENTED_SIDE)
-        if max(self._picture.size) >= side:
-            return self._picture.rgb
-        view = resize_picture(self._photo, fit_within(self._photo.size, side))
-        return bleed_under_alpha(view.rgb, view.alpha).to(self._device)
 
 
 class _Shelf:

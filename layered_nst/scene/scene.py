@@ -37,6 +37,8 @@ class Scene:
             every pixel, shape (S, H, W), sum 1.
         moments: gives the moments of each style picture.
         approved: the picture that is to be finished, shape (3, h, w) at its own size.
+        sketch: the same as small as it is composed, whatever the result's size; None where it is
+            composed from this.
     """
 
     recipe: Recipe
@@ -49,6 +51,7 @@ class Scene:
     flows: dict[str, Tensor] = field(default_factory=dict)
     moments: PictureMoments = picture_moments
     approved: Tensor | None = None
+    sketch: Scene | None = None
 
     @property
     def size(self) -> tuple[int, int]:

@@ -28,8 +28,9 @@ long, and seen whole it would take three times as many."""
 ROUND_AMOUNTS = tuple(sorted(n * 2.0**power * 1e9 for n in (1.0, 1.5) for power in range(14)))
 SMALLEST_TILE = 128
 """Side in px below which tiles are all border: at this one a step takes five times as long."""
-GOOD_TILE = 384
-"""Side in px up to which larger tiles are worth more than a longer memory of L-BFGS."""
+WORTH = 1.1
+"""Pixels that are read, with their borders, over those of the largest tiles that there could be, up
+to which a longer memory of L-BFGS is worth more than larger tiles."""
 FEWEST_REMEMBERED = 4
 """Steps that L-BFGS remembers at least."""
 TILE_STEP = 16
@@ -179,11 +180,15 @@ def _reading(cost: LevelCost, budget: float) -> Reading | None:
     if cost.memory(whole) <= room:
         return whole
     fewest = min(history, FEWEST_REMEMBERED)
-    for remembered in range(history, fewest - 1, -1):
+    largest = _largest_tile(cost, style_tile, fewest, room)
+    if largest is None:
+        return None
+    most = WORTH * cost.read(largest)[1]
+    for remembered in range(history, fewest, -1):
         tile = _largest_tile(cost, style_tile, remembered, room)
-        if tile is not None and (tile >= GOOD_TILE or remembered == fewest):
+        if tile is not None and cost.read(tile)[1] <= most:
             return Reading(tile, style_tile, remembered)
-    return None
+    return Reading(largest, style_tile, fewest)
 
 
 def _largest_tile(cost: LevelCost, style_tile: int | None, history: int, room: float) -> int | None:

@@ -40,9 +40,9 @@ BYTES_PER_PIXEL_READ = 20
 BYTES_PER_PIXEL_OF_RESULT = 36
 BYTES_PER_PIXEL_OF_PRODUCT = 24
 BYTES_PER_PIXEL_AND_MASK = 4
-# Of a level: its picture, the best one, two gradients and the direction, three float32 channels
-# each. While L-BFGS takes its step there are four more, but no features.
-BYTES_PER_PIXEL_OF_LEVEL = 60
+# Of a level: its start, what was added to it, their picture, two gradients and the last step, three
+# float32 channels each. While L-BFGS takes its step there are four more, but no features.
+BYTES_PER_PIXEL_OF_LEVEL = 72
 BYTES_PER_PIXEL_OF_UPDATE = 48
 # L-BFGS keeps a step and a change of gradient, three float32 channels each.
 BYTES_PER_PIXEL_AND_STEP_REMEMBERED = 24
@@ -318,20 +318,30 @@ def level_costs(scene: Scene, plan: Plan, encoders: Mapping[str, Encoder]) -> li
         encoders: by the names that the levels use.
     """
     needs = {name: footprint(plan, scene, encoder) for name, encoder in encoders.items()}
+    found = stages(scene, plan)
+    sketch = scene.sketch if len(found) == 1 else None
     return [
         LevelCost(
             stage=stage,
             level=level,
-            size=fit_within(stage.size, level.longest),
+            size=_size_of(level, stage, sketch),
             of_result=_area(scene.size),
             styles=_style_sizes(scene, level),
             encoder=encoders[level.encoder],
             layers=_wanted(encoders[level.encoder], plan),
             need=needs[level.encoder],
         )
-        for stage in stages(scene, plan)
+        for stage in found
         for level in stage.plan.levels
     ]
+
+
+def _size_of(level: Level, stage: Stage, sketch: Scene | None) -> tuple[int, int]:
+    """Height and width of a level; see ``Problem.at``."""
+    composed = sketch is not None and level.longest < max(stage.size)
+    if sketch is None or not composed or level.longest > max(sketch.size):
+        return fit_within(stage.size, level.longest)
+    return fit_within(sketch.size, level.longest)
 
 
 def _wanted(encoder: Encoder, plan: Plan) -> set[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -23,6 +24,9 @@ from layered_nst.strategies.checkpoints import check_replaceable, load_state, sa
 # On a slow disk, or for a print, checkpoints are rarer than was asked for: writing them may take
 # this share of the time.
 MOST_SHARE = 0.05
+LARGE = 0.5e9
+"""Bytes of a state past which nothing goes on while it is written: it would be held beside those
+that follow."""
 
 
 def belonging(scene: Scene, plan: Plan, inputs: Inputs) -> dict[str, str]:
@@ -55,7 +59,7 @@ def _recipe(recipe: Recipe, plan: Plan, inputs: Inputs) -> str:
 class Keeper:
     """Keeps the last state of a run, and writes it to a file every few seconds.
 
-    Writing goes on beside the work. A file that cannot be written is a LayeredNstWarning, once.
+    Writing goes on beside the work, but for what is large. A file that cannot be written is a LayeredNstWarning, once.
 
     Args:
         path: of the checkpoint; None writes nothing.
@@ -111,8 +115,12 @@ class Keeper:
         self._last = state
         if time.monotonic() >= self._due and not self._busy:
             self._finish()
-            self._writer = Thread(target=self._write, args=(self.path, state))
-            self._writer.start()
+            if _bytes(state) > LARGE:
+                self._write(self.path, state)
+                self._finish()
+            else:
+                self._writer = Thread(target=self._write, args=(self.path, state))
+                self._writer.start()
 
     @property
     def _busy(self) -> bool:
@@ -151,6 +159,16 @@ class Keeper:
             self._warned = True
             _warn(f"no checkpoint for now: {self._error}")
         self._error = None
+
+
+def _bytes(value: Any) -> int:
+    """Of all tensors in a state, whatever holds them; those that are held twice count twice."""
+    if isinstance(value, torch.Tensor):
+        return value.nbytes
+    if isinstance(value, State):
+        return sum(_bytes(getattr(value, part.name)) for part in fields(value))
+    parts = value.values() if isinstance(value, Mapping) else value
+    return sum(map(_bytes, parts)) if isinstance(parts, Iterable) and not isinstance(parts, str) else 0
 
 
 def _warn(sentence: str) -> None:

@@ -85,6 +85,7 @@ def problem(scene: Scene, plan: Plan) -> Problem:
         moments=scene.moments,
         composed=_composed(scene),
         begun=scene.approved,
+        sketch=None if scene.sketch is None else problem(scene.sketch, plan),
     )
 
 

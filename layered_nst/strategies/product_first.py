@@ -115,7 +115,7 @@ def with_product(asked: Problem, painted: Tensor, cut: Problem, window: Window) 
     full = _enlarged(painted, cut)
     start[:, *window] = full
     content[:, *window] = full
-    return replace(asked, start=start, content=content)
+    return replace(asked, start=start, content=content, sketch=None)
 
 
 def _enlarged(painted: Tensor, cut: Problem) -> Tensor:

@@ -21,7 +21,8 @@ from layered_nst.regions.build import coverage
 from layered_nst.regions.edges import antialias, is_gradual
 from layered_nst.regions.select import uses_rest
 from layered_nst.regions.snap import snap
-from layered_nst.scene.resolving import Eyes, Scenery, is_refined
+from layered_nst.scene.eyes import Eyes
+from layered_nst.scene.resolving import Scenery, is_refined
 from layered_nst.video.flow import FlowOf, Motion, averaged, moved
 from layered_nst.video.keys import Ahead, KeySpan, between, is_drawn, keys_around, led_back
 

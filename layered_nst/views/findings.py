@@ -43,7 +43,7 @@ from layered_nst.recipe.beside import (
 from layered_nst.recipe.starter import Seen
 from layered_nst.regions import select
 from layered_nst.regions.overlay import overlay
-from layered_nst.scene.resolving import SEGMENTED_SIDE
+from layered_nst.scene.eyes import SEGMENTED_SIDE
 
 # A class that wins fewer pixels than this is a slip of the segmenter, not something to show.
 SMALLEST_SHARE = 0.002
