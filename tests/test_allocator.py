@@ -37,7 +37,12 @@ returned = full - held()
 faults()
 full = held()
 allocator.spare_memory()
-print(usual, reused, returned, full - held())
+spared = full - held()
+before, anew = held(), faults()
+with allocator.reusing():
+    faults()
+    within, full = faults(), held()
+print(usual, reused, returned, spared, anew, within, full - before, held() - before)
 """
 
 
@@ -45,11 +50,15 @@ print(usual, reused, returned, full - held())
 def test_freed_memory_is_used_again_until_it_is_given_back() -> None:
     ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
-    usual, reused, returned, spared = (float(word) for word in ended.stdout.split())
+    words = map(float, ended.stdout.split())
+    usual, reused, returned, spared, anew, within, kept, left = words
     assert usual > 0
     assert reused < usual / 2
     assert returned > 200
     assert spared > 200
+    assert within < anew / 2
+    assert kept > 200
+    assert left < 50
 
 
 def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -16,6 +17,7 @@ import torch
 from layered_nst.errors import CheckpointError, LayeredNstWarning, OutputError
 from layered_nst.files import atomic as replacement
 from layered_nst.painting.state import DONE, State
+from layered_nst.strategies import keeper as keeper_module
 from layered_nst.strategies.checkpoints import (
     check_replaceable,
     checkpoint_path,
@@ -280,6 +282,19 @@ def test_the_step_does_not_wait_for_the_disk(path: Path, monkeypatch: pytest.Mon
     assert step_on_disk(path, keeper) == 7
     assert keeper.write_last() == path
     assert step_on_disk(path, keeper) == 8
+
+
+def test_what_is_large_is_not_held_beside_the_states_that_follow(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = 4 * (3 * 6 * 8 + 4 + 4 + 3 * 3 * 4) + 8 * 3 * 2 * 2
+    assert keeper_module._bytes(STATE) == held
+    monkeypatch.setattr(keeper_module, "LARGE", held - 1)
+    keeper = Keeper(path, BELONGS, every=1e-9)
+    time.sleep(0.01)
+    keeper(STATE)
+    assert load_state(path, BELONGS).step == STATE.step  # no writer is waited for
+    assert keeper._writer is None
 
 
 def test_a_full_disk_is_told_once_and_tried_again(

@@ -59,7 +59,8 @@ def _recipe(recipe: Recipe, plan: Plan, inputs: Inputs) -> str:
 class Keeper:
     """Keeps the last state of a run, and writes it to a file every few seconds.
 
-    Writing goes on beside the work, but for what is large. A file that cannot be written is a LayeredNstWarning, once.
+    Writing goes on beside the work, but for what is large. A file that cannot be written is a
+    LayeredNstWarning, once.
 
     Args:
         path: of the checkpoint; None writes nothing.
@@ -168,7 +169,9 @@ def _bytes(value: Any) -> int:
     if isinstance(value, State):
         return sum(_bytes(getattr(value, part.name)) for part in fields(value))
     parts = value.values() if isinstance(value, Mapping) else value
-    return sum(map(_bytes, parts)) if isinstance(parts, Iterable) and not isinstance(parts, str) else 0
+    return (
+        sum(map(_bytes, parts)) if isinstance(parts, Iterable) and not isinstance(parts, str) else 0
+    )
 
 
 def _warn(sentence: str) -> None:
