@@ -28,6 +28,7 @@ from layered_nst.files.hashes import digest
 from layered_nst.machine import cache
 from layered_nst.machine.cache import Cache, open_cache, own_cache
 from layered_nst.regions import cached as regions_cached
+from layered_nst.scene import eyes
 from layered_nst.scene import resolving as scene_module
 from layered_nst.styles import cached as remembered
 from layered_nst.styles.cached import RememberedMoments
@@ -294,7 +295,7 @@ def test_a_second_run_computes_no_statistics_and_gives_the_same_bytes(
     plain = apply(recipe(), cache=False).rgb
     first = apply(recipe()).rgb
     monkeypatch.setattr(remembered, "picture_moments", refuse)
-    monkeypatch.setattr(scene_module, "load_segmenter", refuse)
+    monkeypatch.setattr(eyes, "load_segmenter", refuse)
     second = apply(recipe()).rgb
     assert torch.equal(plain, first)
     assert torch.equal(first, second)
@@ -307,7 +308,7 @@ def test_what_another_method_saw_with_the_same_weights_is_not_served(
 ) -> None:
     apply(recipe())
     monkeypatch.setattr(regions_cached, "METHOD", regions_cached.METHOD + 1)
-    monkeypatch.setattr(scene_module, "load_segmenter", refuse)
+    monkeypatch.setattr(eyes, "load_segmenter", refuse)
     with pytest.raises(AssertionError, match="this was known"):
         apply(recipe())
 

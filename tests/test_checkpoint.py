@@ -131,8 +131,8 @@ def test_a_flipped_bit_in_a_tensor_is_noticed(written: Path) -> None:
     [{"layered-nst checkpoint": 2}, {"state": {"stage": "joint"}}, {"state": {"color": 1}}],
 )
 def test_other_versions_and_states_in_parts_are_refused(path: Path, change: dict[str, Any]) -> None:
-    torch.save({"layered-nst checkpoint": 5, "belongs": BELONGS, "state": {}, **change}, path)
-    with pytest.raises(CheckpointError, match=r"version 2; this program reads 5|is broken: "):
+    torch.save({"layered-nst checkpoint": 6, "belongs": BELONGS, "state": {}, **change}, path)
+    with pytest.raises(CheckpointError, match=r"version 2; this program reads 6|is broken: "):
         load_state(path, BELONGS)
 
 

@@ -19,7 +19,7 @@ from layered_nst.painting.plan import Level, Plan, make_plan
 from layered_nst.painting.problem import toward
 from layered_nst.picture.lab import rgb_to_lab
 from layered_nst.recipe import load_recipe
-from layered_nst.scene import resolving as scene_module
+from layered_nst.scene import eyes as scene_module
 from layered_nst.scene.resolving import resolve
 from layered_nst.scene.scene import Scene
 from layered_nst.strategies.looks import thin_notes

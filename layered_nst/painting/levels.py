@@ -32,9 +32,9 @@ from layered_nst.picture import fit_within, resize
 # Of 1, from the darkest to the lightest: what the eye does not see, and the descent does.
 GRAIN = 0.02
 DETAIL_IN_COLOR = 0.5
-"""Share of the start's fine color that an enlarged picture is given. Its colors are drawn out up to
-four times, and what a camera or JPEG left in them came out as speckle: strokes of a draft had 1.4
-times the style's finest color."""
+"""Share of the start's fine color that an enlarged picture is given where it goes all the way to a
+style. Its colors are drawn out up to four times, and what a camera or JPEG left in them came out as
+speckle: strokes of a draft had 1.4 times the style's finest color."""
 
 
 @dataclass
@@ -92,6 +92,8 @@ def optimize(
         problem = replace(problem, composed=resume.composed)
     first, judged = 1 if resume is None else resume.level, lessons is None
     lessons = lessons or Lessons()
+    if resume is not None and not resume.step:
+        lessons.learned, resume = resume.descent["learned"], None
     composed = sum(level.longest <= COMPOSING[-1] for level in plan.levels)
     for number, level in enumerate(plan.levels[first - 1 :], first):
         seen = problem.at(level.longest)
@@ -107,6 +109,9 @@ def optimize(
         if number == composed:
             problem = replace(problem, composed=painted)
         del objective, descent
+        if number < len(plan.levels):  # or the state of this level's last step would be held on
+            between = State(stage, number + 1, 0, painted[None], {"learned": lessons.learned})
+            keep(replace(between, begun=painted, composed=problem.composed))
         allocator.give_back()  # what levels of other sizes left behind fits none of this one's
     return painted
 
@@ -159,12 +164,16 @@ def at_level(coarse: Tensor, problem: Problem, size: tuple[int, int], *, detaile
     if not detailed or size_of(coarse) == size:
         return resize(coarse, size)
     blurred = resize(resize(problem.start, size_of(coarse)), size)
-    held = laid_out(
-        problem.regions, [min(1.0, max(r.content, 1 - r.toward)) for r in problem.regions]
-    )
+    held = [min(1.0, max(r.content, 1 - r.toward)) for r in problem.regions]
+    of_color = [1 - r.toward * (1 - DETAIL_IN_COLOR) for r in problem.regions]
+    held_in_color = [whole * share for whole, share in zip(held, of_color, strict=True)]
     detail = resize(problem.start, size) - blurred
-    detail = detail.mean(0, keepdim=True).lerp(detail, DETAIL_IN_COLOR)
-    return (resize(coarse, size) + area(held[None], size) * detail).clamp(0, 1)
+    light = detail.mean(0, keepdim=True)
+    shown = (light, held), (detail.sub_(light), held_in_color)
+    enlarged = resize(coarse, size)
+    for part, values in shown:
+        enlarged += area(laid_out(problem.regions, values)[None], size) * part
+    return enlarged.clamp_(0, 1)
 
 
 def _begun(objective: Objective, problem: Problem, coarse: Tensor, learned: Any) -> Descent:

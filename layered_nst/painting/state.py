@@ -21,10 +21,11 @@ class State:
     Attributes:
         stage: as in ``Progress``, or ``DONE``.
         level: from 1.
-        step: of the level, from 1; it is behind.
+        step: of the level, from 1; it is behind. 0 where the level has not begun.
         picture: as the step left it, shape (1, 3, h, w) at the level's size; when done, the
             canvas, shape (3, H, W).
-        descent: the optimizer and its guard, as plain data and tensors.
+        descent: the optimizer and its guard, as plain data and tensors; before a level begins, what
+            was ``learned`` on the one before.
         begun: what the level began with, shape (3, h, w) at the size of the one before.
         composed: what it is held to of coarser levels, shape (3, h, w); None on these.
         product: the product that was painted first, shape (3, h, w), once it has been.
@@ -50,6 +51,8 @@ class State:
         """Where the run stands, in words."""
         if self.stage == DONE:
             return "behind the last step"
+        if self.step == 0:
+            return f"{self.stage}, before level {self.level}"
         return f"{self.stage}, level {self.level}, step {self.step}"
 
 

@@ -17,7 +17,7 @@ from layered_nst.files.atomic import replacing, unfinished
 from layered_nst.files.targets import beside, check_target
 from layered_nst.painting.state import State
 
-FORMAT = 5
+FORMAT = 6
 FORMAT_KEY = "layered-nst checkpoint"
 SUFFIX = ".checkpoint"
 FOREIGN = "is no checkpoint of a picture that this version reads; name another picture"
