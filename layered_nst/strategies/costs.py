@@ -40,9 +40,10 @@ BYTES_PER_PIXEL_READ = 20
 BYTES_PER_PIXEL_OF_RESULT = 36
 BYTES_PER_PIXEL_OF_PRODUCT = 24
 BYTES_PER_PIXEL_AND_MASK = 4
-# Of a level: its start, what was added to it, their picture, two gradients and the last step, three
-# float32 channels each. While L-BFGS takes its step there are four more, but no features.
-BYTES_PER_PIXEL_OF_LEVEL = 72
+# Of a level: its start, what is added to it and what was at best, their picture, two gradients and
+# the last step, three float32 channels each. While L-BFGS steps there are four
+# more, but no features.
+BYTES_PER_PIXEL_OF_LEVEL = 84
 BYTES_PER_PIXEL_OF_UPDATE = 48
 # L-BFGS keeps a step and a change of gradient, three float32 channels each.
 BYTES_PER_PIXEL_AND_STEP_REMEMBERED = 24
