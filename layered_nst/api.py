@@ -27,7 +27,7 @@ from layered_nst.networks.encoders import Encoder, load_encoders
 from layered_nst.outputs.rerun import Record, read_record
 from layered_nst.outputs.result import Result
 from layered_nst.outputs.track import Stopped, Track
-from layered_nst.painting.plan import INSTANT, Plan, make_plan
+from layered_nst.painting.plan import Plan, make_plan
 from layered_nst.painting.progress import OnProgress
 from layered_nst.picture import MAX_PIXELS, read_picture
 from layered_nst.recipe import Recipe, load_recipe
@@ -41,7 +41,7 @@ from layered_nst.strategies.checking import Check, checked, plugin_notes
 from layered_nst.strategies.costs import LevelCost, footprint, level_costs
 from layered_nst.strategies.hurry import Deadline, check_alone, deadline_of, fitted
 from layered_nst.strategies.keeper import Keeper, belonging
-from layered_nst.strategies.looks import check_looks, planned, thin_notes
+from layered_nst.strategies.looks import check_looks, planned, sketch_side, thin_notes
 from layered_nst.strategies.run import paint
 
 log = logging.getLogger(__name__)
@@ -379,7 +379,7 @@ def prepare(
         device=chosen,
         max_pixels=max_pixels,
         cache=open_cache(cache),
-        sketched=recipe.optimize.quality != INSTANT,
+        sketch=sketch_side(recipe),
     )
     plan = planned(scene)
     height, width = scene.size

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from layered_nst import apply
+from layered_nst.api import prepare
 from layered_nst.errors import Interrupted, LayeredNstWarning
 from layered_nst.painting.progress import Progress
 from layered_nst.recipe import load_recipe
@@ -74,12 +75,13 @@ def test_a_run_stopped_while_it_composes_goes_on_to_the_same_bytes(tmp_path: Pat
 
 def test_only_what_is_to_be_composed_has_a_sketch(tmp_path: Path) -> None:
     def sketch_of(**keys: Any) -> Any:
-        return resolve(load_recipe({**RECIPE, **keys}), sketched=True).sketch
+        return prepare(load_recipe({**RECIPE, **keys}))[0].sketch
 
     found = sketch_of(size=700)
     assert max(found.size) == 256
     assert found.notes == ()
     assert sketch_of(size=150) is None
+    assert sketch_of(size=700, optimize={"quality": "instant"}) is None
     approved = tmp_path / "approved.png"
     apply(RECIPE, size=64, quality="draft", steps=1).save(approved)
     assert sketch_of(size=700, approved=str(approved)) is None
@@ -98,9 +100,9 @@ def test_where_other_regions_are_found_so_small_those_of_the_result_count(
         return RegionMasks(masks.names, masks.masks.flip(1))
 
     recipe = load_recipe({**RECIPE, "size": 512})
-    own = resolve(recipe, sketched=True).sketch
+    own = resolve(recipe, sketch=256).sketch
     monkeypatch.setattr(resolving.Scenery, "find", turned)
-    found = resolve(recipe, sketched=True).sketch
+    found = resolve(recipe, sketch=256).sketch
     assert own is not None
     assert found is not None
     assert (found.masks.masks - own.masks.masks).abs().mean() < 0.01
@@ -108,7 +110,7 @@ def test_where_other_regions_are_found_so_small_those_of_the_result_count(
 
 
 def test_a_product_that_was_painted_first_is_composed_around_at_the_results_size() -> None:
-    scene = resolve(load_recipe({**RECIPE, "size": 200}), sketched=True)
+    scene = resolve(load_recipe({**RECIPE, "size": 200}), sketch=256)
     asked = problem(scene, planned(scene))
     assert asked.sketch is not None
     assert asked.at(128) is asked.sketch

@@ -17,7 +17,6 @@ from layered_nst import regions
 from layered_nst.errors import LayeredNstWarning, PictureError, RecipeError, RegionError
 from layered_nst.machine.cache import Cache
 from layered_nst.networks.segmenters import Segmentation
-from layered_nst.painting.plan import COMPOSING, NEAREST
 from layered_nst.picture import (
     MAX_PIXELS,
     Picture,
@@ -62,7 +61,7 @@ def resolve(
     device: torch.device | str = "cpu",
     max_pixels: int = MAX_PIXELS,
     cache: Cache | None = None,
-    sketched: bool = False,
+    sketch: int | None = None,
 ) -> Scene:
     """Read the photo and the styles and find the regions.
 
@@ -72,7 +71,7 @@ def resolve(
         strict: an empty region is an error, not a note.
         max_pixels: largest picture that is read.
         cache: where moments of styles and the segmentation are kept for the next time.
-        sketched: whether it is to be painted, so that it has a ``sketch`` where it is composed.
+        sketch: longest side in px at which it is composed; None if it is to have no sketch.
 
     Raises:
         RecipeError, PictureError, RegionError, ModelError, LibraryError: whatever is at fault, in
@@ -89,8 +88,10 @@ def resolve(
     _refuse_nothing_to_paint(picture, masks, styles)
     scene = scenery.scene(photo, picture, masks, styles, seen)
     notes = (*scene.notes, *_notes_of_masks_beside(recipe, selected))
-    sketch = scenery.sketch(selected, scene, seen) if sketched else None
-    return replace(scene, notes=notes, sketch=sketch)
+    scene = replace(scene, notes=notes)
+    if sketch is None or scene.approved is not None:
+        return scene
+    return replace(scene, sketch=scenery.sketch(selected, scene, seen, sketch))
 
 
 class Scenery:
@@ -179,9 +180,8 @@ class Scenery:
             approved=_approved(recipe, photo, self.device, self.max_pixels),
         )
 
-    def sketch(self, selected: Sequence[Region], scene: Scene, seen: Eyes) -> Scene | None:
-        """A scene at the size at which it is composed, the same for every size of the result; None
-        where it is not composed.
+    def sketch(self, selected: Sequence[Region], scene: Scene, seen: Eyes, side: int) -> Scene:
+        """A scene at the size at which it is composed, the same for every size of the result.
 
         Where strokes fall is decided at the coarsest levels, and by next to nothing: photos that
         differed by a rounding, as they do when they come by way of another size, were composed
@@ -191,10 +191,9 @@ class Scenery:
             selected: regions as they are looked for in this photo.
             scene: at the result's size.
             seen: what was found in it.
+            side: the longest in px.
         """
-        if scene.approved is not None or max(scene.size) < COMPOSING[0] * NEAREST:
-            return None
-        size = fit_within(scene.photo.size, COMPOSING[-1])
+        size = fit_within(scene.photo.size, side)
         picture, _ = self.look(scene.photo, size=size)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LayeredNstWarning)  # they are told of the result
