@@ -88,12 +88,8 @@ def optimize(
     teller = _Teller(stage, plan, size_of(problem.start), on_progress, resume)
     begun = None if resume is None else resume.begun
     painted = _beginning(problem, plan) if begun is None else begun
-    if resume is not None and resume.composed is not None:
-        problem = replace(problem, composed=resume.composed)
-    first, judged = 1 if resume is None else resume.level, lessons is None
-    lessons = lessons or Lessons()
-    if resume is not None and not resume.step:
-        lessons.learned, resume = resume.descent["learned"], None
+    judged, lessons = lessons is None, lessons or Lessons()
+    first, problem = _resumed(resume, problem, lessons)
     composed = sum(level.longest <= COMPOSING[-1] for level in plan.levels)
     for number, level in enumerate(plan.levels[first - 1 :], first):
         seen = problem.at(level.longest)
@@ -114,6 +110,16 @@ def optimize(
             keep(replace(between, begun=painted, composed=problem.composed))
         allocator.give_back()  # what levels of other sizes left behind fits none of this one's
     return painted
+
+
+def _resumed(resume: State | None, problem: Problem, lessons: Lessons) -> tuple[int, Problem]:
+    """The number of the level to go on with, from 1, and what it sees."""
+    if resume is None:
+        return 1, problem
+    if not resume.step:
+        lessons.learned = resume.descent["learned"]
+    composed = problem.composed if resume.composed is None else resume.composed
+    return resume.level, replace(problem, composed=composed)
 
 
 def _beginning(problem: Problem, plan: Plan) -> Tensor:
@@ -190,7 +196,7 @@ def _steps(
     descent: Descent, level: Level, resume: State | None
 ) -> Iterator[tuple[int, Mapping[str, Tensor]]]:
     """Take the steps of a level, and give the number and the terms of each."""
-    if resume is not None:
+    if resume is not None and resume.step:
         descent.restore(resume)
     for step in range(1 if resume is None else resume.step + 1, level.steps + 1):
         if descent.settled:
