@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -70,3 +71,14 @@ def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
         assert allocator._glibc() is None
     finally:
         allocator._glibc.cache_clear()
+
+
+def test_what_a_small_picture_has_left_behind_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    trimmed = []
+    library = SimpleNamespace(malloc_trim=trimmed.append)
+    monkeypatch.setattr(allocator, "_glibc", lambda: library)
+    allocator.give_back((180, 320))
+    assert not trimmed
+    allocator.give_back((1024, 768))
+    allocator.give_back()
+    assert trimmed == [0, 0]

@@ -108,7 +108,7 @@ def optimize(
         if number < len(plan.levels):  # or the state of this level's last step would be held on
             between = State(stage, number + 1, 0, painted[None], {"learned": lessons.learned})
             keep(replace(between, begun=painted, composed=problem.composed))
-        allocator.give_back()  # what levels of other sizes left behind fits none of this one's
+        allocator.give_back(size)  # what levels of other sizes left behind fits none of this one's
     return painted
 
 

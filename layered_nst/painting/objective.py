@@ -71,7 +71,7 @@ class Objective:
         sight = Sight(self.encoder, encoder, problem, plan, size, self.tiles)
         for loss in self.losses:
             loss.prepare(sight)
-            allocator.give_back()  # what passes without a way back leave behind fits no step
+            allocator.give_back(size)  # what passes without a way back leave behind fits no step
         self.pixels = [loss for loss in found if not isinstance(loss, FeatureLoss)]
         self.readers = self._readers()
 

@@ -42,7 +42,7 @@ class StyleLoss:
             for layer in self.layers
         }
         del parts
-        allocator.give_back()
+        allocator.give_back(sight.size)
         self.targets = self._targets()
         if any(region.toward < 1 for region in sight.regions):
             self.targets = self._on_the_way(self.targets)
