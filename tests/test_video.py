@@ -26,7 +26,7 @@ from workbench import lay_out, run
 
 import layered_nst
 from layered_nst import apply_video
-from layered_nst.errors import ClipError, Interrupted, OutputError
+from layered_nst.errors import CheckpointError, ClipError, Interrupted, OutputError
 from layered_nst.networks.encoders import load_encoder
 from layered_nst.painting.losses.temporal import Anchor, Steadiness, colors_under
 from layered_nst.painting.objective import Objective
@@ -54,6 +54,7 @@ from layered_nst.video.flow import (  # noqa: E402
 )
 from layered_nst.video.frames import _stands  # noqa: E402
 from layered_nst.video.fusion import fused  # noqa: E402
+from layered_nst.video.keeping import FORMAT, FrameStore  # noqa: E402
 from layered_nst.video.keys import between, led_back  # noqa: E402
 from layered_nst.video.leaving import ClipTargets  # noqa: E402
 from layered_nst.video.steady import USUAL, SteadyMoments  # noqa: E402
@@ -726,6 +727,17 @@ def test_a_folder_of_somebody_else_is_left_alone(work: Path, tmp_path: Path) -> 
     with pytest.raises(OutputError, match=r"out.frames: is there and holds no frames"):
         painted(work, output=tmp_path / "out.mp4")
     assert mine.read_text() == "mine"
+
+
+def test_frames_of_another_version_are_told_and_stay(tmp_path: Path) -> None:
+    kept = FrameStore(tmp_path / "out.frames", {"recipe": "this"}, output="out.mp4")
+    kept.begin(resume=False)
+    card = kept.folder / "clip.json"
+    card.write_text(card.read_text().replace(f": {FORMAT}", ": 1"))
+    (kept.folder / "000000.png").write_bytes(b"painted")
+    with pytest.raises(CheckpointError, match=r"out.frames: .* another version of layered-nst"):
+        FrameStore(kept.folder, {"recipe": "this"}, output="out.mp4").begin(resume=True)
+    assert (kept.folder / "000000.png").read_bytes() == b"painted"
 
 
 def test_nothing_lies_between_times_behind_the_end(work: Path) -> None:
