@@ -294,5 +294,8 @@ def test_threads_that_painted_a_picture_paint_it_again(folder: Path) -> None:
         assert Path("one.png").read_bytes() != Path("two.png").read_bytes()
         assert run("apply", "two.png", "-o", "again.png").code == 0
         assert Path("again.png").read_bytes() == Path("two.png").read_bytes()
+        torch.set_num_threads(before)
+        assert run("finish", "two.png", "--steps", "1", "-o", "finished.png").code == 0
+        assert json.loads(Path("finished.json").read_text())["threads"] == before
     finally:
         torch.set_num_threads(before)

@@ -148,7 +148,8 @@ def apply(
         "memory": memory,
     }
     with printed_notes() as notes:
-        _use_its_threads(recipe)
+        if not (content or size or overrides):
+            _use_its_threads(recipe)
         loaded = api.load(recipe, content, size=size, overrides=overrides)
         if is_clip_of(loaded) and not wants_still(output):
             refuse_deadline(within)
@@ -162,7 +163,8 @@ def apply(
 
 
 def _use_its_threads(recipe: Path | Any) -> None:
-    """Of a picture that is made again: as many threads give the same bytes."""
+    """Of a picture that is made again as it was: as many threads give the same bytes. What is made
+    another way, as when it is finished, has all that there are."""
     if not isinstance(recipe, Path):
         return  # made up on the way, as by `paint`
     from layered_nst.machine.processes import use_threads
