@@ -114,8 +114,8 @@ class FrameStore:
         known = card.get("belongs")
         if card.get("layered-nst frames") != FORMAT or not isinstance(known, dict):
             raise CheckpointError(
-                f"{self.folder}: its frames belong to another version of layered-nst; start without "
-                "`resume`, or name another clip"
+                f"{self.folder}: its frames belong to another version of layered-nst; start "
+                "without `resume`, or name another clip"
             )
         other = [name for name, value in self.belongs.items() if known.get(name) != value]
         if other:
