@@ -19,7 +19,7 @@ from layered_nst.painting.plan import Level, Plan, make_plan
 from layered_nst.painting.problem import toward
 from layered_nst.picture.lab import rgb_to_lab
 from layered_nst.recipe import load_recipe
-from layered_nst.scene import eyes as scene_module
+from layered_nst.scene import eyes
 from layered_nst.scene.resolving import resolve
 from layered_nst.scene.scene import Scene
 from layered_nst.strategies.looks import thin_notes
@@ -378,7 +378,7 @@ def test_the_photo_is_segmented_only_if_a_selector_asks(
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("nobody asked for classes")
 
-    monkeypatch.setattr(scene_module, "load_segmenter", refuse)
+    monkeypatch.setattr(eyes, "load_segmenter", refuse)
     assert scene_of(noise(24, 32), {"select": "rest", "style": str(look)}).segmentation is None
 
 

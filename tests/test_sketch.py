@@ -15,7 +15,7 @@ from layered_nst.errors import Interrupted, LayeredNstWarning
 from layered_nst.painting.progress import Progress
 from layered_nst.recipe import load_recipe
 from layered_nst.regions import RegionMasks
-from layered_nst.scene import resolving
+from layered_nst.scene import eyes, resolving
 from layered_nst.scene.resolving import resolve
 from layered_nst.strategies.looks import planned
 from layered_nst.strategies.problems import problem
@@ -86,6 +86,20 @@ def test_only_what_is_to_be_composed_has_a_sketch(tmp_path: Path) -> None:
     apply(RECIPE, size=64, quality="draft", steps=1).save(approved)
     assert sketch_of(size=700, approved=str(approved)) is None
     assert resolve(load_recipe({**RECIPE, "size": 700})).sketch is None
+
+
+@pytest.mark.parametrize(("size", "looks"), [(300, 1), (768, 1), (800, 2)])
+def test_faces_are_looked_for_again_only_where_the_result_shows_more(
+    monkeypatch: pytest.MonkeyPatch, size: int, looks: int
+) -> None:
+    seen: list[tuple[int, ...]] = []
+    monkeypatch.setattr(eyes, "load_detector", lambda device: None)
+    monkeypatch.setattr(eyes, "detect_faces", lambda _, view: seen.append(tuple(view.shape)) or ())
+    face = {**RECIPE["regions"][0], "name": "face", "select": {"face": "all"}, "if_empty": "skip"}
+    stated = {**RECIPE, "size": size, "regions": [*RECIPE["regions"], face]}
+    assert resolve(load_recipe(stated), sketch=256).sketch is not None
+    assert len(seen) == looks
+    assert max(seen[-1]) == 768
 
 
 def test_where_other_regions_are_found_so_small_those_of_the_result_count(

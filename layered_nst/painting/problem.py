@@ -137,9 +137,14 @@ class Problem:
     def at(self, longest: int) -> Problem:
         """What a level of this longest side in px sees."""
         sketch = self.sketch
-        if sketch is None or longest >= max(size_of(self.start)):
+        if sketch is None or not is_composed(longest, size_of(self.start), size_of(sketch.start)):
             return self
-        return sketch if longest <= max(size_of(sketch.start)) else self
+        return sketch
+
+
+def is_composed(longest: int, size: tuple[int, int], sketch: tuple[int, int]) -> bool:
+    """Whether a level of this longest side sees the sketch, by the sizes of the whole and of it."""
+    return longest < max(size) and longest <= max(sketch)
 
 
 def is_painted(region: PaintedRegion) -> bool:

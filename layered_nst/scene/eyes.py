@@ -54,7 +54,7 @@ class Eyes:
                 self._cache, spec, view, lambda: self._look(view), weights_dir=self._weights_dir
             )
             self.segmentation = _at_size(seen, self._picture.size)
-            self._in_view = None if self._is_its_own_view else seen
+            self._in_view = None if self._is_closer else seen
         return self.segmentation
 
     def on(self, picture: Picture) -> Eyes:
@@ -62,8 +62,8 @@ class Eyes:
         is not looked for again."""
         other = copy(self)
         other._picture, other.segmentation = picture, None
-        if self._is_its_own_view:
-            other._in_view = other._faces = None
+        if self._is_closer:
+            other._faces = None
         return other
 
     def faces(self) -> tuple[Face, ...]:
@@ -86,11 +86,12 @@ class Eyes:
         return min(max(self._photo.size), SEGMENTED_SIDE)
 
     @property
-    def _is_its_own_view(self) -> bool:
-        return max(self._picture.size) >= self._side
+    def _is_closer(self) -> bool:
+        """Whether the picture shows more than what smaller ones are looked at in."""
+        return max(self._picture.size) > self._side
 
     def _view(self) -> Tensor:
-        if self._is_its_own_view:
+        if max(self._picture.size) >= self._side:
             return self._picture.rgb
         view = resize_picture(self._photo, fit_within(self._photo.size, self._side))
         return bleed_under_alpha(view.rgb, view.alpha).to(self._device)

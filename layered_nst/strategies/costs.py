@@ -19,6 +19,7 @@ from layered_nst.networks.encoders.tiles import areas
 from layered_nst.painting.losses.content import content_bytes, keeps_content
 from layered_nst.painting.losses.contours import CONTOUR_SIDES
 from layered_nst.painting.plan import Level, Plan
+from layered_nst.painting.problem import is_composed
 from layered_nst.painting.tiled import Place, Reading
 from layered_nst.picture import fit_within
 from layered_nst.scene.scene import Scene
@@ -41,8 +42,8 @@ BYTES_PER_PIXEL_OF_RESULT = 36
 BYTES_PER_PIXEL_OF_PRODUCT = 24
 BYTES_PER_PIXEL_AND_MASK = 4
 # Of a level: its start, what is added to it and what was at best, their picture, two gradients and
-# the last step, three float32 channels each. While L-BFGS steps there are four
-# more, but no features.
+# the last step, three float32 channels each. While L-BFGS steps there are four more, but no
+# features.
 BYTES_PER_PIXEL_OF_LEVEL = 84
 BYTES_PER_PIXEL_OF_UPDATE = 48
 # L-BFGS keeps a step and a change of gradient, three float32 channels each.
@@ -338,11 +339,10 @@ def level_costs(scene: Scene, plan: Plan, encoders: Mapping[str, Encoder]) -> li
 
 
 def _size_of(level: Level, stage: Stage, sketch: Scene | None) -> tuple[int, int]:
-    """Height and width of a level; see ``Problem.at``."""
-    composed = sketch is not None and level.longest < max(stage.size)
-    if sketch is None or not composed or level.longest > max(sketch.size):
-        return fit_within(stage.size, level.longest)
-    return fit_within(sketch.size, level.longest)
+    """Height and width of a level."""
+    if sketch is not None and is_composed(level.longest, stage.size, sketch.size):
+        return fit_within(sketch.size, level.longest)
+    return fit_within(stage.size, level.longest)
 
 
 def _wanted(encoder: Encoder, plan: Plan) -> set[str]:

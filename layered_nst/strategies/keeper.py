@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from threading import Thread
@@ -168,10 +168,11 @@ def _bytes(value: Any) -> int:
         return value.nbytes
     if isinstance(value, State):
         return sum(_bytes(getattr(value, part.name)) for part in fields(value))
-    parts = value.values() if isinstance(value, Mapping) else value
-    return (
-        sum(map(_bytes, parts)) if isinstance(parts, Iterable) and not isinstance(parts, str) else 0
-    )
+    if isinstance(value, Mapping):
+        return sum(map(_bytes, value.values()))
+    if isinstance(value, list | tuple):
+        return sum(map(_bytes, value))
+    return 0
 
 
 def _warn(sentence: str) -> None:

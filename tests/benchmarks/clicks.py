@@ -22,10 +22,10 @@ import torch
 from PIL import Image
 from scipy import ndimage
 from torch import Tensor
-from torch.nn import functional as F
 
 from layered_nst.networks.segmenters import load_segmenter, segment
-from layered_nst.picture import fit_within, read_picture
+from layered_nst.picture import fit_within, read_picture, resize
+from layered_nst.picture.guided import enlarge
 from layered_nst.regions.points import Clickable, Clicks
 
 GOOD = (0.85, 0.9)
@@ -65,9 +65,8 @@ def clicks_to(overlaps: list[float], good: float) -> int:
 
 def enlarged(rgb: Tensor, truth: np.ndarray, side: int) -> tuple[Tensor, np.ndarray]:
     size = fit_within((rgb.shape[1], rgb.shape[2]), side)
-    rgb = F.interpolate(rgb[None], size, mode="bicubic", antialias=True)[0].clamp(0, 1)
-    mask = torch.from_numpy(truth).float()[None, None]
-    return rgb, F.interpolate(mask, size, mode="bilinear")[0, 0].numpy() > 0.5
+    mask = enlarge(torch.from_numpy(truth).float()[None], size)
+    return resize(rgb, size), mask[0].numpy() > 0.5
 
 
 def chosen(masks: Path, names: Path | None, count: int) -> list[str]:
