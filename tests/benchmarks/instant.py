@@ -14,9 +14,9 @@ photo once for each region, from the part of the style picture that is that regi
 pictures are laid over one another by the masks.
 
 Times are of the processor, all threads together, and by the clock, which counts where nothing else
-runs and means little elsewhere: medians of rounds in turn, with everything loaded and the moments of
-the styles known, as while somebody tries strengths; those of the peer leave out
-its style vector too.
+runs and means little elsewhere: medians of rounds in turn, with everything loaded and the moments
+of the styles known, as while somebody tries strengths; those of the peer leave out its style vector
+too.
 """
 
 from __future__ import annotations
