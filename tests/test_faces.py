@@ -179,6 +179,16 @@ def test_a_temple_in_another_light_is_of_the_face(
     assert float(face_mask(faces, lit)[spot][temple].mean()) > 0.9
 
 
+def test_a_pale_wall_beside_a_cheek_is_not_of_the_face(
+    astronaut: Tensor, faces: tuple[Face, ...]
+) -> None:
+    """Its color is that of the skin; it is seen between her hair and the ring of her suit."""
+    mask = face_mask(faces, astronaut)
+    assert float(mask[136:150, 172:176].max()) == 0, "left of her cheek"
+    assert float(mask[155:170, 262:268].max()) == 0, "right of her jaw"
+    assert float(mask[120:150, 195:240].min()) > 0.99, "her cheeks"
+
+
 def test_parts_of_a_face_lie_within_it(astronaut: Tensor, faces: tuple[Face, ...]) -> None:
     whole, eyes, mouth = (face_mask(faces, astronaut, part) for part in ("face", "eyes", "mouth"))
     assert float((eyes - whole).max()) <= 0

@@ -10,14 +10,17 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from layered_nst.networks.faces import Face
 from layered_nst.picture.guided import guided_filter
 from layered_nst.picture.lab import rgb_to_lab
 from layered_nst.regions.components import closed, whole
 from layered_nst.regions.edges import antialias
+from layered_nst.regions.ways import ways
 
 # In sides of the detector's box, which reaches from the brows to the chin.
 FACE_ACROSS, FACE_DOWN, FACE_RISE = 0.50, 0.68, 0.10
@@ -36,6 +39,12 @@ LEAST_SPREAD = 4.0
 REACH = 0.05
 """Window of the guided filter, in sides of the box."""
 EPS = 2e-4
+NECK_ACROSS, NECK_DOWN = 0.55, 0.10
+"""So far from the middle, and from there down, the neck may go on from the face, in sides."""
+WALKED = 72
+"""Side of the box in px, at most, at which ways through the photo are measured."""
+FARTHER = 3.0
+"""What is so many times as far from the face as from what is beside it, is not of the face."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +92,14 @@ class _FaceFrame:
             axes: across and down, in sides of the box.
             at: across and down, in sides of the box.
         """
+        across, down = self.grid(like)
+        return torch.hypot((across - at[0]) / axes[0], (down - at[1]) / axes[1])
+
+    def grid(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Across and down of the face for every pixel around it, in sides of its box."""
         x = torch.arange(self.columns.start, self.columns.stop, device=like.device) + 0.5
         y = torch.arange(self.rows.start, self.rows.stop, device=like.device) + 0.5
-        across, down = self.seen_from(x[None], y[:, None])
-        return torch.hypot((across - at[0]) / axes[0], (down - at[1]) / axes[1])
+        return self.seen_from(x[None], y[:, None])
 
 
 def _turn(face: Face, size: tuple[int, int], side: float) -> tuple[float, float]:
@@ -124,14 +137,16 @@ def _face(_: Face, frame: _FaceFrame, around: Tensor) -> Tensor:
         return antialias((1 - outline) * frame.side)
     skin = _skin(around, outline)
     undecided = (outline > SURELY) & (outline < HARDLY)
-    guess = torch.where(undecided, skin * (outline < LIKELY), (outline <= SURELY).to(skin))
+    outside = _beside(frame, around, outline)
+    likely = skin * (outline < LIKELY) * ~outside
+    guess = torch.where(undecided, likely, (outline <= SURELY).to(skin))
     radius = max(1, round(REACH * frame.side))
     fitted = guided_filter(around, guess[None], radius=radius, eps=EPS)[0]
     mask = antialias(torch.where(undecided, fitted, guess) - 0.5)
     # Teeth, spectacles and a lock of hair are of the face, and so is a temple in another light;
     # specks of its color beside it are not.
     filled = torch.from_numpy(closed(mask.cpu().numpy(), BAY * frame.side)).to(mask)
-    mask = torch.where(outline < MOSTLY, filled, mask)
+    mask = torch.where((outline < MOSTLY) & ~outside, filled, mask)
     return torch.from_numpy(whole(mask.cpu().numpy())).to(mask)
 
 
@@ -147,6 +162,25 @@ def _skin(rgb: Tensor, outline: Tensor) -> Tensor:
     whitened = torch.linalg.inv(torch.linalg.cholesky(spread)).to(lab)
     distance = torch.einsum("ij,jhw->ihw", whitened, lab - middle.to(lab)[:, None, None])
     return (distance.square().sum(0) <= SKIN_SPREAD**2).to(rgb)
+
+
+def _beside(frame: _FaceFrame, rgb: Tensor, outline: Tensor) -> Tensor:
+    """What no line parts from what is beside the face, a wall of the skin's color, shape (H, W)."""
+    scale = min(1.0, WALKED / frame.side)
+    size = tuple(max(1, round(length * scale)) for length in outline.shape)
+
+    def small(planes: Tensor) -> Tensor:
+        return F.interpolate(planes[None], size, mode="area")[0].cpu().double()
+
+    lab = rgb_to_lab(small(rgb)).numpy()
+    across, down = frame.grid(rgb)
+    neck = (across.abs() < NECK_ACROSS) & (down > NECK_DOWN)
+    away, below = small(torch.stack([outline, neck.to(outline)])).numpy()
+    inside, beside = ways(lab, away <= SURELY), ways(lab, (away >= HARDLY) & (below < 0.5))
+    # Of a face whose middle is out of the picture there is nothing to be measured from.
+    farther = torch.from_numpy(np.isfinite(inside) & (inside > FARTHER * beside))
+    large = F.interpolate(farther[None, None].float(), outline.shape, mode="bilinear")
+    return large[0, 0].to(outline.device) > 0.5
 
 
 def _at_points(
