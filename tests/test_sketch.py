@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from layered_nst import apply
 from layered_nst.api import prepare
 from layered_nst.errors import Interrupted, LayeredNstWarning
 from layered_nst.painting.progress import Progress
+from layered_nst.picture import average
 from layered_nst.recipe import load_recipe
 from layered_nst.regions import RegionMasks
 from layered_nst.scene import eyes, resolving
 from layered_nst.scene.resolving import resolve
 from layered_nst.strategies.looks import planned
 from layered_nst.strategies.problems import problem
-from layered_nst.strategies.product_first import cut_out, with_product
+from layered_nst.strategies.product_first import around, composed_in, cut_out, with_product
 from layered_nst.strategies.windows import whole
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -43,11 +45,21 @@ def steps(size: int) -> dict[str, Any]:
     return {"optimize.levels": [128, size], "optimize.steps": [3, 1], "optimize.tolerance": 0}
 
 
+def told(size: int, quality: str, recipe: dict[str, Any] = RECIPE) -> list[Progress]:
+    """What is told of the last step of each stage's level that lays strokes out."""
+    seen: dict[str, Progress] = {}
+
+    def see(progress: Progress) -> None:
+        if progress.level == 1:
+            seen[progress.stage] = replace(progress, picture=progress.picture.clone())
+
+    apply(recipe, size=size, quality=quality, overrides=steps(size), on_progress=see)
+    return list(seen.values())
+
+
 def composed(size: int, quality: str) -> Tensor:
     """The picture after the level that lays strokes out."""
-    seen: list[Progress] = []
-    apply(RECIPE, size=size, quality=quality, overrides=steps(size), on_progress=seen.append)
-    return [told.picture for told in seen if told.level == 1][-1]
+    return told(size, quality)[-1].picture
 
 
 def test_results_of_all_sizes_and_qualities_are_composed_alike_to_the_last_bit() -> None:
@@ -123,13 +135,63 @@ def test_where_other_regions_are_found_so_small_those_of_the_result_count(
     assert not torch.equal(found.masks.masks, own.masks.masks)
 
 
-def test_a_product_that_was_painted_first_is_composed_around_at_the_results_size() -> None:
-    scene = resolve(load_recipe({**RECIPE, "size": 200}), sketch=256)
-    asked = problem(scene, planned(scene))
+PRODUCT = {**RECIPE, "strategy": "product-then-style", "product": ["air"]}
+
+
+def test_a_product_is_painted_and_composed_around_alike_at_all_sizes_and_qualities() -> None:
+    wanted = told(170, "draft", PRODUCT)
+    assert [(p.stage, p.level) for p in wanted] == [("product", 1), ("style", 1)]
+    for found in (told(301, "draft", PRODUCT), told(170, "fine", PRODUCT)):
+        for here, there in zip(found, wanted, strict=True):
+            assert here.losses == there.losses
+        assert torch.equal(found[1].picture, wanted[1].picture)
+
+
+def test_the_whole_is_given_the_product_of_its_sketch_with_the_photos_detail() -> None:
+    scene = resolve(load_recipe({**PRODUCT, "size": 400}), sketch=256)
+    asked, air = problem(scene, planned(scene)), scene.mask("air")
     assert asked.sketch is not None
-    assert asked.at(128) is asked.sketch
-    assert asked.at(200) is asked
-    product = cut_out(asked, scene.mask("air"), ("air",), whole(scene.size))
+    red = torch.tensor([0.8, 0.3, 0.3])[:, None, None].expand_as(asked.sketch.start)
+    given = around(asked, replace(asked.sketch, start=red, content=red), air)
+    assert given.at(128) is given.sketch
+    assert torch.equal(given.start[:, air == 0], asked.start[:, air == 0])
+    assert torch.equal(given.content[:, air > 0], given.start[:, air > 0])
+    within = given.start[:, air > 0]
+    assert torch.allclose(within.mean(1), red[:, 0, 0], atol=0.02)
+    shown, photo = (x[1, :100] - x[1, :100].mean() for x in (given.start, asked.photo))
+    fine = [
+        x - average(x[None], (50, 200)).repeat_interleave(2, 1).repeat_interleave(2, 2)[0]
+        for x in (shown, photo)
+    ]
+    assert torch.corrcoef(torch.stack(fine).flatten(1))[0, 1] > 0.5
+
+
+def test_a_product_that_its_sketch_does_not_show_is_painted_at_the_results_size() -> None:
+    scene = resolve(load_recipe({**PRODUCT, "size": 200}), sketch=256)
+    plan = planned(scene)
+    assert composed_in(scene, plan)[0] is scene.sketch
+    assert scene.sketch is not None
+    none = RegionMasks(("land", "air"), torch.stack([torch.ones(192, 256), torch.zeros(192, 256)]))
+    blind = replace(scene, sketch=replace(scene.sketch, masks=none))
+    assert composed_in(blind, plan) == (blind, plan)
+    coarsest = replace(plan, levels=plan.levels[-1:])
+    assert composed_in(scene, coarsest) == (scene, coarsest)
+    asked = problem(scene, plan)
+    window = whole(scene.size)
+    product = cut_out(asked, scene.mask("air"), ("air",), window)
     assert product.sketch is None
-    around = with_product(asked, asked.start * 0, product, whole(scene.size))
-    assert around.at(128) is around
+    after = with_product(asked, asked.start * 0, product, window)
+    assert after.at(128) is after
+
+
+def test_regions_that_the_sketch_has_lost_are_those_of_the_result() -> None:
+    small = torch.zeros(2, 40, 60)
+    small[1, :4, :6] = 1  # a hundredth of the picture
+    small[0] = 1 - small[1]
+    lost = torch.stack([torch.ones(40, 60), torch.zeros(40, 60)])
+    names = ("land", "air")
+    result = RegionMasks(names, small)
+    chosen = resolving._those_of(result, (40, 60), RegionMasks(names, lost))
+    assert torch.equal(chosen.masks, small)
+    moved = RegionMasks(names, small.roll(1, 2))
+    assert resolving._those_of(result, (40, 60), moved) is moved

@@ -49,7 +49,8 @@ from layered_nst.words import pixels
 # A mean over fewer pixels than this says nothing about a region's colors.
 FEWEST_PIXELS = 16.0
 ALIKE = 0.02
-"""Mean difference of masks up to which regions found at another size are the same."""
+"""Mean difference of masks up to which regions found at another size are the same, if it is not
+more than half of what they cover."""
 
 
 def resolve(
@@ -212,7 +213,7 @@ def _those_of(masks: RegionMasks, size: tuple[int, int], found: RegionMasks | No
     small = average(masks.masks, size)
     if found is not None and found.names == masks.names:
         apart = (found.masks - small).abs().mean((1, 2))
-        if bool((apart <= ALIKE).all()):
+        if bool((apart <= (small.mean((1, 2)) / 2).clamp(max=ALIKE)).all()):
             return found
     return RegionMasks(masks.names, small)
 

@@ -320,26 +320,25 @@ def level_costs(scene: Scene, plan: Plan, encoders: Mapping[str, Encoder]) -> li
         encoders: by the names that the levels use.
     """
     needs = {name: footprint(plan, scene, encoder) for name, encoder in encoders.items()}
-    found = stages(scene, plan)
-    sketch = scene.sketch if len(found) == 1 else None
     return [
         LevelCost(
             stage=stage,
             level=level,
-            size=_size_of(level, stage, sketch),
+            size=_size_of(level, stage, scene),
             of_result=_area(scene.size),
             styles=_style_sizes(scene, level),
             encoder=encoders[level.encoder],
             layers=_wanted(encoders[level.encoder], plan),
             need=needs[level.encoder],
         )
-        for stage in found
+        for stage in stages(scene, plan)
         for level in stage.plan.levels
     ]
 
 
-def _size_of(level: Level, stage: Stage, sketch: Scene | None) -> tuple[int, int]:
+def _size_of(level: Level, stage: Stage, scene: Scene) -> tuple[int, int]:
     """Height and width of a level."""
+    sketch = scene.sketch if stage.size == scene.size else None
     if sketch is not None and is_composed(level.longest, stage.size, sketch.size):
         return fit_within(sketch.size, level.longest)
     return fit_within(stage.size, level.longest)

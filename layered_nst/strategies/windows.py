@@ -26,6 +26,15 @@ def window_around(mask: Tensor, margin: int) -> Window:
     return spans[0], spans[1]
 
 
+def on(window: Window, size: tuple[int, int], other: tuple[int, int]) -> Window:
+    """A window of a picture of one height and width as one of the same picture at another."""
+    rows, columns = (
+        slice(round(part.start * there / here), max(1, round(part.stop * there / here)))
+        for part, here, there in zip(window, size, other, strict=True)
+    )
+    return rows, columns
+
+
 def placed(picture: Tensor, window: Window, start: Tensor) -> Tensor:
     """The picture of a window within the whole picture, at the window's scale.
 

@@ -2,13 +2,17 @@
 
     python tests/benchmarks/look.py [--photo FILE …] [--style FILE …] [--size 400]
         [--only strokes …] [--out DIR] [--json FILE]
+    python tests/benchmarks/look.py --recipe FILE [--photo FILE …] [--compared draft:400
+        --compared standard:768 …] [--out DIR] [--json FILE]
 
-Each photo is painted whole in each style, the bundled ones if none are named. What is measured:
+Each photo is painted whole in each style, the bundled ones if none are named; with --recipe by
+that, for its composition alone. What is measured:
 
 strokes      draft and standard: gain, edges, grain and relief (`layered-nst score`), hatching
 strength     gain at 0.1, 0.25 and 0.5 as a share of the gain at 1, and how far 0 is from the photo
-composition  draft against standard, and standard at SIZE against other sizes: correlation of
-             lightness between 0.5 and 2 %, and between 1 and 4 % of the width; edges of both
+composition  draft and standard at SIZE and twice that (or what --compared says), each against each,
+             in every region: correlation of lightness between 0.5 and 2 %, and between 1 and 4 %
+             of the width; F-scores of the photo's contours, each at its own size
 finish       a draft finished to standard against the draft, and against standard from the start
 blocks       gradient on lines of the grids of 2, 4, 8, … px over that elsewhere, of a draft of
              2000 px
@@ -18,7 +22,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,6 +35,8 @@ from torch import Tensor
 
 from layered_nst import Result, apply
 from layered_nst.judge import load_judge, score
+from layered_nst.judge.edges import TOLERANCE, thin_edges
+from layered_nst.judge.measures import edges_kept
 from layered_nst.networks.encoders import load_encoder
 from layered_nst.picture import average, fit_within, resize
 from layered_nst.picture.lab import rgb_to_lab
@@ -46,22 +53,38 @@ Numbers = Mapping[str, Any]
 class Bench:
     """Paints photos in styles, and measures what comes of it."""
 
-    def __init__(self, photo: Path, style: Path, size: int, out: Path | None) -> None:
+    def __init__(
+        self,
+        photo: Path | None,
+        style: Path,
+        size: int,
+        out: Path | None,
+        compared: Sequence[tuple[str, int]] = (),
+    ) -> None:
         self.photo, self.style, self.size, self.out = photo, style, size, out
+        sizes = ((q, s) for s in (size, 2 * size) for q in ("draft", "standard"))
+        self.compared = compared or tuple(sizes)
+        self.edges: dict[int, dict[str, float]] = {}
         self.eyes: dict[str, Any] = {"judge": load_judge(), "contours": load_encoder("hed-vgg16")}
 
     def paint(self, quality: str, *, size: int | None = None, **keys: Any) -> Result:
-        """The photo, whole, in the style."""
+        """The photo, whole, in the style, or by the recipe that stands in its place."""
+        size = size or self.size
+        if self.style.suffix == ".yaml":
+            return self._kept(apply(self.style, self.photo, size=size, quality=quality), quality)
         region = {"name": "all", "select": "rest", "style": str(self.style)}
         region |= {k: v for k, v in keys.items() if k != "approved"}
         recipe: dict[str, Any] = {"recipe": 1, "content": str(self.photo), "regions": [region]}
         recipe |= {"approved": keys["approved"]} if "approved" in keys else {}
-        found = apply(recipe, size=size or self.size, quality=quality)
+        said = (str(v) for k, v in keys.items() if k != "approved")
+        return self._kept(apply(recipe, size=size, quality=quality), quality, *said)
+
+    def _kept(self, found: Result, *said: str) -> Result:
         if self.out is not None:
             self.out.mkdir(parents=True, exist_ok=True)
-            said = "-".join(str(v) for k, v in keys.items() if k != "approved")
-            parts = [self.photo.stem, self.style.stem, quality, str(size or self.size), said]
-            found.save(self.out / ("-".join(filter(None, parts)) + ".png"))
+            photo = found.scene.recipe.content if self.photo is None else self.photo
+            parts = [Path(str(photo)).stem, self.style.stem, str(max(found.scene.size)), *said]
+            found.save(self.out / ("-".join(parts) + ".png"))
         return found
 
     def judged(self, result: Result) -> dict[str, Any]:
@@ -94,21 +117,39 @@ class Bench:
             )
 
     def composition(self) -> Iterator[tuple[str, Numbers]]:
-        standard = self.paint("standard")
-        for quality, size in (("draft", self.size), ("standard", 2 * self.size)):
-            other = self.paint(quality, size=size)
-            yield f"{quality} {size} px", self.alike(standard, other)
+        found = {f"{q} {s} px": self.paint(q, size=s) for q, s in self.compared}
+        for (one, here), (other, there) in combinations(found.items(), 2):
+            for region, numbers in self.alike(here, there).items():
+                yield f"{one}, {other}, {region}", numbers
 
-    def alike(self, one: Result, other: Result) -> Numbers:
-        edges = [self.judged(result)["edges"] for result in (one, other)]
-        return {**composition(one.rgb, other.rgb), "edges apart": abs(edges[0] - edges[1])}
+    def alike(self, one: Result, other: Result) -> dict[str, Numbers]:
+        """How alike two results are, region by region."""
+        found: dict[str, Numbers] = {}
+        for name, kept in self.edges_in(one).items():
+            edges = kept, self.edges_in(other)[name]
+            alike = composition(one.rgb, other.rgb, one.scene.mask(name).cpu() >= 0.5)
+            found[name] = {**alike, "edges": edges, "apart": abs(edges[0] - edges[1])}
+        return found
+
+    def edges_in(self, result: Result) -> dict[str, float]:
+        """F-score of the photo's contours in each region, at the result's own size."""
+        if id(result) not in self.edges:
+            pictures = (result.rgb.cpu(), result.scene.picture.rgb.cpu())
+            seen, photo = (thin_edges(self.eyes["contours"], rgb) for rgb in pictures)
+            masks = {r.name: result.scene.mask(r.name).cpu() >= 0.5 for r in result.scene.painted}
+            self.edges[id(result)] = {
+                name: edges_kept(seen, photo, mask, tolerance=TOLERANCE)
+                for name, mask in masks.items()
+                if mask.any()
+            }
+        return self.edges[id(result)]
 
     def finish(self) -> Iterator[tuple[str, Numbers]]:
         draft = self.paint("draft")
         with TemporaryDirectory() as folder:
             path = draft.save(Path(folder) / "draft.png")
             finished = self.paint("standard", approved=str(path))
-        yield "against the draft", self.alike(draft, finished)
+        yield "against the draft", self.alike(draft, finished)["all"]
         fresh = self.paint("standard")
         shares = {"finished": finished, "from the start": fresh}
         yield "gain", {name: self.judged(result)["gain"] for name, result in shares.items()}
@@ -119,9 +160,11 @@ class Bench:
         yield "draft 2000 px", {f"{2**k} px": on_grid(result.rgb, 2**k) for k in range(1, 8)}
 
 
-def composition(one: Tensor, other: Tensor) -> dict[str, float]:
-    """Correlation of lightness, seen at one size, in bands that are shares of the width."""
+def composition(one: Tensor, other: Tensor, mask: Tensor) -> dict[str, float]:
+    """Correlation of lightness within a mask, seen at one size, in bands that are shares of the
+    width."""
     size = fit_within((one.shape[1], one.shape[2]), COMPARED)
+    inside = (average(mask[None].double(), size)[0] >= 0.5).numpy()
     light = [rgb_to_lab(average(rgb.double(), size))[0].numpy() for rgb in (one, other)]
     found = {}
     for name, (fine, coarse) in BANDS.items():
@@ -130,7 +173,7 @@ def composition(one: Tensor, other: Tensor) -> dict[str, float]:
             - ndimage.gaussian_filter(x, coarse * size[1])
             for x in light
         )
-        found[name] = float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+        found[name] = float(np.corrcoef(a[inside], b[inside])[0, 1])
     return found
 
 
@@ -170,6 +213,8 @@ def main() -> None:
     }
     parser.add_argument("--photo", type=Path, action="append")
     parser.add_argument("--style", type=Path, action="append")
+    parser.add_argument("--recipe", type=Path, help="paint by it, and measure the composition")
+    parser.add_argument("--compared", type=_quality_and_size, action="append", help="QUALITY:SIZE")
     parser.add_argument("--size", type=int, default=400)
     parser.add_argument("--only", action="append", choices=kinds)
     parser.add_argument("--out", type=Path, help="folder for the pictures")
@@ -177,19 +222,28 @@ def main() -> None:
     given = parser.parse_args()
     photos = given.photo or [ASSETS / "photos" / "cathedral.jpg"]
     styles = given.style or sorted((ASSETS / "styles").glob("*.jpg"))
+    wanted = given.only or kinds
+    if given.recipe is not None:
+        photos, styles, wanted = given.photo or [None], [given.recipe], ["composition"]
     found: dict[str, Numbers] = {}
     for photo in photos:
         for style in styles:
-            bench = Bench(photo, style, given.size, given.out)
-            for kind in given.only or kinds:
+            bench = Bench(photo, style, given.size, given.out, given.compared or ())
+            for kind in wanted:
                 for name, numbers in kinds[kind](bench):
-                    key = f"{photo.stem}, {style.stem}, {kind}, {name}"
+                    said = "" if photo is None else f"{photo.stem}, "
+                    key = f"{said}{style.stem}, {kind}, {name}"
                     found[key] = numbers
                     print(
                         key, *(f"{k} {_said(v)}" for k, v in numbers.items()), sep="  ", flush=True
                     )
     if given.json is not None:
         given.json.write_text(json.dumps(found, indent=1))
+
+
+def _quality_and_size(text: str) -> tuple[str, int]:
+    quality, size = text.split(":")
+    return quality, int(size)
 
 
 def _said(value: Any) -> str:
