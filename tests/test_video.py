@@ -40,6 +40,7 @@ from moving_pictures import MovingPicture, warping_error  # noqa: E402
 
 from layered_nst.video.carrying import carried, settled  # noqa: E402
 from layered_nst.video.clips import Excerpt  # noqa: E402
+from layered_nst.video.fades import shown  # noqa: E402
 from layered_nst.video.filling import Sighted, joined, painted_as_before  # noqa: E402
 from layered_nst.video.flow import (  # noqa: E402
     Motion,
@@ -471,6 +472,74 @@ def test_a_flash_is_not_a_shot(work: Path, tmp_path: Path) -> None:
     bright = (0.6 + 0.4 * SMALL.frame(3)) * 255
     Image.fromarray(bright.astype(np.uint8)).save(folder / "0003.png")
     assert painted(work, recipe=recipe(work, content=str(folder))).shots == 1
+
+
+@pytest.mark.parametrize(
+    ("light", "expected"),
+    [
+        (lambda photo: 0 * photo, 0),
+        (lambda photo: 0 * photo + 1, 0),
+        (lambda photo: 0.012 * torch.rand(photo.shape), 0),
+        (lambda photo: 0.1 * photo, 0.4),
+        (lambda photo: 0.9 + 0.1 * photo, 0.5),
+        (lambda photo: 0.4 * photo, 1),
+        (lambda photo: 0 * photo + 0.5, 1),
+        (lambda photo: photo, 1),
+    ],
+)
+def test_black_and_white_show_nothing_and_the_ends_of_fades_something(
+    light: Any, expected: float
+) -> None:
+    photo = Picture(light(picture(SMALL, 0)).clamp(0, 1))
+    assert shown(photo) == pytest.approx(expected, abs=0.15)
+    assert shown(photo) in (0, 1) or 0 < expected < 1
+
+
+def test_what_is_clear_shows_nothing() -> None:
+    photo = Picture(picture(SMALL, 0), torch.zeros(SMALL.size))
+    assert shown(photo) == 0
+    half = torch.zeros(SMALL.size)
+    half[:27] = 1
+    assert shown(Picture(photo.rgb, half)) == 1
+
+
+def test_a_film_that_fades_in_from_black_begins_with_its_first_picture(
+    work: Path, tmp_path: Path
+) -> None:
+    """And black in between stays black, and what comes behind it goes on as before."""
+    folder = tmp_path / "fade"
+    folder.mkdir()
+    for number, (at, light) in enumerate([(0, 0), (0, 0.1), (1, 1), (1, 0), (2, 1)]):
+        pixels = (SMALL.frame(at) * light * 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    stated = recipe(work, content=str(folder))
+    output = tmp_path / "out.mp4"
+    with pytest.raises(Interrupted):
+        painted(work, recipe=stated, output=output, on_frame=lambda told: _stop_at(told.frame, 4))
+    result = painted(work, recipe=stated, output=output, resume=True)
+    frames = planes(result)
+    assert float(frames[0].max()) == float(frames[3].max()) == 0
+    assert 0.05 < float(frames[1].mean()) < 0.8 * float(frames[2].mean())
+    assert result.shots == 1
+    clip = result.manifest["clip"]
+    assert (clip["shots"], clip["blank"]) == ([1], [0, 3])
+    back, seen = SMALL.flow(2, 1)
+    assert warping_error(frames[4], frames[2], back, seen) < 0.01
+    assert float((result.poster().rgb - frames[2]).abs().max()) == 0
+    whole = painted(work, recipe=stated)
+    assert all(map(torch.equal, frames, planes(whole)))
+
+
+def test_a_film_of_black_alone_stays_black(work: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "black"
+    folder.mkdir()
+    for number in range(2):
+        Image.new("RGB", (96, 54)).save(folder / f"{number}.png")
+    steps: list[Any] = []
+    result = painted(work, recipe=recipe(work, content=str(folder)), on_progress=steps.append)
+    assert [float(frame.max()) for frame in planes(result)] == [0, 0]
+    assert not steps
+    assert result.manifest["clip"]["shots"] == []
 
 
 def test_a_cut_at_every_frame_is_painted_frame_by_frame(work: Path, tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ def video_masks(
     chosen = {round(n * (count - 1) / max(1, SHOWN - 1)) for n in range(SHOWN)}
     shares: dict[str, list[float]] = {}
     tiles: list[Image.Image] = []
-    for number, (frame, photo, masks) in enumerate(_carried(run, first, frames)):
+    for number, (frame, photo, masks) in enumerate(_carried(run, first, frames), run.lit):
         for name, share in masks.coverage.items():
             told = shares.setdefault(name, [])
             told += [0.0] * (number - len(told)) + [round(share, 4)]
@@ -212,7 +212,7 @@ def _carried(
     """Each frame, its photo (3, H, W) at the result's size, and its regions."""
     before = run.scene.picture.rgb.cpu()
     yield first, before, run.scene.masks
-    for number, frame in enumerate(frames, 1):
+    for number, frame in enumerate(frames, run.lit + 1):
         run.now = number, frame.time
         picture, eyes = run.scenery.look(frame.picture, size=run.size, remembered=False)
         photo = picture.rgb.cpu()

@@ -108,9 +108,10 @@ class VideoResult:
             )
 
     def poster(self) -> Result:
-        """Its first frame as the result of a photo."""
+        """Its first frame that shows a picture as a whole as the result of a photo."""
+        shown = [line["shown"] for line in self.store.lines]
         return Result(
-            rgb=_planes(self.store.pixels(0))[:3],
+            rgb=_planes(self.store.pixels(shown.index(max(shown))))[:3],
             scene=self.scene,
             plan=self.plan,
             losses=(),
@@ -125,7 +126,7 @@ class VideoResult:
         lines = self.store.lines
         measured = [line for line in lines if "error" in line]
         first = [number for number, line in enumerate(lines) if line["key"] == number]
-        later = [line for number, line in enumerate(lines) if line["key"] != number]
+        later = [line for n, line in enumerate(lines) if line["key"] != n and line["shown"]]
         clip = {
             "frames": len(lines),
             "shots": first,
@@ -138,6 +139,7 @@ class VideoResult:
             "kept_from_the_frame_before": _mean(line["still"] for line in lines[1:]),
             "features_kept": _mean(line["kept"] for line in later),
             "seconds_a_frame": _seconds([lines[number] for number in first], later),
+            "blank": [n for n, line in enumerate(lines) if not line["shown"]],
             "damaged": [n for n, line in enumerate(lines) if line.get("damaged")],
         }
         told = manifest_of(self.poster())

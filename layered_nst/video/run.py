@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from layered_nst.strategies.looks import check_looks, planned, thin_notes
 from layered_nst.strategies.problems import finished
 from layered_nst.video.carrying import RegionsInTime
 from layered_nst.video.clips import Clip, ClipFrame, Excerpt, open_clip
+from layered_nst.video.fades import shown
 from layered_nst.video.flow import CUT, FlowOf, Motion, flow_of, motion, moved
 from layered_nst.video.frames import REACHES, FramePainter, Link, Past, Told, whose_pixels
 from layered_nst.video.keeping import FrameStore, frames_folder, part_of
@@ -51,6 +52,11 @@ AGAIN = 0.5
 """A frame begins no shot if so much of it was seen in one of the few before the last, as after a
 flash."""
 WHOLE = Excerpt()
+NONE = -1
+"""The number of a frame that there is not."""
+BETTER = 0.05
+"""By how much more an older frame has to show of this one to be asked before a nearer one, as what
+was before a flash does."""
 HARDLY_NEW = 0.1
 """Share of a frame that nothing nearer tells of, below which older ones are not asked."""
 
@@ -221,14 +227,14 @@ class ClipRun:
         )
         self.now = 0, self.clip.begins
         self.pasts: dict[int, Past] = {}
-        self.key = 0
-        self.shot = 0
+        self.lit, self.key, self.shot = 0, NONE, 1
+        self.store = FrameStore(self.folder, {})  # nothing belongs together yet
         self.notes: list[str] = []
         self.loop: Loop | None = None
         self.spent: list[float] = []
 
     def begun(self) -> tuple[ClipFrame, Iterator[ClipFrame]]:
-        """The first frame, by which all is settled, and those after it.
+        """The first frame that shows anything, by which all is settled, and those after it.
 
         Raises:
             ClipError: there is none.
@@ -237,8 +243,15 @@ class ClipRun:
         first = next(frames, None)
         if first is None:
             raise ClipError(f"{self.clip.path}: no frame lies between what was asked for")
-        self._prepare(first)
-        return first, frames
+        lit = first
+        for self.lit, frame in enumerate(chain([first], frames)):
+            if shown(frame.picture) > 0:
+                lit = frame
+                break
+        else:
+            self.lit, frames = 0, islice(self.excerpt.of(self.clip), 1, None)
+        self._prepare(lit)
+        return lit, frames
 
     def painted(self, *, resume: bool) -> VideoResult:
         """Paint all frames."""
@@ -248,8 +261,8 @@ class ClipRun:
         self.count = self.excerpt.count(self.clip)
         done = len(self.store.lines)
         try:
-            self._frame(0, first, done)
-            for number, frame in enumerate(frames, 1):
+            blank = islice(self.excerpt.of(self.clip), self.lit)
+            for number, frame in enumerate(chain(blank, [first], frames)):
                 self._frame(number, frame, done)
         except (KeyboardInterrupt, _StoppedBetween) as stopped:
             partial = self._result(complete=False) if self.store.lines else None
@@ -262,7 +275,8 @@ class ClipRun:
     def _prepare(self, frame: ClipFrame) -> None:
         """Settle plan, memory and what the frames belong to, by the first of them."""
         picture, eyes = self.scenery.look(frame.picture, size=self.size)
-        masks = self.regions.at(0, frame.picture, picture, eyes, None)
+        self.now = self.lit, frame.time
+        masks = self.regions.at(self.lit, frame.picture, picture, eyes, None)
         self.styles = self.scenery.styles(picture, masks)
         scene = self.scenery.scene(frame.picture, picture, masks, self.styles, eyes)
         plan = planned(scene)
@@ -300,23 +314,36 @@ class ClipRun:
             return
         self._look()
         started = time.monotonic()
+        if not shown(frame.picture):
+            self._blank(number, frame, started)
+            return
         scene, links, seen = self._scene(number, frame)
         found = time.monotonic()
         if links:
             toward = self._toward(number)
             past = self.painter.next(number, scene, links, self._told, toward=toward)
         else:
-            self.key, self.shot = number, self.shot + 1
+            self.shot += self.key != NONE
+            self.key = number
             canvas = self.painter.first(scene, self._told)
             ripe, whose = torch.ones(self.size), whose_pixels(scene)
             past = Past(number, scene.picture.rgb.cpu(), canvas.cpu(), ripe, whose)
         times = {"finding": found - started, "painting": time.monotonic() - found}
         self._keep(past, scene, frame, seen, started, times)
 
+    def _blank(self, number: int, frame: ClipFrame, started: float) -> None:
+        """Let a frame that shows nothing be, without asking it of others or others of it."""
+        picture, _ = self.scenery.look(frame.picture, size=self.size, remembered=False)
+        none = torch.zeros(0, *self.size)
+        scene = replace(self.scene, picture=picture, masks=RegionMasks((), none.to(picture.rgb)))
+        photo, self.painter.kept = picture.rgb.cpu(), 1.0
+        past = Past(number, photo, photo.clone(), none.sum(0), none.sum(0).byte())
+        self._keep(past, scene, frame, None, started, {"finding": 0.0, "painting": 0.0})
+
     def _scene(self, number: int, frame: ClipFrame) -> tuple[Scene, list[Link], Motion | None]:
         """The recipe on a frame, and what ``_links`` says of that; with new styles at a cut."""
         self.now = number, frame.time
-        if number == 0:
+        if number == self.lit:
             return self.scene, [], None
         picture, eyes = self.scenery.look(frame.picture, size=self.size, remembered=False)
         links, seen = self._links(number, picture.rgb.cpu())
@@ -369,24 +396,28 @@ class ClipRun:
             raise _StoppedBetween
 
     def _links(self, number: int, photo: Tensor) -> tuple[list[Link], Motion | None]:
-        """The earlier frames that a frame has come of, the nearest first; none at a cut.
+        """The earlier frames that a frame has come of, in the order they are asked; none at a cut.
 
         Returns:
-            They, and the motion from the frame before, None where that tells nothing.
+            They, and the motion from the frame painted last, None where that tells nothing.
         """
         links: list[Link] = []
         told = torch.zeros(self.size)
         near: Motion | None = None
-        for reach in dict.fromkeys((*REACHES, number - self.key)):
+        nearest = number - max(self.pasts, default=number)
+        for reach in dict.fromkeys((nearest, *REACHES, number - self.key)):
             past = self.pasts.get(number - reach)
             if past is None or (links and float((1 - told).mean()) < HARDLY_NEW):
                 continue
             found = motion(photo, past.photo, self.flow)
-            if reach == 1 and found.seen >= CUT:
+            if reach == nearest and found.seen >= CUT:
                 near = found
             if found.seen >= (CUT if reach == 1 or links else AGAIN):
                 links.append(Link(past, found))
                 told = torch.maximum(told, found.reliability.cpu())
+        best = max(links, key=lambda link: link.motion.seen, default=None)
+        if best is not None and best.motion.seen > links[0].motion.seen + BETTER:
+            links = [best, *(link for link in links if link is not best)]
         return links, near
 
     def _keep(
@@ -398,20 +429,30 @@ class ClipRun:
         started: float,
         times: Mapping[str, float],
     ) -> None:
-        rgb = finished(past.canvas.to(scene.picture.rgb), scene).cpu()
+        share = shown(frame.picture)
+        rgb = self._faded(past, scene, share)
         line, state = self._line(past, scene.masks, frame, seen), self._state(past, scene.masks)
         seconds = time.monotonic() - started
-        told = {**line, "seconds": round(seconds, 3)}
+        told = {**line, "shown": round(share, 4), "seconds": round(seconds, 3)}
         told |= {f"{name}_seconds": round(value, 3) for name, value in times.items()}
         self.store.put(rgb, self._alpha(scene), state, told, depth=line["depth"])
-        self.spent.append(seconds)
-        self._remember(past)
+        if share:
+            self.spent.append(seconds)
+            self._remember(past)
         self.store.forget_states([*self.pasts, *([] if self.loop is None else [0])])
-        left = None if self.count is None else self._left(past.number)
+        left = None if self.count is None or not self.spent else self._left(past.number)
         number = past.number + 1
         self.on_frame(
             FrameProgress(number, self.count, self.shot, line["seen"], seconds, left, rgb)
         )
+
+    def _faded(self, past: Past, scene: Scene, share: float) -> Tensor:
+        """What is shown of a frame, (3, H, W): the painting, as far as there is a picture."""
+        photo = scene.picture.rgb
+        if not share:
+            return photo.cpu()
+        rgb = finished(past.canvas.to(photo), scene)
+        return (rgb if share == 1 else photo.lerp(rgb, share)).cpu()
 
     def _state(self, past: Past, masks: RegionMasks) -> dict[str, Tensor]:
         """All that later frames depend on."""
@@ -484,18 +525,26 @@ class ClipRun:
         """Take up what later frames depend on of one that is done."""
         line, last = self.store.lines[number], self.store.lines[done - 1]
         self.key, self.shot = line["key"], line["shot"]
-        if number < done - max(REACHES) and number != last["key"]:
-            return
-        state = self.store.state(number)
-        parts = (state[name] for name in ("photo", "canvas", "ripe", "whose"))
-        self._remember(Past(number, *parts))
-        if number == last["key"]:
-            picture, _ = self.scenery.look(frame.picture, size=self.size, remembered=False)
-            masks = RegionMasks(tuple(line["masks"]), state["masks"].to(self.device))
-            self.styles = self.scenery.styles(picture, masks)
+        if number in self._asked_for(done):
+            state = self.store.state(number)
+            parts = (state[name] for name in ("photo", "canvas", "ripe", "whose"))
+            self._remember(Past(number, *parts))
+            if number == last["key"]:
+                picture, _ = self.scenery.look(frame.picture, size=self.size, remembered=False)
+                masks = RegionMasks(tuple(line["masks"]), state["masks"].to(self.device))
+                self.styles = self.scenery.styles(picture, masks)
         if number == done - 1:
+            state = self.store.state(number)
             self.regions.restore(part_of(state, "regions."))
             self.painter.restore(part_of(state, "painter."), self.device)
+
+    def _asked_for(self, done: int) -> set[int]:
+        """Of so many frames that are done, those that the next one asks."""
+        lines = self.store.lines[:done]
+        painted = [number for number, line in enumerate(lines) if line["shown"]]
+        last = max(painted, default=NONE)
+        near = {number for number in painted if number > last - max(REACHES)}
+        return near | ({lines[-1]["key"]} & set(painted))
 
     def _result(self, *, complete: bool) -> VideoResult:
         return VideoResult(
