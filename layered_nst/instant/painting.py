@@ -31,6 +31,8 @@ Steadied = Callable[[Mapping[str, Stacked]], Mapping[str, Stacked]]
 
 AT_ONCE = 2**20
 """Pixels of a strip, about."""
+NOTHING = 1e-6
+"""Of a position: less belongs to all regions but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -269,24 +271,37 @@ def carry(features: Tensor, read: Columns, by: Carriers) -> Tensor:
     What belongs to no region, wholly or in part, stays to that extent as it is.
     """
     rows = features[0].flatten(1).T
-    still = None if by.still is None else by.still.to(rows.dtype)
-
-    def unmoved(part: Tensor) -> Tensor:
-        return part if still is None else part @ still.T
-
     # Read and written at one go, however many regions there are.
     seen = rows.index_select(0, read.index)
     moved = torch.empty_like(seen)
-    changes = []
-    for region, (start, soft, end) in enumerate(read.spans):
+    for region, (start, _, end) in enumerate(read.spans):
         matrix, offset = by.matrix[region].to(rows.dtype), by.offset[region].to(rows.dtype)
         torch.addmm(offset, seen[start:end], matrix.T, out=moved[start:end])
-        share = read.root[soft:end].square().to(rows.dtype)
-        changes.append((moved[soft:end] - unmoved(seen[soft:end])).mul_(share))
     carried = torch.empty_like(rows)
     carried.index_copy_(0, read.index, moved)
-    # What lies in a feather stands there once for each of its regions: it is added up instead.
-    carried.index_copy_(0, read.apart, unmoved(rows[read.apart]))
-    for (_, soft, end), change in zip(read.spans, changes, strict=True):
-        carried.index_add_(0, read.index[soft:end], change)
+    if len(read.apart):
+        # What lies in a feather stands there once for each of its regions: it is added up instead.
+        carried.index_copy_(0, read.apart, _added_up(rows, moved, read, by).to(rows.dtype))
     return carried.view(1, *features.shape[2:], -1).permute(0, 3, 1, 2)
+
+
+def _added_up(rows: Tensor, moved: Tensor, read: Columns, by: Carriers) -> Tensor:
+    """Features of the positions that are inside no region, (E, C), in the precision of the masks.
+
+    Args:
+        rows: of all positions, before they are carried.
+        moved: what regions read, carried.
+    """
+    total = read.root.new_zeros(len(read.apart), rows.shape[1])
+    left = total.new_ones(len(read.apart), 1)
+    for _, soft, end in read.spans:
+        place = torch.searchsorted(read.apart, read.index[soft:end])
+        share = read.root[soft:end].square()
+        total.index_add_(0, place, moved[soft:end] * share)
+        left.index_add_(0, place, share, alpha=-1)
+    # Mostly the regions share out all of a position.
+    rest = (left[:, 0] > NOTHING).nonzero()[:, 0]
+    unmoved = rows.index_select(0, read.apart[rest])
+    if by.still is not None:
+        unmoved = unmoved @ by.still.to(rows.dtype).T
+    return total.index_add_(0, rest, unmoved * left[rest])

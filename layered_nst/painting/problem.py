@@ -148,7 +148,7 @@ def is_composed(longest: int, size: tuple[int, int], sketch: tuple[int, int]) ->
 
 
 def is_painted(region: PaintedRegion) -> bool:
-    return bool(region.styles) and bool((region.mask > 0).any())
+    return bool(region.styles) and bool(region.mask.amax() > 0)
 
 
 def laid_out(regions: Sequence[PaintedRegion], values: Sequence[float]) -> Tensor:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -137,26 +138,31 @@ def columns(masks: Tensor) -> Columns:
         masks: weights in [0, 1] at the layer's size, shape (R, h, w).
     """
     flat = masks.flatten(1)
-    owned = (flat >= 1) & ((flat > 0).sum(0) == 1)
-    inside = [row.nonzero()[:, 0] for row in owned]
-    feather = [row.nonzero()[:, 0] for row in (flat > 0) & ~owned]
-    index = torch.cat([part for pair in zip(inside, feather, strict=True) for part in pair])
+    positive = flat > 0
+    owned = (flat >= 1) & (positive.sum(0, dtype=torch.int16) == 1)
+    inside = [_true_in(row) for row in owned]
+    feather = [_true_in(row) for row in positive & ~owned]
+    read = [part for pair in zip(inside, feather, strict=True) for part in pair]
+    values = [flat[number // 2].index_select(0, part) for number, part in enumerate(read)]
     lengths = [(len(a), len(b)) for a, b in zip(inside, feather, strict=True)]
     spans, start = [], 0
     for solid, soft in lengths:
         spans.append((start, start + solid, start + solid + soft))
         start += solid + soft
-    region = torch.repeat_interleave(
-        torch.arange(len(flat), device=masks.device),
-        torch.tensor([a + b for a, b in lengths], device=masks.device),
-    )
     return Columns(
-        index=index,
-        root=flat[region, index].sqrt()[:, None],
+        index=torch.cat(read),
+        root=torch.cat(values).sqrt()[:, None],
         spans=tuple(spans),
         total=flat.sum(1),
-        apart=(~owned.any(0)).nonzero()[:, 0],
+        apart=_true_in(~owned.any(0)),
     )
+
+
+def _true_in(row: Tensor) -> Tensor:
+    """Where a row of truths (N,) is true; on a CPU NumPy finds it in a tenth of the time."""
+    if row.device.type == "cpu":
+        return torch.from_numpy(np.flatnonzero(row.numpy()))
+    return row.nonzero()[:, 0]
 
 
 def region_moments(
