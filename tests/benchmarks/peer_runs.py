@@ -69,14 +69,14 @@ def keep(rgb: Tensor, path: Path) -> None:
 
 def prepare(recipe: Path, size: int, quality: str, target: Path, one: bool) -> None:
     """Write a scene that every method can be given: one style for each region, all alike."""
-    loaded = _plain(load_recipe(recipe, overrides={"optimize.quality": quality}))
+    loaded = plain(load_recipe(recipe, overrides={"optimize.quality": quality}))
     if one:
         loaded = alone(loaded, 0)
     scene, _ = api.prepare(loaded.model_copy(update={"size": size}), device="cpu")
     torch.save(scene, target)
 
 
-def _plain(recipe: Recipe) -> Recipe:
+def plain(recipe: Recipe) -> Recipe:
     """Without what no peer can do: blends, strengths, sizes of strokes, colors, product."""
     alike = {"strength": 1.0, "scale": 1.0, "content": 1.0, "contour": 0.0, "color": "style"}
     regions = [
