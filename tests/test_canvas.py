@@ -143,6 +143,7 @@ def test_a_last_step_that_was_a_leap_is_judged_and_another_is_not(
 
 def test_what_an_optimizer_has_learned_is_in_its_state() -> None:
     found, _ = descent(Coarse, optimizer="lbfgs", steps=4)
-    learned = learned_of(found.plan, found.state("joint", 1, 4).descent["optimizer"])
+    learned, pairs = learned_of(found.plan, found.state("joint", 1, 4).descent["optimizer"])
     assert learned == found.optimizer.learned()
     assert learned > 0
+    assert len(pairs) == len(found.optimizer.pairs()) > 0

@@ -104,6 +104,37 @@ def test_before_anything_is_learned_the_scale_is_the_given_one() -> None:
     assert LBFGS(1.0, 10).learned() is Adam(0.1).learned() is None
 
 
+def test_pairs_of_a_like_problem_make_the_step_that_the_formula_of_bfgs_says() -> None:
+    """The inverse curvature, written out as a matrix: equation 6.17 of Nocedal and Wright."""
+    draw = torch.Generator().manual_seed(3)
+    curved = torch.rand(6, 6, generator=draw, dtype=torch.float64)
+    curved = curved @ curved.T + torch.eye(6, dtype=torch.float64)
+    steps = [torch.rand(1, 6, generator=draw, dtype=torch.float64) for _ in range(3)]
+    optimizer = LBFGS(1.0, 2, 0.01)
+    optimizer.recall([(step, step @ curved) for step in steps])
+    inverse = None
+    for step in steps[-2:]:  # no more are kept than its history holds
+        s, y = step[0], step[0] @ curved
+        if inverse is None:
+            last = steps[-1][0]
+            change = last @ curved
+            inverse = torch.eye(6, dtype=torch.float64) * (last @ change) / (change @ change)
+        left = torch.eye(6, dtype=torch.float64) - torch.outer(s, y) / (s @ y)
+        inverse = left @ inverse @ left.T + torch.outer(s, s) / (s @ y)
+    gradient = torch.rand(1, 6, generator=draw, dtype=torch.float64)
+    assert torch.allclose(optimizer.step(gradient), -gradient @ inverse)
+
+
+def test_pairs_that_say_nothing_of_the_curvature_are_not_recalled() -> None:
+    flat, good = torch.zeros(1, 2), torch.ones(1, 2)
+    optimizer = LBFGS(1.0, 10, 0.01)
+    optimizer.recall([(flat, good), (good, -good), (good, 2 * good)])
+    assert [float(change[0, 0]) for _, change in optimizer.pairs()] == [2]
+    steady = Adam(0.05)
+    steady.recall([(good, good)])
+    assert not steady.pairs()
+
+
 def test_adam_begins_with_the_means_of_another_size_as_if_they_were_one_step() -> None:
     first, second = Adam(0.1), Adam(0.1)
     gradient = torch.full((1, 3, 4, 6), 0.5)

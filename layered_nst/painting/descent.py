@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from layered_nst.errors import PaintingError
 from layered_nst.painting.canvas import Canvas
 from layered_nst.painting.objective import Objective
-from layered_nst.painting.optimizers import LBFGS, Adam, Optimizer
+from layered_nst.painting.optimizers import LBFGS, Adam, Optimizer, Pair
 from layered_nst.painting.plan import Plan
 from layered_nst.painting.state import State
 
@@ -143,11 +143,12 @@ def _optimizer(plan: Plan, rate: float) -> Optimizer:
     return Adam(rate) if plan.optimizer == "adam" else LBFGS(rate, plan.history)
 
 
-def learned_of(plan: Plan, state: Mapping[str, Any]) -> Any:
-    """What an optimizer of a plan has learned that is in a state; see ``Optimizer.learned``."""
+def learned_of(plan: Plan, state: Mapping[str, Any]) -> tuple[Any, Sequence[Pair]]:
+    """What an optimizer of a plan has learned that is in a state: as ``Optimizer.learned`` and
+    ``Optimizer.pairs`` have it."""
     optimizer = _optimizer(plan, plan.learning_rate)
     optimizer.restore(state)
-    return optimizer.learned()
+    return optimizer.learned(), optimizer.pairs()
 
 
 def _no_number(terms: Mapping[str, Tensor], size: tuple[int, int]) -> str:

@@ -16,6 +16,7 @@ from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.canvas import Pixels
 from layered_nst.painting.descent import Descent
 from layered_nst.painting.objective import Objective, Objectives
+from layered_nst.painting.optimizers import Pair
 from layered_nst.painting.plan import COMPOSING, Level, Plan
 from layered_nst.painting.problem import (
     PaintedRegion,
@@ -43,9 +44,11 @@ class Lessons:
 
     Attributes:
         learned: as ``Optimizer.learned`` has it; None before the first frame.
+        pairs: as ``Optimizer.pairs`` has them; those of another size are passed over.
     """
 
     learned: Any = None
+    pairs: Sequence[Pair] = ()
 
 
 def optimize(
@@ -96,12 +99,13 @@ def optimize(
         size = fit_within(size_of(seen.start), level.longest)
         seeing = encoder if isinstance(encoder, Encoder) else encoder[level.encoder]
         objective = (objectives or Objective)(seeing, seen, plan.at(level), size)
-        descent = _begun(objective, seen, painted, lessons.learned)
+        descent = _begun(objective, seen, painted, lessons)
         for step, terms in _steps(descent, level, resume if number == first else None):
             teller.tell(number, step, terms, descent)
             state = descent.state(stage, number, step)
             keep(replace(state, begun=painted, composed=problem.composed))
         painted, lessons.learned = _ended(descent, seen, judged), descent.optimizer.learned()
+        lessons.pairs = () if judged else descent.optimizer.pairs()
         if number == composed:
             problem = replace(problem, composed=painted)
         del objective, descent
@@ -182,14 +186,17 @@ def at_level(coarse: Tensor, problem: Problem, size: tuple[int, int], *, detaile
     return enlarged.clamp_(0, 1)
 
 
-def _begun(objective: Objective, problem: Problem, coarse: Tensor, learned: Any) -> Descent:
+def _begun(objective: Objective, problem: Problem, coarse: Tensor, lessons: Lessons) -> Descent:
     """The descent of a level, from the picture (3, h, w) of the one before and what its optimizer
     has learned."""
     detailed = objective.plan.start != "noise"
     enlarged = at_level(coarse, problem, objective.size, detailed=detailed)
     frozen, held = _held(problem, objective.size)
     start = enlarged.lerp(held, frozen)[None].contiguous()
-    return Descent(Pixels(start, frozen), objective, learned)
+    descent = Descent(Pixels(start, frozen), objective, lessons.learned)
+    if all(taken.shape == start.shape for taken, _ in lessons.pairs):
+        descent.optimizer.recall(lessons.pairs)
+    return descent
 
 
 def _steps(

@@ -8,13 +8,16 @@ is taken by reference after every step, for nothing.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+Pair = tuple[Tensor, Tensor]
+"""A step, and what it changed of the gradient."""
 
 
 class Optimizer(Protocol):
@@ -46,6 +49,15 @@ class Optimizer(Protocol):
             learned: of the other problem, coarser or finer.
             shape: of the variables here.
         """
+        ...
+
+    def pairs(self) -> Sequence[Pair]:
+        """Steps and what they have changed of the gradient, the oldest first; none if it keeps
+        none."""
+        ...
+
+    def recall(self, pairs: Sequence[Pair]) -> None:
+        """Take the pairs of a problem that is all but the same for its own, before a step."""
         ...
 
 
@@ -123,6 +135,13 @@ class LBFGS:
         """See ``Optimizer``. Without it the first step is lost, and the second often too long."""
         self._begun, self.scale = learned, learned and learned * shape.numel()
 
+    def pairs(self) -> Sequence[Pair]:
+        return [(taken, change) for taken, change, _ in self._pairs]
+
+    def recall(self, pairs: Sequence[Pair]) -> None:
+        told = [(taken, change, _dot(taken, change)) for taken, change in pairs]
+        self._pairs = [pair for pair in told if pair[2] > self.FLATTEST][-self.history :]
+
     def learned_scale(self) -> float | None:
         """What a gradient is to be multiplied by for a step of about the right length."""
         # From one step to the next it varies two- or threefold.
@@ -191,6 +210,12 @@ class Adam:
             )
         )
         self._moments, self._steps = (mean, square), 1
+
+    def pairs(self) -> Sequence[Pair]:
+        return ()
+
+    def recall(self, pairs: Sequence[Pair]) -> None:
+        """Nothing of them is of use."""
 
 
 def _dot(one: Tensor, other: Tensor) -> float:

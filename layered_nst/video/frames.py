@@ -66,6 +66,9 @@ HELD_AT_ONCE = 0.8
 """How far a frame of ``quality: instant`` is what was painted before, where that is relied on."""
 FEWEST_NEW = 20
 """Pixels that have come into sight, below which nothing is painted for them."""
+PAIRS = 2
+"""Steps of L-BFGS, and what they changed of the gradient, that go along from frame to frame: more
+make the loss fall no faster."""
 REACHES = (1, 2, 4)
 """How many frames before each frame those lie that it is held to, where those nearer tell
 nothing."""
@@ -113,6 +116,7 @@ class FramePainter:
         filler: begins what comes into sight.
         moments: of the regions, smoothed, by which the network paints.
         kept: share of the last frame whose features and sums stood while it took its steps.
+        painted_last: number of the frame of which the optimizer has learned its pairs.
     """
 
     plan: Plan
@@ -125,10 +129,12 @@ class FramePainter:
     filler: Filler | None = None
     moments: SteadyMoments = field(default_factory=SteadyMoments)
     kept: float = 0.0
+    painted_last: int = -1
 
-    def first(self, scene: Scene, tell: OnProgress) -> Tensor:
+    def first(self, number: int, scene: Scene, tell: OnProgress) -> Tensor:
         """Paint the first frame of a shot as any photo is; shape (3, H, W)."""
         self.anchors, self.moments, self.kept = {}, SteadyMoments(), 0.0
+        self.lessons.pairs = ()
         last: dict[str, Any] = {}
         canvas = paint_canvas(
             scene,
@@ -139,7 +145,8 @@ class FramePainter:
             readings=self.readings,
         )
         if "optimizer" in last:  # without it the first steps of the next frames are lost
-            self.lessons = Lessons(learned_of(self.plan, last["optimizer"]))
+            self.lessons = Lessons(*learned_of(self.plan, last["optimizer"]))
+        self._carry(number)
         self._anchor(problem(scene, self.plan).regions, canvas)
         return canvas
 
@@ -168,9 +175,11 @@ class FramePainter:
         # end.
         photo = torch.where(still, nearest.photo, scene.picture.rgb.cpu())
         if toward is None and bool(still.all()) and bool((nearest.ripe > RIPE).all()):
-            self.kept = 1.0
+            self.kept, self.painted_last = 1.0, number
             return replace(nearest, number=number, photo=photo)
+        self._recall(links, scene.picture.rgb.device)
         canvas, ripe = self._painted(scene, links, still, tell, toward)
+        self._carry(number)
         return Past(number, photo, canvas.cpu(), ripe, whose)
 
     def _painted(
@@ -203,6 +212,24 @@ class FramePainter:
         canvas = self._optimized(asked, self.finest(), tell, self.lessons)
         self._anchor(asked.regions, canvas)
         return canvas, ripe + RIPENS * (1 - ripe)
+
+    def _recall(self, links: Sequence[Link], device: torch.device) -> None:
+        """Move what the frame painted last has learned of single pixels to where they are now:
+        what has come into sight since is not told of."""
+        found = [link.motion for link in links if link.past.number == self.painted_last]
+        self.lessons.pairs = [
+            (_moved_along(taken, motion).to(device), _moved_along(change, motion).to(device))
+            for taken, change in self.lessons.pairs
+            for motion in found
+        ]
+
+    def _carry(self, number: int) -> None:
+        """Keep for the next frame what this one has learned, in little room."""
+        self.painted_last = number
+        self.lessons.pairs = [
+            (taken.cpu().bfloat16(), change.cpu().bfloat16())
+            for taken, change in self.lessons.pairs[-PAIRS:]
+        ]
 
     def _held(self, asked: Problem, ripe: Tensor, still: Tensor, toward: Told | None) -> Problem:
         """A problem whose pixels stay near what they were: all the way where nothing has changed,
@@ -316,6 +343,9 @@ class FramePainter:
             for name, colors in self.anchors.items()
         }
         anchors |= {f"moments.{name}": value for name, value in self.moments.state().items()}
+        anchors["painted last"] = torch.tensor(self.painted_last)
+        for number, (taken, change) in enumerate(self.lessons.pairs):
+            anchors |= {f"taken.{number}": taken, f"change.{number}": change}
         learned = self.lessons.learned
         if isinstance(learned, float):
             return {"learned": torch.tensor(learned, dtype=torch.float64), **anchors}
@@ -336,6 +366,15 @@ class FramePainter:
             self.lessons = Lessons(tuple(part.to(device) for part in parts))
         else:
             self.lessons = Lessons()
+        self.painted_last = int(state["painted last"])
+        steps, changes = part_of(state, "taken."), part_of(state, "change.")
+        self.lessons.pairs = [(steps[number], changes[number]) for number in sorted(steps)]
+
+
+def _moved_along(plane: Tensor, motion: Motion) -> Tensor:
+    """What is known of pixels, (1, 3, H, W), where they are now, as far as they were in sight."""
+    there = moved(plane[0].float(), motion.back, smooth=True) * motion.reliability
+    return there[None].contiguous()
 
 
 def _names(regions: Sequence[PaintedRegion]) -> list[str]:

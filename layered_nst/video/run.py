@@ -57,6 +57,8 @@ NONE = -1
 BETTER = 0.05
 """By how much more an older frame has to show of this one to be asked before a nearer one, as what
 was before a flash does."""
+FLASH = 0.05
+"""Change of light, of 1, by which less may have been seen of one frame than of older ones."""
 HARDLY_NEW = 0.1
 """Share of a frame that nothing nearer tells of, below which older ones are not asked."""
 
@@ -325,7 +327,7 @@ class ClipRun:
         else:
             self.shot += self.key != NONE
             self.key = number
-            canvas = self.painter.first(scene, self._told)
+            canvas = self.painter.first(number, scene, self._told)
             ripe, whose = torch.ones(self.size), whose_pixels(scene)
             past = Past(number, scene.picture.rgb.cpu(), canvas.cpu(), ripe, whose)
         times = {"finding": found - started, "painting": time.monotonic() - found}
@@ -404,11 +406,13 @@ class ClipRun:
         links: list[Link] = []
         told = torch.zeros(self.size)
         near: Motion | None = None
+        flashes = False
         nearest = number - max(self.pasts, default=number)
         for reach in dict.fromkeys((nearest, *REACHES, number - self.key)):
             past = self.pasts.get(number - reach)
-            if past is None or (links and float((1 - told).mean()) < HARDLY_NEW):
+            if past is None or (links and not flashes and float((1 - told).mean()) < HARDLY_NEW):
                 continue
+            flashes |= abs(float((photo - past.photo).mean())) > FLASH
             found = motion(photo, past.photo, self.flow)
             if reach == nearest and found.seen >= CUT:
                 near = found
