@@ -199,6 +199,8 @@ def test_a_name_that_would_break_key_paths_or_file_names_is_refused(name: str) -
             "select: found 'sky', allowed: rest, or a mapping with one of class, subject, face",
         ),
         ("sky", "(did you mean {class: sky}?)"),
+        ("alpha", "(did you mean {alpha: true}?)"),
+        ("face", "(did you mean {face: all}?)"),
         ("Rest", "(did you mean rest?)"),
         ("3", "select: found 3, allowed: rest, or a mapping with one of class"),
         ("[{class: sky}]", "select: found [{'class': 'sky'}], allowed: rest, or a mapping"),

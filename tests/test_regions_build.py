@@ -283,6 +283,15 @@ def test_a_mask_of_0_and_1_is_named_by_its_lightest_value(tmp_path: Path, depth:
         )
 
 
+def test_nothing_is_said_of_clear_pixels_that_no_region_takes() -> None:
+    alpha = torch.zeros(SIZE)
+    alpha[10:30] = 1
+    half = Picture(photo().rgb, alpha)
+    assert not build(region("thing", {"alpha": True}), picture=half).notes
+    (note,) = build(region("thing", {"box": [0, 0.25, 0.5, 1]}), picture=half).notes
+    assert "(20.8% of the picture) are in no region" in note
+
+
 def test_a_mask_whose_form_is_in_its_alpha_is_named_so(tmp_path: Path) -> None:
     drawn = np.zeros((*SIZE, 4), np.uint8)
     drawn[:30, :, 3] = 255

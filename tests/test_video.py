@@ -1018,7 +1018,14 @@ def test_a_preview_is_small_and_of_every_nth_frame(
         (["-c", "clip.mp4", "-o", "clip"], 3, "clip: is not empty; name another folder"),
         (["-c", "clip.mp4", "-o", "out.xyz"], 3, "out.xyz: no known format"),
         (["-c", "clip.mp4", "-o", "o.mp4", "--layers", "o.psd"], 3, "has no layered file"),
-        (["-c", "clip.mp4", "--from", "2", "--to", "1"], 2, "--to 1 is not behind --from 2"),
+        (
+            ["-c", "clip.mp4", "--to", "soon"],
+            2,
+            "found 'soon', allowed: a time such as 2.5, 90s or",
+        ),
+        (["-c", "clip.mp4", "--to", "1:75"], 2, "found '1:75', allowed: a time such as 2.5, 90s"),
+        (["-c", "clip.mp4", "--from", "-1"], 2, "found '-1', allowed: a time such as 2.5, 90s or"),
+        (["-c", "clip.mp4", "--from", "2s", "--to", "0:01"], 2, "--to 1 is not behind --from 2"),
         (["-c", "clip.mp4", "-o", "o.mp4", "--from", "9"], 1, "no frame lies between"),
         (
             ["-c", "clip.mp4", "-o", "o.mp4", "--set", "video.flow=raft"],
@@ -1036,6 +1043,13 @@ def test_what_cannot_be_done_is_said_in_a_sentence(
     assert ran.code == code, ran.err
     assert sentence in " ".join(ran.err.split())
     assert "Traceback" not in ran.err
+
+
+def test_places_in_a_clip_are_said_as_times_are() -> None:
+    from layered_nst.cli.clips import place_in_time
+
+    said = ("2.5", "2.5s", "1m30s", "1:30", "0:01:30.5", ".04", "1h")
+    assert [place_in_time(text) for text in said] == [2.5, 2.5, 90, 90, 90.5, 0.04, 3600]
 
 
 def test_a_film_is_not_written_over_itself_whatever_it_is_called(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from layered_nst.cli.console import err, note, print_json, spelled
 from layered_nst.cli.display import PlainColumn, print_scene
 from layered_nst.cli.signals import undisturbed
 from layered_nst.errors import Interrupted, LayeredNstError, OutputError
-from layered_nst.words import duration, fine_duration, pixels
+from layered_nst.words import duration, fine_duration, pixels, seconds_in
 
 if TYPE_CHECKING:
     from layered_nst.recipe import Recipe
@@ -28,12 +28,42 @@ if TYPE_CHECKING:
     from layered_nst.video.result import VideoResult
     from layered_nst.video.run import FrameProgress
 
+
+def place_in_time(text: str) -> float:
+    """Seconds of ``2.5``, ``90s``, ``1m30s``, ``1:30`` or ``0:01:30.5``.
+
+    Raises:
+        BadParameter: it is no time.
+    """
+    *hours, last = text.strip().split(":")
+    found = seconds_in(last)
+    if hours:
+        clock = found is not None and found < 60 and last[-1:].isdigit() and len(hours) < 3
+        whole = clock and all(part.isdecimal() for part in hours)
+        minutes = sum(60**n * int(part) for n, part in enumerate(reversed(hours))) if whole else 0
+        found = 60 * minutes + found if whole and found is not None else None
+    if found is None:
+        raise typer.BadParameter(f"found {text!r}, allowed: a time such as 2.5, 90s or 1:30")
+    return found
+
+
 FromOption = Annotated[
     float | None,
-    typer.Option("--from", min=0, help="Of a clip, where to begin, s. [its beginning]"),
+    typer.Option(
+        "--from",
+        parser=place_in_time,
+        metavar="TIME",
+        help="Of a clip, where to begin: 2.5, 90s or 1:30. [its beginning]",
+    ),
 ]
 ToOption = Annotated[
-    float | None, typer.Option("--to", min=0, help="Of a clip, where to end, s. [its end]")
+    float | None,
+    typer.Option(
+        "--to",
+        parser=place_in_time,
+        metavar="TIME",
+        help="Of a clip, where to end. [its end]",
+    ),
 ]
 EveryOption = Annotated[
     int, typer.Option("--every", min=1, help="Of a clip, take every so manyth frame.")

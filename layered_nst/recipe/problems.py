@@ -253,11 +253,16 @@ def _not_one_of(detail: ErrorDetails) -> str:
     return f"found {show(found)}, allowed: {', '.join(options) or expected}{hint}"
 
 
+WHOLE = {"alpha": "true", "subject": "true", "face": "all"}
+"""What selectors that take next to nothing are mostly written with."""
+
+
 def _no_selector(found: Any) -> str:
     of_plugins = [part.full_name for part in plugin_parts("selector")]
     kinds = ", ".join((*KINDS, *of_plugins))
     if isinstance(found, str):
-        hint = did_you_mean(found, ["rest", *of_plugins]) or f" (did you mean {{class: {found}}}?)"
+        written = f"{{{found}: {WHOLE[found]}}}" if found in WHOLE else f"{{class: {found}}}"
+        hint = did_you_mean(found, ["rest", *of_plugins]) or f" (did you mean {written}?)"
         return f"found {show(found)}, allowed: rest, or a mapping with one of {kinds}{hint}"
     if not isinstance(found, Mapping):
         return f"found {show(found)}, allowed: rest, or a mapping with one of {kinds}"

@@ -118,7 +118,7 @@ def build_masks(
     _refuse_empty(regions, empty, strict)
     names = tuple(region.name for region in regions)
     whole = _notes_of_whole(regions, found, once, picture.size, max_pixels)
-    notes = (*whole, *empty.values(), *_uncovered(shares[-1]))
+    notes = (*whole, *empty.values(), *_uncovered(_visible(shares[-1], picture)))
     if _is_covered(shares[-1]):
         shares = _without_last(shares)
     else:
@@ -250,6 +250,14 @@ def _why_nothing(
 
 def _is_covered(uncovered: Coverage) -> bool:
     return bool(uncovered.max() < NOTHING)
+
+
+def _visible(share: Coverage, picture: Picture) -> Coverage:
+    """What can be seen of it: nothing is said of clear pixels, or of a feather beside them."""
+    if picture.alpha is None:
+        return share
+    seen: Coverage = share * (picture.alpha.cpu().numpy() > 0)
+    return seen if seen.max() > 0.5 else np.zeros_like(seen)
 
 
 def _uncovered(uncovered: Coverage) -> tuple[str, ...]:
