@@ -104,8 +104,7 @@ def optimize(
             teller.tell(number, step, terms, descent)
             state = descent.state(stage, number, step)
             keep(replace(state, begun=painted, composed=problem.composed))
-        painted, lessons.learned = _ended(descent, seen, judged), descent.optimizer.learned()
-        lessons.pairs = () if judged else descent.optimizer.pairs()
+        painted = _ended(descent, seen, lessons, judged)
         if number == composed:
             problem = replace(problem, composed=painted)
         del objective, descent
@@ -211,8 +210,10 @@ def _steps(
         yield step, descent.step()
 
 
-def _ended(descent: Descent, problem: Problem, judged: bool) -> Tensor:
-    """The picture (3, h, w) that a level has come to."""
+def _ended(descent: Descent, problem: Problem, lessons: Lessons, judged: bool) -> Tensor:
+    """The picture (3, h, w) that a level has come to; what it has taught is among the lessons."""
+    lessons.learned = descent.optimizer.learned()
+    lessons.pairs = () if judged else descent.optimizer.pairs()
     frozen, held = _held(problem, descent.objective.size)
     return descent.result(judged=judged)[0].clamp(0, 1).lerp(held, (frozen >= 1).to(frozen))
 
