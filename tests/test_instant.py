@@ -36,11 +36,14 @@ from layered_nst.instant.painting import (
     shares_of,
     strips,
 )
+from layered_nst.instant.recoloring import LARGEST_GAIN as COLOR_GAIN
+from layered_nst.instant.recoloring import color_sums, recolored
 from layered_nst.instant.transport import LARGEST_GAIN, Carriers, carriers
 from layered_nst.networks.encoders import Encoder, load_encoder
 from layered_nst.painting.problem import PaintedRegion, toward
 from layered_nst.picture import read_picture
 from layered_nst.strategies.at_once import amount_of
+from layered_nst.styles.colors import color_moments
 from layered_nst.styles.moments import columns, region_moments
 
 FORM = Form((12, 10, 8, 6), (1, 1, 0, 1))
@@ -331,6 +334,66 @@ ODD = {
     "16 px": torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0)),
     "gray": torch.rand(1, 50, 31, generator=torch.Generator().manual_seed(0)).repeat(3, 1, 1),
 }
+
+
+def colored(seed: int, height: int = 20, width: int = 30) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    colors = 0.08 * torch.randn(3, height, width, generator=generator)
+    return (0.5 + colors.cumsum(0) + 0.1 * torch.rand(3, 1, 1, generator=generator)).clamp(0, 1)
+
+
+def test_colors_of_regions_are_what_each_region_alone_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("layered_nst.instant.recoloring.PART", 64)  # many parts
+    picture = colored(0)
+    masks = torch.rand(3, 20, 30, generator=torch.Generator().manual_seed(1)) / 3
+    count, mean, second = color_sums(picture, list(masks))
+    for region, mask in enumerate(masks):
+        expected = color_moments(picture, mask)
+        assert float(count[region]) == pytest.approx(float(expected.weight), rel=1e-5)
+        assert torch.allclose(mean[region].double(), expected.mean, atol=1e-5)
+        assert torch.allclose(second[region].double(), expected.second, atol=1e-5)
+
+
+def test_drawn_regions_take_the_colors_that_are_wanted() -> None:
+    masks, styles = halves(20, 30), [colored(2), 0.3 + 0.5 * colored(3)]
+    ones, toward = torch.ones(20, 30), torch.tensor([1.0, 0.0])
+    wanted = [color_moments(style, ones) for style in styles]
+    targets = [torch.stack([getattr(m, k) for m in wanted]).float() for k in ("mean", "second")]
+    found = recolored(colored(4), list(masks), *targets, toward)
+    for region, mask in enumerate(masks):
+        seen, aim = color_moments(found, mask), wanted[region]
+        assert torch.allclose(seen.mean, aim.mean, atol=0.01)
+        # Along no direction more than all of it, nor less than what the limit leaves.
+        share = torch.linalg.eigvals(seen.covariance @ aim.covariance.inverse()).real.sqrt()
+        assert 0.3 < float(share.min()) <= float(share.max()) < 1.25
+
+
+def test_what_has_its_colors_stays_and_what_is_no_regions_does() -> None:
+    picture, ones = colored(5), torch.ones(20, 30)
+    own = color_moments(picture, ones)
+    targets = [part[None].float() for part in (own.mean, own.second)]
+    still = recolored(picture.clone(), [ones], *targets, torch.zeros(1))
+    assert torch.allclose(still, picture, atol=2e-3)
+    calmer = recolored(picture.clone(), [ones], *targets, torch.ones(1))
+    share = color_moments(calmer, ones).covariance.trace() / own.covariance.trace()
+    assert float(share) == pytest.approx(1 / (1 + COLOR_GAIN**-2), rel=0.02)
+    left = halves(20, 30)[0]
+    other = [part[None].float() for part in (own.mean / 2, own.second / 4)]
+    found = recolored(picture.clone(), [left], *other, torch.ones(1))
+    assert torch.equal(found[:, :, 15:], picture[:, :, 15:])
+    assert not torch.equal(found[:, :, :15], picture[:, :, :15])
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_one_color_is_recolored_in_numbers(value: float) -> None:
+    plain, ones = torch.full((3, 1, 5), value), torch.ones(1, 5)
+    for wanted in (colored(6), torch.zeros(3, 4, 4)):
+        aim = color_moments(wanted, torch.ones_like(wanted[0]))
+        targets = [part[None].float() for part in (aim.mean, aim.second)]
+        found = recolored(plain.clone(), [ones, 0 * ones], *[t.repeat(2, *[1] * (t.dim() - 1))
+                          for t in targets], torch.ones(2))  # fmt: skip
+        assert bool(found.isfinite().all())
+        assert torch.allclose(found.mean((1, 2)).double(), aim.mean, atol=0.02)
 
 
 @pytest.mark.parametrize("name", ODD)

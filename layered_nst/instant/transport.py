@@ -63,6 +63,7 @@ def carriers(
     *,
     count: Tensor,
     amount: Tensor,
+    largest: float = LARGEST_GAIN,
 ) -> Carriers:
     """The maps of all regions at one layer.
 
@@ -71,23 +72,25 @@ def carriers(
         second, target_second: raw second moments, shape (R, C, C).
         count: how many positions each region has, shape (R,).
         amount: how far each region is carried, shape (R,): 0 leaves it, 1 carries it all the way.
+        largest: how far any direction is drawn out at most.
 
     Returns:
         Maps without a NaN for any moments that are numbers.
     """
-    own, wanted = _covariance(mean, second), _covariance(target_mean, target_second)
+    own, wanted = covariance(mean, second), covariance(target_mean, target_second)
     own = _borrowed(own, count, mean.shape[1])
     texture, whole = _energy(wanted), _energy(target_second)
     told = (texture / texture.maximum(PLAIN * whole).clamp(min=1e-20)).square()[:, None, None]
     # Not every device finds eigenvalues, and those of a hundred channels are soon found.
-    matrix = _transport(own.cpu(), torch.lerp(own, wanted, told).cpu()).to(mean)
+    matrix = _transport(own.cpu(), torch.lerp(own, wanted, told).cpu(), largest).to(mean)
     unmoved = torch.eye(mean.shape[1], dtype=mean.dtype, device=mean.device)
     matrix = torch.lerp(unmoved, matrix, amount[:, None, None])
     center = torch.lerp(mean, target_mean, amount[:, None])
     return Carriers(matrix, center - (matrix @ mean[:, :, None])[:, :, 0])
 
 
-def _covariance(mean: Tensor, second: Tensor) -> Tensor:
+def covariance(mean: Tensor, second: Tensor) -> Tensor:
+    """The centered second moments (R, C, C) of means (R, C) and raw ones (R, C, C)."""
     return second - mean[:, :, None] * mean[:, None, :]
 
 
@@ -102,11 +105,11 @@ def _energy(values: Tensor) -> Tensor:
     return values.square().flatten(1).sum(1)
 
 
-def _transport(own: Tensor, wanted: Tensor) -> Tensor:
+def _transport(own: Tensor, wanted: Tensor, largest: float) -> Tensor:
     """The map from covariances to covariances, both (R, C, C)."""
     # What is wanted, in a small share, is taken for there already: that limits the gain along every
     # direction, since T (Σ + ρ Σ*) T = Σ*.
-    mixed = own + wanted / LARGEST_GAIN**2
+    mixed = own + wanted / largest**2
     size = mixed.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
     eye = torch.eye(own.shape[1], dtype=own.dtype, device=own.device)
     mixed = mixed + (FLOOR * size).clamp(min=1e-8) * eye

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from weakref import WeakKeyDictionary
 
@@ -11,12 +12,14 @@ from torch import Tensor
 
 from layered_nst.instant.network import LAYERS, Painter
 from layered_nst.instant.painter_files import load_painter, painter_path
-from layered_nst.instant.painting import Asked, Steadied, painted
+from layered_nst.instant.painting import Asked, Stacked, Steadied, painted
+from layered_nst.instant.recoloring import color_sums, recolored
 from layered_nst.networks.encoders import Encoder
+from layered_nst.painting.losses.style import between
 from layered_nst.painting.plan import Plan
 from layered_nst.painting.problem import PaintedRegion, Problem, is_painted
 from layered_nst.painting.tiled import STYLE_TILE
-from layered_nst.styles.style import stroke_side, style_moments
+from layered_nst.styles.style import stroke_side, style_color, style_moments
 
 LARGE = 1280
 """Styles that are seen at more px on their longest side are read in tiles."""
@@ -74,7 +77,21 @@ def paint_problem(
         precision=plan.precision,
         steadied=steadied,
     )
+    toward = problem.photo.new_tensor([region.toward for region in regions])
+    recolored(canvas, masks, *_colors(problem, regions, toward), toward)
     return canvas.lerp_(problem.start, problem.frozen)
+
+
+def _colors(problem: Problem, regions: Sequence[PaintedRegion], toward: Tensor) -> Stacked:
+    """The colors that regions are to have: mean (R, 3) and raw second moment (R, 3, 3)."""
+    styles = [style_color(region.styles) for region in regions]
+    like = problem.photo
+    mean = torch.stack([style.mean for style in styles]).to(like)
+    second = torch.stack([style.second for style in styles]).to(like)
+    if bool((toward == 1).all()):
+        return mean, second
+    _, own_mean, own_second = color_sums(like, [region.mask for region in regions])
+    return between(own_mean, own_second, mean, second, toward)
 
 
 def amount_of(region: PaintedRegion) -> float:
