@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from layered_nst.instant.network import Form, Painter
 from layered_nst.instant.painter_files import load_painter, read_painter_file
 from layered_nst.networks.encoders import Encoder, load_encoder
 from layered_nst.styles.colors import color_moments
+from layered_nst.styles.moments import blend
 from layered_nst.training.checkpoints import training_path
 from layered_nst.training.painters.losses import (
     CENTERS,
@@ -35,10 +37,13 @@ from layered_nst.training.painters.losses import (
 )
 from layered_nst.training.painters.samples import (
     Sample,
+    beside,
     crop,
     draw_samples,
     moved,
     random_regions,
+    turned,
+    varied,
 )
 from layered_nst.training.painters.scoring import score_painter
 from layered_nst.training.painters.steadiness import CELL, NOISE, Moved, further_along
@@ -200,6 +205,42 @@ def test_crops_are_squares_of_any_picture(photos: list[Tensor]) -> None:
         assert cut.shape == (3, 64, 64)
         assert float(cut.min()) >= 0
         assert float(cut.max()) <= 1
+
+
+def test_hues_turned_by_a_third_are_channels_passed_on() -> None:
+    picture = 0.3 + 0.3 * torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))
+    third = 2 * math.pi / 3
+    assert torch.allclose(turned(picture, third), picture.roll(1, 0), atol=1e-6)
+    assert torch.allclose(turned(picture, 0), picture, atol=1e-6)
+    gray = turned(picture, 1.0, saturation=0)
+    assert torch.allclose(gray, picture.mean(0, keepdim=True).expand(3, -1, -1), atol=1e-6)
+    assert torch.allclose(turned(picture, 1.0).mean(0), picture.mean(0), atol=1e-6)
+
+
+def test_two_styles_beside_one_another_have_the_moments_of_a_blend() -> None:
+    one, other = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    whole, parts = torch.ones(16, 16), (torch.zeros(16, 16), torch.zeros(16, 16))
+    parts[0][:, :4] = parts[1][:, 4:] = 1
+    expected = blend(
+        [color_moments(p, m) for p, m in zip((one, other), parts, strict=True)], [1, 3]
+    )
+    found = color_moments(beside(one, other, 0.25), whole)
+    assert torch.allclose(found.mean, expected.mean)
+    assert torch.allclose(found.second, expected.second)
+
+
+def test_styles_are_varied_as_often_as_is_asked_and_stay_pictures(styles: list[Tensor]) -> None:
+    torch.manual_seed(0)
+    one, other = crop(styles[:1], 32), crop(styles[1:2], 32)
+    made = [varied(one, other) for _ in range(30)]
+    assert all(float(p.min()) >= 0 and float(p.max()) <= 1 for p in made)
+    assert len({round(float(p.mean()), 5) for p in made}) > 20
+    torch.manual_seed(0)
+    plain = draw_samples(styles, styles, batch=8, side=32)[1]
+    for share, apart in ((0.0, 0), (1.0, 8)):
+        torch.manual_seed(0)
+        shown = draw_samples(styles, styles, batch=8, side=32, variety=share)[1]
+        assert sum(not torch.equal(a, b) for a, b in zip(plain, shown, strict=True)) == apart
 
 
 # Steadiness

@@ -67,6 +67,13 @@ SteadinessOption = Annotated[
         help="Weight of painting alike what has moved by a few px: steadier clips, calmer strokes.",
     ),
 ]
+VarietyOption = Annotated[
+    float,
+    typer.Option(
+        "--variety",
+        help="Share of styles made of two: in the other's colors, hues turned, side by side.",
+    ),
+]
 SheetOption = Annotated[
     int, typer.Option("--sheet", min=1, help="Steps from sheet to sheet, OUTPUT.png.")
 ]
@@ -84,7 +91,8 @@ def train(
     batch: BatchOption = 4,
     crop: CropOption = 144,
     learning_rate: RateOption = 1e-3,
-    steadiness: SteadinessOption = 10.0,
+    steadiness: SteadinessOption = 16.0,
+    variety: VarietyOption = 0.0,
     bfloat16: Bfloat16Option = False,
     every: EveryOption = 250,
     sheet: SheetOption = 1000,
@@ -105,7 +113,7 @@ def train(
     from layered_nst.training.painters.teaching import TeachingPlan
 
     told = {"steps": steps, "batch": batch, "crop": crop, "learning_rate": learning_rate}
-    weighed = {"steadiness": steadiness, "bfloat16": bfloat16}
+    weighed = {"steadiness": steadiness, "variety": variety, "bfloat16": bfloat16}
     plan = planned(TeachingPlan, **told, **weighed, **_form(form, start), seed=seed)
     read: dict[str, Any] = {
         "encoder": encoder,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,8 @@ from layered_nst.styles.colors import color_moments, move_colors, with_light_of
 from layered_nst.training.encoders.pictures import integer, random_square, uniform
 
 SCALES = (224, 1024)
-"""Longest sides in px at which pictures are seen: crops of a preview and of a larger picture."""
+"""Longest sides in px at which pictures are seen: crops of a preview and of a larger picture, none
+of them enlarged, as a blur is no stroke."""
 MOST_REGIONS = 4
 
 
@@ -45,15 +47,64 @@ TENSORS = ("photo", "colors", "masks", "amount")
 
 
 def draw_samples(
-    photos: Sequence[Tensor], styles: Sequence[Tensor], *, batch: int, side: int
+    photos: Sequence[Tensor],
+    styles: Sequence[Tensor],
+    *,
+    batch: int,
+    side: int,
+    variety: float = 0.0,
 ) -> tuple[list[Sample], Tensor]:
     """Photos with regions, and the style crops (B, 3, S, S) that they are to get.
 
     Half of the photos have several regions. Draws from torch's global generator, whose state the
     checkpoint keeps.
+
+    Args:
+        variety: share of the style crops that are ``varied``.
     """
-    shown = torch.stack([crop(styles, side) for _ in range(batch)])
+    shown = torch.stack([_style(styles, side, variety) for _ in range(batch)])
     return [_sample(crop(photos, side), shown) for _ in range(batch)], shown
+
+
+def _style(styles: Sequence[Tensor], side: int, variety: float) -> Tensor:
+    shown = crop(styles, side)
+    if not variety or uniform(0, 1) >= variety:
+        return shown
+    return varied(shown, crop(styles, side))
+
+
+def varied(style: Tensor, other: Tensor) -> Tensor:
+    """A style that is not among those to learn from, made of two that are, shape (3, S, S).
+
+    Either one in the colors of the other, or in its own, turned, or both side by side, whose
+    moments are those of a blend.
+    """
+    kind = uniform(0, 1)
+    if kind < 0.25:
+        return beside(style, other, uniform(0.25, 0.75))
+    whole = torch.ones_like(style[0])
+    own = color_moments(style, whole)
+    if kind < 0.5:
+        return turned(style, uniform(0, 2 * math.pi), saturation=uniform(0.3, 1.7))
+    # Light stays of the order that it had: a drawing in white on black is another style.
+    target = with_light_of(color_moments(other, whole), own)
+    return move_colors(style, own, target, amount=uniform(0.5, 1)).clamp(0, 1)
+
+
+def beside(style: Tensor, other: Tensor, share: float) -> Tensor:
+    """The left of one square and the right of another, of which the first has this share."""
+    columns = torch.arange(style.shape[2], device=style.device)
+    return torch.where(columns < share * style.shape[2], style, other)
+
+
+def turned(style: Tensor, angle: float, *, saturation: float = 1.0) -> Tensor:
+    """A picture with its hues turned by an angle in radians around gray, shape (3, H, W)."""
+    gray = style.mean(0, keepdim=True)
+    chroma = style - gray
+    # Around the axis of grays, by Rodrigues: what is across of it and of a color.
+    across = (chroma.roll(1, 0) - chroma.roll(-1, 0)) / math.sqrt(3)
+    moved = math.cos(angle) * chroma + math.sin(angle) * across
+    return (gray + saturation * moved).clamp(0, 1)
 
 
 def _sample(photo: Tensor, styles: Tensor) -> Sample:
@@ -96,6 +147,6 @@ def crop(pictures: Sequence[Tensor], side: int) -> Tensor:
 
     def span(height: int, width: int) -> float:
         longest: float = SCALES[0] * (SCALES[1] / SCALES[0]) ** uniform(0, 1)
-        return side * max(height, width) / longest
+        return max(side, side * max(height, width) / longest)
 
     return random_square(pictures, side, span, mode="bicubic").clamp(0, 1)

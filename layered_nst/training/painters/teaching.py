@@ -42,8 +42,17 @@ from layered_nst.training.painters.scoring import draw_sheet, score_painter, she
 from layered_nst.training.painters.steadiness import further_along
 from layered_nst.training.steps import averaged, check_loss, descend, set_learning_rate
 
-SEEN: Mapping[str, float] = {"conv1_1": 1.0, "conv2_1": 1.0, "conv3_1": 1.5, "conv4_1": 1.5}
+SEEN: Mapping[str, float] = {
+    "conv1_1": 1.0,
+    "conv2_1": 1.0,
+    "conv3_1": 1.5,
+    "conv4_1": 1.5,
+    "conv5_1": 0.25,
+}
 """How much the moments of each layer count."""
+MEANS = 3.0
+"""How much means count once more in them: beside covariances they are a small part of a distance,
+and yet half of what is left undone."""
 MIN_CROP, MAX_CROP = 64, 1024
 """Sides of a crop in px: below, a region has hardly a position; above, no memory."""
 DRAFTED = 20
@@ -67,6 +76,7 @@ class TeachingPlan:
         smoothness: of what varies more than the styles do.
         steadiness: of the change when a photo is moved by a few px and noise is laid over it.
         draft: of the distance from finished drafts.
+        variety: share of the styles that are made of two others, 0 to 1.
         bfloat16: multiply in bfloat16, twice as fast where the processor has it.
         seed: of everything random.
 
@@ -79,15 +89,16 @@ class TeachingPlan:
     batch: int = 4
     crop: int = 144
     learning_rate: float = 1e-3
-    style: float = 2.0
+    style: float = 4.0
     content: float = 0.5
     carried: float = 0.3
     coherence: float = 0.05
     apart: float = 0.05
     identity: float = 10.0
     smoothness: float = 0.1
-    steadiness: float = 10.0
+    steadiness: float = 16.0
     draft: float = 1.0
+    variety: float = 0.0
     bfloat16: bool = False
     seed: int = 0
 
@@ -98,6 +109,7 @@ class TeachingPlan:
             ("crop", f"{MIN_CROP} to {MAX_CROP} px", MIN_CROP <= self.crop <= MAX_CROP),
             ("learning_rate", "a number above 0", 0 < self.learning_rate < math.inf),
             ("steadiness", "a number of at least 0", 0 <= self.steadiness < math.inf),
+            ("variety", "a share from 0 to 1", 0 <= self.variety <= 1),
         ):
             if not fits:
                 raise ValueError(f"{name}: found {getattr(self, name):g}, allowed: {allowed}")
@@ -151,7 +163,9 @@ def update(
 ) -> float:
     """One update of the painter and of its running average; returns the loss before it."""
     set_learning_rate(state.optimizer, plan.learning_rate, state.step, plan.steps, least=0.02)
-    drawn, shown = draw_samples(photos, styles, batch=plan.batch, side=plan.crop)
+    drawn, shown = draw_samples(
+        photos, styles, batch=plan.batch, side=plan.crop, variety=plan.variety
+    )
     samples, shown = [sample.to(device) for sample in drawn], shown.to(device)
     terms = losses(state, encoder, samples, shown, plan)
     total = torch.stack(list(terms.values())).sum()
@@ -324,6 +338,7 @@ def _styled(
         found = region_moments(seen[layer][number : number + 1].float(), columns(at[layer]))
         aim = wanted[layer]
         distance = style_losses(*found, *aim, least=1e-3)
+        distance = distance + MEANS * relative(found[0], aim[0])
         # Of a style that is nearly plain any drawing is far: it would be all that a step is about.
         total = total + weight * (share * sample.amount * distance.log1p()).sum()
         own.append(found)
