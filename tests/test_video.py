@@ -297,7 +297,25 @@ def test_what_comes_into_sight_is_painted_as_what_looks_like_it_some_way_off() -
     lacking = torch.zeros_like(gone)
     lacking[:, 40:60] = True  # light, and of the left region
     found, _ = painted_as_before(now, before, canvas, lacking, gone)
-    assert torch.allclose(found[:, 30:90, 44:52], canvas[:, 30:90, 20:28], atol=0.02)
+    assert torch.allclose(found[:, 30:90, 44:48], canvas[:, 30:90, 20:24], atol=0.02)
+    assert torch.allclose(found[:, 30:90, 50:54], canvas[:, 30:90, 2:6], atol=0.02)  # further off
+
+
+@pytest.mark.parametrize("over", ["top", "side"])
+def test_what_comes_in_over_an_edge_is_not_the_strip_there_again(over: str) -> None:
+    """In a plain picture, where any place looks like any other."""
+    plain = Sighted(torch.full((3, 120, 160), 0.5), torch.zeros(120, 160))
+    canvas = torch.rand(3, 120, 160, generator=SEED)
+    lacking, nowhere = (torch.zeros(120, 160, dtype=torch.bool) for _ in range(2))
+    strip, place = {
+        "top": ((slice(0, 4), slice(20, 140)), (slice(96, 100), slice(20, 140))),
+        "side": ((slice(20, 100), slice(156, 160)), (slice(20, 100), slice(60, 64))),
+    }[over]
+    lacking[strip] = True
+    comes_in = torch.stack([lacking, nowhere] if over == "top" else [nowhere, lacking])
+    found, _ = painted_as_before(plain, plain, canvas, lacking, nowhere, comes_in=comes_in)
+    wanted = canvas[:, *place]
+    assert torch.allclose(found[:, *strip], wanted, atol=0.02)
 
 
 def test_what_looks_like_nothing_before_is_painted_at_once() -> None:

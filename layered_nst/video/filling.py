@@ -25,17 +25,20 @@ JOINS, LEAST_JOINED = 6, 0.05
 """Px within which colors of what is new are those of what it joins on to, and the share of what is
 known around below which they are its own."""
 NEAR = (-8, -4, 0, 4, 8)
-FAR = (-0.3, -0.225, -0.15, 0, 0.15, 0.225, 0.3)
+FAR = (-0.6, -0.3, -0.15, 0, 0.15, 0.3, 0.6)
 """How far off, across and down, a place may lie that looked as what is new looks now: near by, in
-px, only if what was there has gone out of sight, since strokes next to themselves make bands; and
-else in longer sides."""
+px, only behind what has gone out of sight, since strokes next to themselves make bands; and else in
+longer sides."""
+INWARD = 0.1
+"""Longer sides by which the place of what comes in over an edge lies further in, at least: else all
+that comes in over many frames would be one and the same strip again and again."""
 LARGEST = 160
 """Longest side in px at which places are compared."""
 AROUND = 4
 """Px there around each that are compared with it."""
 BETTER = 0.01
-"""By how much a place has to be more alike than one that is nearer, so that neighbors come from the
-same."""
+"""By how much a place has to be more alike than one that was asked before, so that neighbors come
+from the same."""
 MOST = 0.3
 """A pixel that differs by more, of 1, is no less alike."""
 SEAM, SHARP = 7, 4
@@ -103,7 +106,13 @@ class Sighted:
 
 
 def painted_as_before(
-    now: Sighted, before: Sighted, canvas: Tensor, lacking: Tensor, gone: Tensor
+    now: Sighted,
+    before: Sighted,
+    canvas: Tensor,
+    lacking: Tensor,
+    gone: Tensor,
+    *,
+    comes_in: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """What is new, painted as what looked like it was in the frame before.
 
@@ -119,14 +128,20 @@ def painted_as_before(
         canvas: that was painted of the one before, shape (3, H, W).
         lacking: where something is new, shape (H, W), bool.
         gone: what of the one before is no longer in sight, shape (H, W), bool.
+        comes_in: what has come in over the top or bottom of the frame, and over its sides, shape
+            (2, H, W), bool; None for nothing.
 
     Returns:
         The painting, shape (3, H, W), and how far what it was made of was alike, (H, W) in [0, 1].
     """
     size = lacking.shape
     scale = min(1.0, LARGEST / max(size))
-    hidden, wanted = (scaled(part.numpy().astype(np.float32), scale) for part in (gone, lacking))
-    which, steps, gap = _alike(now, before, hidden, scale)
+    over = torch.zeros(2, *size, dtype=torch.bool) if comes_in is None else comes_in
+    hidden, wanted, *edges = (
+        scaled(part.numpy().astype(np.float32), scale) for part in (gone, lacking, *over)
+    )
+    within = [edge == 0 for edge in edges]
+    which, steps, gap = _alike(now, before, hidden, within, scale)
     which[wanted == 0] = -1
     there = canvas - box_mean(before.photo, JOINS)
     taken, votes = torch.zeros_like(canvas), torch.zeros(size)
@@ -144,7 +159,11 @@ def painted_as_before(
 
 
 def _alike(
-    now: Sighted, before: Sighted, hidden: NDArray[np.float32], scale: float
+    now: Sighted,
+    before: Sighted,
+    hidden: NDArray[np.float32],
+    within: Sequence[NDArray[np.bool_]],
+    scale: float,
 ) -> tuple[NDArray[np.int32], list[Step], NDArray[np.float32]]:
     """Which of some steps leads from each pixel to its likeness in the frame before, -1 where
     there is none within its region; these steps, down and across; and how far the likeness is from
@@ -163,6 +182,9 @@ def _alike(
         fits &= np.abs(regions[0][here] - regions[1][there]) < 0.5
         if is_near:
             fits &= unseen[there]
+        for far, inside in zip(step, within, strict=True):
+            if abs(far) < INWARD * max(hidden.shape):
+                fits &= inside[here]
         best[here][fits], which[here][fits] = cost[fits], len(steps)
         steps.append(step)
     return which, steps, best
@@ -172,12 +194,23 @@ def _steps(scale: float, size: Sequence[int]) -> Iterator[tuple[Step, bool]]:
     """How far down and across likenesses are looked for, px of pictures of a size that are so
     much smaller than the frame, and whether that is near."""
     tried = set()
-    for reach, unit in ((NEAR, scale), (FAR, max(size))):
-        for far in sorted(product(reach, reach), key=lambda far: hypot(*far)):
+    for reach, unit, order in ((NEAR, scale, _nearest), (FAR, max(size), _furthest_aside)):
+        for far in sorted(product(reach, reach), key=order):
             step = round(far[0] * unit), round(far[1] * unit)
             if step not in tried and all(abs(s) < n for s, n in zip(step, size, strict=True)):
                 tried.add(step)
                 yield step, reach is NEAR
+
+
+def _nearest(far: tuple[float, float]) -> tuple[float, ...]:
+    return (hypot(*far),)
+
+
+def _furthest_aside(far: tuple[float, float]) -> tuple[float, ...]:
+    """Straight beside or above come first, the furthest of them: what comes in over many frames
+    repeats what it is taken from."""
+    less, more = sorted(map(abs, far))
+    return less, -more
 
 
 def _overlap(step: Step, size: Sequence[int], part: Part = WHOLE) -> tuple[Part, Part]:

@@ -289,11 +289,16 @@ def gone_since(found: Motion) -> Tensor:
     return torch.from_numpy(cv2().morphologyEx(gone, cv2().MORPH_OPEN, np.ones((3, 3))) > 0)
 
 
-def lands_inside(back: Tensor) -> Tensor:
-    """Whether a flow (2, H, W) leads to somewhere within the picture, shape (H, W)."""
+def lands_inside(back: Tensor, *, apart: bool = False) -> Tensor:
+    """Whether a flow (2, H, W) leads to somewhere within the picture, shape (H, W).
+
+    Args:
+        apart: whether within its rows, and within its columns, shape (2, H, W).
+    """
     x, y = _places(back)
     height, width = back.shape[1:]
-    return (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
+    rows, columns = (y >= -0.5) & (y <= height - 0.5), (x >= -0.5) & (x <= width - 0.5)
+    return torch.stack([rows, columns]) if apart else rows & columns
 
 
 def _places(back: Tensor) -> tuple[Tensor, Tensor]:

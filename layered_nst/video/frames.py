@@ -34,7 +34,7 @@ from layered_nst.strategies.at_once import paint_problem, painter_for
 from layered_nst.strategies.problems import problem
 from layered_nst.strategies.run import paint_canvas
 from layered_nst.video.filling import Filler, Sighted, joined, painted_as_before
-from layered_nst.video.flow import Motion, gone_since, moved, repainted
+from layered_nst.video.flow import Motion, gone_since, lands_inside, moved, repainted
 from layered_nst.video.keeping import part_of
 from layered_nst.video.opencv import box_mean
 from layered_nst.video.steady import SteadyMoments
@@ -299,7 +299,10 @@ class FramePainter:
         now = Sighted(scene.picture.rgb.cpu(), whose_pixels(scene))
         before = Sighted(nearest.past.photo, nearest.past.whose)
         gone = gone_since(nearest.motion)
-        taken, alike = painted_as_before(now, before, nearest.past.canvas, share < 1, gone)
+        comes_in = ~lands_inside(nearest.motion.back.cpu(), apart=True)
+        taken, alike = painted_as_before(
+            now, before, nearest.past.canvas, share < 1, gone, comes_in=comes_in
+        )
         if float(((1 - share) * (1 - alike)).sum()) < FEWEST_NEW:
             return self._plain(still).cpu().lerp(taken, alike)
         if self.filler is None:
