@@ -91,7 +91,7 @@ def train(
     batch: BatchOption = 4,
     crop: CropOption = 144,
     learning_rate: RateOption = 1e-3,
-    steadiness: SteadinessOption = 16.0,
+    steadiness: SteadinessOption = 10.0,
     variety: VarietyOption = 0.0,
     bfloat16: Bfloat16Option = False,
     every: EveryOption = 250,

@@ -96,7 +96,7 @@ class TeachingPlan:
     apart: float = 0.05
     identity: float = 10.0
     smoothness: float = 0.1
-    steadiness: float = 16.0
+    steadiness: float = 10.0
     draft: float = 1.0
     variety: float = 0.0
     bfloat16: bool = False
