@@ -41,7 +41,8 @@ def color_sums(picture: Tensor, masks: Sequence[Tensor]) -> tuple[Tensor, Tensor
         total += weights @ torch.stack([torch.ones_like(red), *colors, *pairs]).T
     count = total[:, 0]
     known = count.clamp(min=torch.finfo(total.dtype).tiny)[:, None]
-    second = total[:, [4, 5, 6, 5, 7, 8, 6, 8, 9]] / known
+    products = (total[:, 4:] / known).unbind(1)
+    second = torch.stack([products[n] for n in (0, 1, 2, 1, 3, 4, 2, 4, 5)], 1)
     return count, total[:, 1:4] / known, second.view(-1, 3, 3)
 
 
