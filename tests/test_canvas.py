@@ -128,7 +128,7 @@ def test_a_gradient_is_pulled_back_by_the_map_that_draws_out(shape: tuple[int, i
 def test_a_last_step_that_was_a_leap_is_judged_and_another_is_not(
     monkeypatch: pytest.MonkeyPatch, leap: float, seen: int
 ) -> None:
-    found, _ = descent(Coarse, optimizer="lbfgs", steps=3)
+    found, _ = descent(Decorrelated, optimizer="lbfgs", steps=3)
     found.lengths[-1] = leap * found.lengths[0]
     looked = []
     usual = Objective.__call__
@@ -142,7 +142,7 @@ def test_a_last_step_that_was_a_leap_is_judged_and_another_is_not(
 
 
 def test_what_an_optimizer_has_learned_is_in_its_state() -> None:
-    found, _ = descent(Coarse, optimizer="lbfgs", steps=4)
+    found, _ = descent(Decorrelated, optimizer="lbfgs", steps=4)
     learned, pairs = learned_of(found.plan, found.state("joint", 1, 4).descent["optimizer"])
     assert learned == found.optimizer.learned()
     assert learned > 0
