@@ -446,18 +446,23 @@ def test_the_first_frame_is_what_the_photo_would_be(work: Path) -> None:
     assert float((first - alone.rgb).abs().max()) < 1 / 255
 
 
-def test_steps_of_the_second_frame_are_as_long_as_those_of_the_first_were(work: Path) -> None:
-    """By what the shot's first painting has taught; by itself a first step only feels its way."""
+def losses_of(work: Path, *, steps: int, end: float) -> list[list[float]]:
+    """The loss before each step, frame by frame, of a clip until ``end`` in seconds."""
     seen: list[list[float]] = [[]]
-    apply_video(
+    result = apply_video(
         recipe(work),
-        overrides=("optimize.levels=[48, 96]", "optimize.steps=[12, 6]", "video.steps=2"),
+        overrides=("optimize.levels=[48, 96]", "optimize.steps=[12, 6]", f"video.steps={steps}"),
         cache=False,
-        part=Excerpt(end=0.05),
+        part=Excerpt(end=end),
         on_progress=lambda told: seen[-1].append(told.losses["total"]),
         on_frame=lambda _: seen.append([]),
     )
-    first, second = seen[1]
+    return seen[: len(result)]
+
+
+def test_steps_of_the_second_frame_are_as_long_as_those_of_the_first_were(work: Path) -> None:
+    """By what the shot's first painting has taught; by itself a first step only feels its way."""
+    first, second = losses_of(work, steps=2, end=0.05)[1]
     assert second < 0.985 * first
 
 
@@ -465,20 +470,11 @@ def test_what_steps_have_shown_of_the_loss_goes_along_to_the_next_frame(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of the second frame the loss falls further than without it."""
-    seen: list[list[float]] = []
 
     def last_loss() -> float:
-        seen[:] = [[]]
-        result = apply_video(
-            recipe(work),
-            overrides=("optimize.levels=[48, 96]", "optimize.steps=[12, 6]", "video.steps=3"),
-            cache=False,
-            part=Excerpt(end=0.1),
-            on_progress=lambda told: seen[-1].append(told.losses["total"]),
-            on_frame=lambda _: seen.append([]),
-        )
-        assert len(result) == 3
-        return seen[1][-1] / seen[1][0]
+        losses = losses_of(work, steps=3, end=0.1)
+        assert len(losses) == 3
+        return losses[1][-1] / losses[1][0]
 
     carried_along = last_loss()
     monkeypatch.setattr(

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from layered_nst.instant.transport import carriers, covariance
+from layered_nst.instant.transport import carriers
 from layered_nst.styles.colors import ONE_COLOR
+from layered_nst.styles.moments import covariance
 
 LARGEST_GAIN = 2.2
 """The photo's colors have been drawn out already, and what was drawn is to stay what it is. The

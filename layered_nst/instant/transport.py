@@ -20,7 +20,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from layered_nst.styles.moments import PLAIN
+from layered_nst.styles.moments import PLAIN, covariance
 
 LARGEST_GAIN = 4.0
 """What a JPEG leaves in a flat sky is no drawing to be painted."""
@@ -87,11 +87,6 @@ def carriers(
     matrix = torch.lerp(unmoved, matrix, amount[:, None, None])
     center = torch.lerp(mean, target_mean, amount[:, None])
     return Carriers(matrix, center - (matrix @ mean[:, :, None])[:, :, 0])
-
-
-def covariance(mean: Tensor, second: Tensor) -> Tensor:
-    """The centered second moments (R, C, C) of means (R, C) and raw ones (R, C, C)."""
-    return second - mean[:, :, None] * mean[:, None, :]
 
 
 def _borrowed(own: Tensor, count: Tensor, width: int) -> Tensor:

@@ -45,11 +45,21 @@ class Moments:
     @property
     def covariance(self) -> Tensor:
         """The centred second moment, shape (C, C)."""
-        return self.second - torch.outer(self.mean, self.mean)
+        return covariance(self.mean, self.second)
 
     def to(self, *args: Any, **kwargs: Any) -> Moments:
         """The same moments on another device or in another dtype, as ``Tensor.to``."""
         return Moments(*(getattr(self, f.name).to(*args, **kwargs) for f in fields(self)))
+
+
+def covariance(mean: Tensor, second: Tensor) -> Tensor:
+    """The centered second moments, shape (…, C, C), of means (…, C) and raw ones (…, C, C)."""
+    return second - outer(mean)
+
+
+def outer(mean: Tensor) -> Tensor:
+    """The raw second moments, shape (…, C, C), of what has these means (…, C) and no spread."""
+    return mean[..., :, None] * mean[..., None, :]
 
 
 def update(rows: Tensor, weight: Tensor) -> MomentSums:

@@ -38,7 +38,6 @@ from layered_nst.strategies.looks import check_looks, planned, thin_notes
 from layered_nst.strategies.problems import finished
 from layered_nst.video.carrying import RegionsInTime
 from layered_nst.video.clips import Clip, ClipFrame, Excerpt, open_clip
-from layered_nst.video.fades import shown
 from layered_nst.video.flow import CUT, FlowOf, Motion, flow_of, motion, moved
 from layered_nst.video.frames import REACHES, FramePainter, Link, Past, Told, whose_pixels
 from layered_nst.video.keeping import FrameStore, frames_folder, part_of
@@ -247,7 +246,7 @@ class ClipRun:
             raise ClipError(f"{self.clip.path}: no frame lies between what was asked for")
         lit = first
         for self.lit, frame in enumerate(chain([first], frames)):
-            if shown(frame.picture) > 0:
+            if frame.shows:
                 lit = frame
                 break
         else:
@@ -316,7 +315,7 @@ class ClipRun:
             return
         self._look()
         started = time.monotonic()
-        if not shown(frame.picture):
+        if not frame.shows:
             self._blank(number, frame, started)
             return
         scene, links, seen = self._scene(number, frame)
@@ -433,14 +432,13 @@ class ClipRun:
         started: float,
         times: Mapping[str, float],
     ) -> None:
-        share = shown(frame.picture)
-        rgb = self._faded(past, scene, share)
+        rgb = self._faded(past, scene, frame.shows)
         line, state = self._line(past, scene.masks, frame, seen), self._state(past, scene.masks)
         seconds = time.monotonic() - started
-        told = {**line, "shown": round(share, 4), "seconds": round(seconds, 3)}
+        told = {**line, "shown": round(frame.shows, 4), "seconds": round(seconds, 3)}
         told |= {f"{name}_seconds": round(value, 3) for name, value in times.items()}
         self.store.put(rgb, self._alpha(scene), state, told, depth=line["depth"])
-        if share:
+        if frame.shows:
             self.spent.append(seconds)
             self._remember(past)
         self.store.forget_states([*self.pasts, *([] if self.loop is None else [0])])

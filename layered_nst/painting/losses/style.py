@@ -14,7 +14,15 @@ from layered_nst.painting.losses.loss import Read
 from layered_nst.painting.plan import Plan
 from layered_nst.painting.sight import Sight
 from layered_nst.regions.layers import layer_masks
-from layered_nst.styles.moments import PLAIN, Columns, Moments, columns, region_moments
+from layered_nst.styles.moments import (
+    PLAIN,
+    Columns,
+    Moments,
+    columns,
+    covariance,
+    outer,
+    region_moments,
+)
 from layered_nst.styles.style import stroke_side, style_moments
 
 # Energy of a mean as a share of white's: of 32 styles none had less but at conv5_1. Of a gray
@@ -156,13 +164,9 @@ def between(
     Returns:
         Mean and raw second moment.
     """
-    here, there = second - _outer(mean), style_second - _outer(style_mean)
+    here, there = covariance(mean, second), covariance(style_mean, style_second)
     middle = mean.lerp(style_mean, toward[:, None])
-    return middle, here.lerp(there, toward[:, None, None]) + _outer(middle)
-
-
-def _outer(mean: Tensor) -> Tensor:
-    return mean[:, :, None] * mean[:, None, :]
+    return middle, here.lerp(there, toward[:, None, None]) + outer(middle)
 
 
 def style_losses(
@@ -191,7 +195,7 @@ def style_losses(
     Returns:
         One number a region, shape (R,).
     """
-    spread, wanted = second - _outer(mean), target_second - _outer(target_mean)
+    spread, wanted = covariance(mean, second), covariance(target_mean, target_second)
     texture, whole = _energy(wanted), _energy(target_second)
     energy = texture.maximum(PLAIN * whole).clamp(min=TINY)
     told = (texture / energy).square() * _energy(spread - wanted) / energy

@@ -116,7 +116,7 @@ class TeachingPlan:
 
 
 DEFAULT_PLAN = TeachingPlan()
-"""That of the bundled painter, which was taught in bfloat16."""
+"""By what a painter is taught if nothing else is said; of the bundled one its card tells that."""
 
 
 @dataclass
