@@ -140,11 +140,9 @@ def test_a_mask_is_the_face_and_neither_the_hair_nor_the_ground(
 ) -> None:
     mask = face_mask(faces, astronaut)
 
-    def at(x: int, y: int) -> float:
-        return float(mask[y - 2 : y + 3, x - 2 : x + 3].mean())
-
-    assert min(at(224, 115), at(200, 130), at(250, 130), at(223, 155), at(225, 80)) > 0.95
-    hair, wall, suit = at(170, 75), at(330, 120), at(220, 230)
+    inside = (224, 115), (200, 130), (250, 130), (223, 155), (225, 80)
+    assert min(at(mask, *spot) for spot in inside) > 0.95
+    hair, wall, suit = (at(mask, *spot) for spot in ((170, 75), (330, 120), (220, 230)))
     assert max(hair, wall, suit) < 0.05
     assert 0.02 < float(mask.mean()) < 0.06
 
@@ -216,6 +214,125 @@ def test_a_face_beyond_the_edge_has_the_mask_that_is_seen(astronaut: Tensor) -> 
     assert float(mask[:50].max()) == 1
     assert float(mask[150:].max()) == 0
     assert float(face_mask([Face(0.9, (1.5, 1.5, 1.8, 1.8), points)], astronaut).max()) == 0
+
+
+@pytest.fixture(scope="module")
+def portrait() -> tuple[Tensor, Tensor, Face]:
+    """A drawn person, the mask of them, and their face: hair, a bare arm, a coat of skin color."""
+    photo = torch.empty(3, 300, 240)
+    rows, columns = torch.meshgrid(torch.arange(300.0), torch.arange(240.0), indexing="ij")
+    photo[:] = torch.tensor([0.3, 0.5, 0.4])[:, None, None]
+    shape = {
+        "coat": (rows > 150) & (columns > 40) & (columns < 200),
+        "shirt": (rows > 140) & (columns > 95) & (columns < 145),
+        "arm": (rows > 200) & (rows < 260) & (columns > 24) & (columns < 36),
+        "hair": torch.hypot(rows - 70, columns - 120) < 46,
+        "locks": (rows > 70) & (rows < 125) & ((columns - 120).abs() < 46),
+        "neck": (rows > 100) & (rows < 150) & ((columns - 120).abs() < 16),
+        "face": torch.hypot((rows - 85) / 38, (columns - 120) / 28) < 1,
+    }
+    skin, dark = torch.tensor([0.85, 0.62, 0.5]), torch.tensor([0.2, 0.12, 0.08])
+    colors = {"coat": skin * 0.9, "arm": skin * 0.85, "neck": skin * 0.82, "face": skin}
+    colors |= {"hair": dark, "locks": dark * 0.7}
+    white = torch.full((3,), 0.9)
+    for name, where in shape.items():
+        photo[:, where] = colors.get(name, white)[:, None]
+    noise = torch.randn(photo.shape, generator=torch.Generator().manual_seed(1))
+    box = (92 / 240, 65 / 300, 148 / 240, 121 / 300)
+    points = [(108, 82), (132, 82), (120, 95), (120, 108), (92, 85), (148, 85)]
+    face = Face(0.9, box, tuple((x / 240, y / 300) for x, y in points))
+    person = torch.stack(list(shape.values())).any(0).float()
+    return (photo + 0.01 * noise).clamp(0, 1), person, face
+
+
+def at(mask: Tensor, x: int, y: int) -> float:
+    return float(mask[y - 2 : y + 3, x - 2 : x + 3].mean())
+
+
+def test_skin_goes_down_the_neck_and_on_to_an_arm_but_not_to_a_coat_of_its_color(
+    portrait: tuple[Tensor, Tensor, Face],
+) -> None:
+    photo, person, face = portrait
+    mask = face_mask([face], photo, "skin", [person])
+    assert min(at(mask, 120, 85), at(mask, 120, 135), at(mask, 30, 230)) > 0.9
+    hair, shirt, coat, ground = (
+        at(mask, 120, 35),
+        at(mask, 120, 200),
+        at(mask, 60, 250),
+        at(mask, 10, 20),
+    )
+    assert max(hair, shirt, coat, ground) < 0.1
+
+
+def test_hair_hangs_beside_the_face_and_ends_where_clothes_begin(
+    portrait: tuple[Tensor, Tensor, Face],
+) -> None:
+    photo, person, face = portrait
+    mask = face_mask([face], photo, "hair", [person])
+    assert min(at(mask, 120, 30), at(mask, 80, 110), at(mask, 160, 110)) > 0.9
+    brow, neck, coat, ground = (
+        at(mask, 120, 75),
+        at(mask, 120, 140),
+        at(mask, 80, 170),
+        at(mask, 20, 40),
+    )
+    assert max(brow, neck, coat, ground) < 0.1
+    assert float((mask + face_mask([face], photo, "face", [person])).max()) <= 1
+
+
+def test_clothes_as_dark_as_the_hair_are_no_hair(portrait: tuple[Tensor, Tensor, Face]) -> None:
+    photo, person, face = portrait
+    dark = photo.clone()
+    coat = (person > 0) & (torch.arange(300)[:, None] > 150)
+    dark[:, coat] = photo[:, 110, 80][:, None] * 1.1
+    mask = face_mask([face], dark, "hair", [person])
+    assert min(at(mask, 120, 30), at(mask, 80, 110)) > 0.9
+    assert float(mask[170:].mean()) < 0.02
+
+
+def test_who_is_bald_has_no_hair(portrait: tuple[Tensor, Tensor, Face]) -> None:
+    photo, person, face = portrait
+    bald = photo.clone()
+    hair = (person > 0) & (torch.arange(300)[:, None] < 128)
+    bald[:, hair] = photo[:, 85, 120][:, None]
+    assert float(face_mask([face], bald, "hair", [person]).max()) == 0
+
+
+def test_without_a_person_skin_is_the_face_and_there_is_no_hair(
+    portrait: tuple[Tensor, Tensor, Face],
+) -> None:
+    photo, person, face = portrait
+    for people in ([], [torch.zeros_like(person)]):
+        assert torch.equal(face_mask([face], photo, "skin", people), face_mask([face], photo))
+        assert float(face_mask([face], photo, "hair", people).max()) == 0
+
+
+def test_a_face_ends_where_the_first_person_that_has_it_ends(
+    portrait: tuple[Tensor, Tensor, Face],
+) -> None:
+    photo, person, face = portrait
+    half = person * (torch.arange(240) < 135)
+    elsewhere = person * (torch.arange(300)[:, None] > 160)
+    mask = face_mask([face], photo, "face", [elsewhere, half, person])
+    assert float(mask[:, 136:].max()) == 0, "the first does not have it, the second ends there"
+    assert torch.equal(mask, torch.minimum(face_mask([face], photo), half))
+
+
+def test_skin_of_a_photo_is_more_than_its_face_and_hair_lies_beside_it(half: Tensor) -> None:
+    regions = [
+        {"name": "rest", "select": "rest", "style": str(PHOTOS / "fig.jpg")},
+        {"name": "skin", "select": {"face": "all", "part": "skin"}, "protect": True},
+        {"name": "hair", "select": {"face": "all", "part": "hair"}, "protect": True},
+        {"name": "face", "select": {"face": "all"}, "protect": True},
+    ]
+    recipe = load_recipe({"recipe": 1, "size": 256, "regions": regions})
+    scene = resolve(recipe, half.permute(1, 2, 0).numpy())
+    shares = scene.masks.coverage
+    assert shares["face"] > 0.02
+    assert 0.02 < shares["hair"] < 0.12
+    assert at(scene.mask("hair"), 85, 37) > 0.9
+    assert at(scene.mask("hair"), 165, 60) < 0.1, "the wall"
+    assert read_inputs(scene, ["light"], "float32").models.keys() >= {"segmenter", "face detector"}
 
 
 def scene_of(photo: Tensor, select: dict[str, object], **keys: object) -> Scene:

@@ -39,7 +39,12 @@ def test_scenes_understands_what_designers_say(word: str, expected: str):
             "cannot tell face from the rest of person; write face: all to find faces, "
             "or person to take all of person",
         ),
-        ("skin", "cannot tell skin from the rest of person; write person to take all of person"),
+        (
+            "skin",
+            "cannot tell skin from the rest of person; write face: all with part: skin to find "
+            "bare skin, or person to take all of person",
+        ),
+        ("hand", "cannot tell hand from the rest of person; write person to take all of person"),
         ("bottle", "cannot tell bottle from other objects; write object to take every object"),
         ("cups", "cannot tell cups from other objects; write object to take every object"),
         ("food", "cannot tell food from other objects; write object to take every object"),

@@ -35,8 +35,8 @@ def paint(
         typer.Option(
             "--keep",
             metavar="WHAT",
-            help="What stays the photo: subject, face, eyes, mouth, or a class such as sky; may be "
-            "given several times.",
+            help="What stays the photo: subject, face, eyes, mouth, skin, hair, or a class such as "
+            "sky; may be given several times.",
         ),
     ] = None,
     output: Annotated[

@@ -10,13 +10,12 @@ from layered_nst.recipe.libraries import find_look
 
 KEPT: dict[str, dict[str, Any]] = {
     "subject": {"select": {"subject": True}},
-    # A pale wall beside a cheek can pass for skin, and a face that ends sharply looks pasted on.
-    "face": {
-        "select": {"all": [{"face": "all"}, {"any": [{"subject": True}, {"class": "person"}]}]},
-        "feather": 10,
-    },
+    # A face that ends sharply looks pasted on.
+    "face": {"select": {"face": "all"}, "feather": 10},
     "eyes": {"select": {"face": "all", "part": "eyes"}},
     "mouth": {"select": {"face": "all", "part": "mouth"}},
+    "skin": {"select": {"face": "all", "part": "skin"}, "feather": 10},
+    "hair": {"select": {"face": "all", "part": "hair"}},
 }
 """Regions of what can be kept by a word of its own; any other is a class of the segmenter."""
 
@@ -27,7 +26,8 @@ def recipe_at_once(photo: Path, style: str, *, keep: Sequence[str] = ()) -> dict
     Args:
         photo: its path.
         style: path of a picture, or a look of a style library, LIBRARY/LOOK.
-        keep: what stays the photo, to the pixel: subject, face, eyes, mouth, or classes.
+        keep: what stays the photo, to the pixel: subject, face, eyes, mouth, skin, hair, or
+            classes.
     """
     kept = [
         {"name": word, **KEPT.get(word, {"select": {"class": word}}), "protect": True}

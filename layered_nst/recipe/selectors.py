@@ -102,8 +102,12 @@ class FaceSelector(_SelectorModel):
     ]
     """`all` of them, the `largest`, or how many of the largest. Turned, small and painted ones are
     found as it comes."""
-    part: Annotated[Literal["face", "eyes", "mouth"], Allowed("face, eyes or mouth")] = "face"
-    """What of each face: all of it, its `eyes` or its `mouth`."""
+    part: Annotated[
+        Literal["face", "eyes", "mouth", "skin", "hair"],
+        Allowed("face, eyes, mouth, skin or hair"),
+    ] = "face"
+    """What of each face: all of it, its `eyes` or its `mouth`; or, of who has it, the bare `skin`,
+    face, neck, arms and hands, or the `hair`, with a hat in its place, as far as colors tell."""
 
 
 class Clicked(Section):

@@ -225,7 +225,18 @@ def select_face(selector: FaceSelector, view: View) -> Tensor:
     wanted, faces = selector.face, view.faces()
     if wanted != "all":
         faces = faces[: 1 if wanted == "largest" else wanted]
-    return face_mask(faces, view.picture.rgb, selector.part)
+    if not faces:
+        return face_mask((), view.picture.rgb)
+    return face_mask(faces, view.picture.rgb, selector.part, _people(view, view.segment()))
+
+
+def _people(view: View, seen: Segmentation) -> list[Tensor]:
+    """Masks of who is in the photo, the most trusted first: its subject has the better outline."""
+    found = [] if seen.subject is None else [_subject(view, seen, None)]
+    if "person" in seen.classes:
+        persons = _margin(seen.probabilities, [seen.classes.index("person")], None)
+        found.append(antialias(_at_size(persons, view.picture.size)))
+    return found
 
 
 def select_points(selector: PointsSelector, view: View) -> Tensor:

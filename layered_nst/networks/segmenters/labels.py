@@ -177,6 +177,8 @@ FOUND_OTHERWISE = {
     "face": "face: all to find faces, or ",
     "eye": "face: all with part: eyes to find eyes, or ",
     "mouth": "face: all with part: mouth to find mouths, or ",
+    "skin": "face: all with part: skin to find bare skin, or ",
+    "hair": "face: all with part: hair to find hair, or ",
 }
 """Words of ``PARTS`` that another selector finds, as a sentence says it."""
 
