@@ -32,6 +32,14 @@ def test_the_handbook_is_what_the_schema_says() -> None:
     assert filled(page) == page
 
 
+def test_a_row_is_one_line() -> None:
+    blocks = [block for text in key_tables().values() for block in text.strip().split("\n\n")]
+    tables = [block.splitlines() for block in blocks if block.startswith("|")]
+    broken = [row for rows in tables for row in rows if not (row[0] == row[-1] == "|")]
+    assert len(tables) >= len(CHAPTERS)
+    assert broken == []
+
+
 def test_every_key_of_a_recipe_has_a_row_that_says_something() -> None:
     for kind in CHAPTERS:
         found = rows(kind.__name__)

@@ -132,7 +132,8 @@ def _selector_rows(kind: type[Section], schemas: Mapping[str, Schema]) -> Iterat
 
 
 def _row(*cells: str) -> str:
-    plain = (cell.replace("|", r"\|") for cell in cells)
+    # A line break would end the table.
+    plain = (_flowing(cell).replace("|", r"\|") for cell in cells)
     return "".join(f"| {cell} " if cell else "| " for cell in plain) + "|\n"
 
 
