@@ -12,9 +12,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
-from torch.nn import functional as F
 
-from layered_nst.picture.guided import guided_filter
+from layered_nst.picture.guided import guided_filter, resample
 from layered_nst.picture.lab import rgb_to_lab
 from layered_nst.regions.components import closed
 from layered_nst.regions.edges import Mask, antialias
@@ -30,6 +29,8 @@ of all that a color is skin: a neck lies in the shadow of its chin, but has the 
 CRUMB, GARMENT = 0.01, 1.0
 """Areas, in those of the face, of the smallest piece that counts and of the largest that may lie
 apart from face and neck: a coat of the skin's color is larger than a hand or a forearm."""
+LOOKED_AT = 48
+"""Side of the box in px, at most, at which skin is looked for."""
 SKIN_WINDOW, HAIR_WINDOW, EPS = 0.04, 0.06, 2e-4
 """Windows and regularization of the guided filters that draw the outlines."""
 WALKED = 40
@@ -64,22 +65,24 @@ def skin(view: FaceView, face: Tensor) -> Tensor:
     """
     if view.person is None:
         return face
-    lab, side = rgb_to_lab(view.rgb), view.frame.side
-    like = (likeness(lab, view.outline(), SKIN_LEAST) <= SKIN_LIKE) & (view.person >= 0.5)
-    bare = torch.minimum(_drawn(view, like.float(), SKIN_WINDOW * side), view.person)
-    return _of_one(torch.maximum(bare, face), face)
+    planes = torch.cat([view.rgb, torch.stack([view.outline(), view.person, face])])
+    small = resample(planes, view.grid(LOOKED_AT))
+    outline, person, of_face = small[3:]
+    like = likeness(rgb_to_lab(small[:3]), outline, SKIN_LEAST) <= SKIN_LIKE
+    found = _of_one((like & (person >= 0.5)).cpu().numpy(), (of_face >= 0.5).cpu().numpy())
+    bare = torch.minimum(_drawn(view, found, SKIN_WINDOW), view.person)
+    return torch.maximum(bare, face)
 
 
-def _of_one(mask: Tensor, face: Tensor) -> Tensor:
-    """Without crumbs and garments: pieces apart from the face that are too small or too large."""
-    numbers, _ = ndimage.label((mask >= 0.5).cpu().numpy(), structure=TOUCHING)
-    inside = (face >= 0.5).cpu().numpy()
-    areas = np.bincount(numbers.ravel()) / max(1, inside.sum())
+def _of_one(like: Mask, face: Mask) -> Mask:
+    """Skin without crumbs and garments: pieces apart from the face, too small or too large."""
+    numbers, _ = ndimage.label(like | face, structure=TOUCHING)
+    areas = np.bincount(numbers.ravel()) / max(1, face.sum())
     kept = (areas > CRUMB) & (areas < GARMENT)
-    kept[np.unique(numbers[inside])] = True
+    kept[np.unique(numbers[face])] = True
     kept[0] = False
-    with_fringe = ndimage.binary_dilation(kept[numbers], structure=TOUCHING)
-    return mask * torch.from_numpy(with_fringe).to(mask)
+    pieces: Mask = like & kept[numbers]
+    return pieces
 
 
 def hair(view: FaceView, face: Tensor) -> Tensor:
@@ -95,9 +98,7 @@ def hair(view: FaceView, face: Tensor) -> Tensor:
     if view.person is None:
         return torch.zeros_like(face)
     found = _hair_found(view, face, view.person)
-    rough = torch.from_numpy(found).to(face)[None, None]
-    large = F.interpolate(rough, face.shape, mode="bilinear")[0, 0]
-    drawn = _drawn(view, large, HAIR_WINDOW * view.frame.side)
+    drawn = _drawn(view, found, HAIR_WINDOW)
     head = closed(torch.maximum(drawn, face).cpu().numpy(), GAP * view.frame.side)
     between = torch.from_numpy(head).to(face) * (view.frame.grid(view.rgb)[1] < CHIN)
     grown = torch.maximum(drawn, between) if found.any() else drawn
@@ -110,7 +111,7 @@ def _hair_found(view: FaceView, face: Tensor, person: Tensor) -> Mask:
     lab = rgb_to_lab(view.rgb)
     planes = [outline, across, down, person, face, likeness(lab, outline, SKIN_LEAST)]
     stacked = torch.cat([lab, torch.stack([p.expand(face.shape) for p in planes])])
-    small = view.small(stacked, min(1.0, WALKED / view.frame.side))
+    small = view.small(stacked, WALKED)
     colors, (away, beside, below, own, of_face, like_skin) = small[:3], small[3:]
     inside = (own >= 0.5) & (of_face < 0.5)
     crown = (away > CROWN[0]) & (away < CROWN[1]) & (below < BROW)
@@ -146,7 +147,14 @@ def _joined(mask: Mask, starts: Mask) -> Mask:
     return kept
 
 
-def _drawn(view: FaceView, rough: Tensor, window: float) -> Tensor:
-    """A rough mask with its outline on the photo's edges."""
-    radius = max(1, round(window))
-    return antialias(guided_filter(view.rgb, rough[None], radius=radius, eps=EPS)[0] - 0.5)
+def _drawn(view: FaceView, found: Mask, window: float) -> Tensor:
+    """A rough mask of any size, at the view's, with its outline on the photo's edges."""
+    scale = found.shape[0] / view.rgb.shape[1]
+    fitted = guided_filter(
+        resample(view.rgb, found.shape),
+        torch.from_numpy(found).to(view.rgb)[None],
+        radius=max(1, round(window * view.frame.side * scale)),
+        eps=EPS,
+        full=view.rgb,
+    )
+    return antialias(fitted[0] - 0.5)

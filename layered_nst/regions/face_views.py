@@ -118,6 +118,18 @@ class FaceView:
             return self
         return replace(self, person=person[self.frame.rows, self.frame.columns])
 
+    def nearer(self, reach: float) -> tuple[FaceView, tuple[slice, slice]]:
+        """A part of the same, up to ``reach`` sides from the middle, and its rows and columns."""
+        frame = FaceFrame.of(self.face, self.frame.size, reach)
+        rows, columns = (
+            slice(inner.start - outer.start, inner.stop - outer.start)
+            for inner, outer in zip(
+                (frame.rows, frame.columns), (self.frame.rows, self.frame.columns), strict=True
+            )
+        )
+        person = None if self.person is None else self.person[rows, columns]
+        return FaceView(self.face, frame, self.rgb[:, rows, columns], person), (rows, columns)
+
     def outline(self) -> Tensor:
         """How far each pixel is from the middle of the face, about 1 on its outline, (h, w)."""
         return self.frame.ellipse(self.rgb, (FACE_ACROSS, FACE_DOWN), (0, -FACE_RISE))
@@ -128,10 +140,15 @@ class FaceView:
         across, down = self.frame.seen_from(torch.tensor(x * width), torch.tensor(y * height))
         return self.frame.ellipse(self.rgb, axes, (float(across), float(down)))
 
-    def small(self, planes: Tensor, scale: float) -> NDArray[np.float64]:
-        """Planes (n, h, w) at another scale, on the CPU."""
-        size = tuple(max(1, round(length * scale)) for length in planes.shape[-2:])
-        resized = F.interpolate(planes[None].float(), size, mode="area")[0]
+    def grid(self, side: float) -> tuple[int, int]:
+        """Height and width of the view where the box has this side in px, or its own if smaller."""
+        scale = min(1.0, side / self.frame.side)
+        height, width = self.rgb.shape[1:]
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+    def small(self, planes: Tensor, side: float) -> NDArray[np.float64]:
+        """Planes (n, h, w) where the box has this side in px at most, on the CPU."""
+        resized = F.interpolate(planes[None].float(), self.grid(side), mode="area")[0]
         return np.asarray(resized.cpu().double().numpy())
 
 

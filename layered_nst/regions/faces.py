@@ -91,6 +91,15 @@ def _face(view: FaceView) -> Tensor:
     return drawn if view.person is None else torch.minimum(drawn, view.person)
 
 
+def _face_within(view: FaceView) -> Tensor:
+    """The face, in a view that reaches farther than it."""
+    near, place = view.nearer(FACE_REACH)
+    mask = torch.zeros_like(view.rgb[0])
+    if near.rgb.numel():
+        mask[place] = _face(near)
+    return mask
+
+
 def _drawn(view: FaceView) -> Tensor:
     outline, around, side = view.outline(), view.rgb, view.frame.side
     if side < SMALLEST_FITTED:
@@ -112,10 +121,9 @@ def _drawn(view: FaceView) -> Tensor:
 
 def _beside(view: FaceView, outline: Tensor) -> Tensor:
     """What no line parts from what is beside the face, a wall of the skin's color, shape (H, W)."""
-    scale = min(1.0, WALKED / view.frame.side)
     across, down = view.frame.grid(view.rgb)
     neck = (across.abs() < NECK_ACROSS) & (down > NECK_DOWN)
-    small = view.small(torch.cat([rgb_to_lab(view.rgb), outline[None], neck[None]]), scale)
+    small = view.small(torch.cat([rgb_to_lab(view.rgb), outline[None], neck[None]]), WALKED)
     lab, away, below = small[:3], small[3], small[4]
     inside, beside = ways(lab, away <= SURELY), ways(lab, (away >= HARDLY) & (below < 0.5))
     # Of a face whose middle is out of the picture there is nothing to be measured from.
@@ -147,7 +155,7 @@ PARTS: Mapping[str, _Part] = {
     "face": _Part(_face),
     "eyes": _Part(_at_points((0, 1), (0.15, 0.09))),
     "mouth": _Part(_at_points((3,), (0.24, 0.13))),
-    "skin": _Part(lambda view: skin(view, _face(view)), SKIN_REACH),
-    "hair": _Part(lambda view: hair(view, _face(view)), HAIR_REACH),
+    "skin": _Part(lambda view: skin(view, _face_within(view)), SKIN_REACH),
+    "hair": _Part(lambda view: hair(view, _face_within(view)), HAIR_REACH),
 }
 """What of a face can be had."""
