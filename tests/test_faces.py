@@ -372,6 +372,8 @@ def test_a_photo_without_a_face_says_so() -> None:
     assert "region 'face' is empty: no face was found in the photo" in scene.notes
     with pytest.raises(RegionError, match="no face was found in the photo"):
         scene_of(COFFEE, {"face": "all"}, if_empty="error")
+    scene = scene_of(COFFEE, {"face": "all", "part": "hair"})
+    assert "region 'face' is empty: no face with hair was found in the photo" in scene.notes
 
 
 @pytest.mark.parametrize("wrong", [{"face": 0}, {"face": "some"}, {"face": "all", "part": "nose"}])

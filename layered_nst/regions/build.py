@@ -239,7 +239,8 @@ def _why_nothing(
     if isinstance(region.select, SubjectSelector):
         return "nothing in the photo stands out as its subject"
     if isinstance(region.select, FaceSelector):
-        return "no face was found in the photo"
+        owner = "face with hair" if region.select.part == "hair" else "face"
+        return f"no {owner} was found in the photo"
     if not isinstance(region.select, ClassSelector):
         nothing = f"its selector takes none of the photo's {size[1]}×{size[0]} px"
         return "; ".join((nothing, *_odd_masks(region, max_pixels)))
