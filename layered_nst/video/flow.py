@@ -118,12 +118,16 @@ def dis(one: Tensor, other: Tensor) -> Tensor:
 
 
 def evened(picture: Tensor) -> NDArray[np.uint8]:
-    """The light and dark of a picture (3, H, W), its local mean and contrast taken out."""
+    """``unlit``, as a picture to look for a flow in."""
+    return np.asarray((127.5 + 42 * unlit(picture)).clip(0, 255), np.uint8)
+
+
+def unlit(picture: Tensor) -> NDArray[Any]:
+    """The light and dark of a picture (3, H, W), its local mean and contrast taken out, (H, W)."""
     weights = picture.new_tensor([0.299, 0.587, 0.114])
     gray = (picture * weights[:, None, None]).sum(0).cpu().numpy()
     mean, spread = _around(gray, LOCAL)
-    even = (gray - mean) / (spread + FAINT_CONTRAST)
-    return np.asarray((127.5 + 42 * even).clip(0, 255), np.uint8)
+    return np.asarray((gray - mean) / (spread + FAINT_CONTRAST))
 
 
 def _around(gray: NDArray[Any], side: int) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -136,8 +136,9 @@ class FrameStore:
                 if line is None or not self.file(len(found)).is_file():
                     break
                 found.append(line)
-        # The last frame's state is what the next one goes on from.
-        while found and not self._is_usable(len(found) - 1):
+        # The last frame's state is what the next one goes on from; those between two scenes are
+        # made all at once.
+        while found and (found[-1].get("mixed") or not self._is_usable(len(found) - 1)):
             found.pop()
         return found
 

@@ -111,7 +111,7 @@ class VideoResult:
         """Its first frame that shows a picture as a whole as the result of a photo."""
         shown = [line["shown"] for line in self.store.lines]
         return Result(
-            rgb=_planes(self.store.pixels(shown.index(max(shown))))[:3],
+            rgb=planes_of(self.store.pixels(shown.index(max(shown))))[:3],
             scene=self.scene,
             plan=self.plan,
             losses=(),
@@ -126,7 +126,7 @@ class VideoResult:
         lines = self.store.lines
         measured = [line for line in lines if "error" in line]
         first = [number for number, line in enumerate(lines) if line["key"] == number]
-        later = [line for n, line in enumerate(lines) if line["key"] != n and line["shown"]]
+        later = [line for n, line in enumerate(lines) if line["key"] != n and is_painted(line)]
         clip = {
             "frames": len(lines),
             "shots": first,
@@ -140,6 +140,7 @@ class VideoResult:
             "features_kept": _mean(line["kept"] for line in later),
             "seconds_a_frame": _seconds([lines[number] for number in first], later),
             "blank": [n for n, line in enumerate(lines) if not line["shown"]],
+            "mixed": [n for n, line in enumerate(lines) if line.get("mixed")],
             "damaged": [n for n, line in enumerate(lines) if line.get("damaged")],
         }
         told = manifest_of(self.poster())
@@ -172,6 +173,11 @@ class VideoResult:
         self.store.discard()
 
 
+def is_painted(line: Mapping[str, Any]) -> bool:
+    """Whether a frame was painted, and is not mixed of others or of black."""
+    return bool(line["shown"]) and not line.get("mixed")
+
+
 def _seconds(
     first: Sequence[Mapping[str, Any]], later: Sequence[Mapping[str, Any]]
 ) -> dict[str, float | None]:
@@ -189,7 +195,8 @@ def _mean(values: Iterator[float]) -> float | None:
     return float(f"{sum(found) / len(found):.4g}") if found else None
 
 
-def _planes(pixels_: NDArray[Any]) -> Tensor:
+def planes_of(pixels_: NDArray[Any]) -> Tensor:
+    """Pixels (H, W, C), uint8 or uint16, as planes (C, H, W) in [0, 1]."""
     most = 65535 if pixels_.dtype == np.uint16 else 255
     planes = torch.from_numpy(pixels_.astype(np.float32) / most)
     return planes.movedim(-1, 0).contiguous()

@@ -28,6 +28,7 @@ from layered_nst.painting.progress import OnProgress, Progress
 from layered_nst.picture import MAX_PIXELS, Picture, fit_within
 from layered_nst.recipe import Recipe
 from layered_nst.regions import RegionMasks
+from layered_nst.scene.eyes import Eyes
 from layered_nst.scene.provenance import Inputs, read_inputs
 from layered_nst.scene.resolving import Scenery
 from layered_nst.scene.scene import Scene
@@ -38,11 +39,13 @@ from layered_nst.strategies.looks import check_looks, planned, thin_notes
 from layered_nst.strategies.problems import finished
 from layered_nst.video.carrying import RegionsInTime
 from layered_nst.video.clips import Clip, ClipFrame, Excerpt, open_clip
+from layered_nst.video.dissolving import Dissolve, as_bytes
 from layered_nst.video.flow import CUT, FlowOf, Motion, flow_of, motion, moved
 from layered_nst.video.frames import REACHES, FramePainter, Link, Past, Told, whose_pixels
 from layered_nst.video.keeping import FrameStore, frames_folder, part_of
 from layered_nst.video.loops import Loop
-from layered_nst.video.result import VideoResult
+from layered_nst.video.mixing import Mixing, Mixings
+from layered_nst.video.result import VideoResult, is_painted, planes_of
 from layered_nst.video.writing import check_film, even
 
 log = logging.getLogger(__name__)
@@ -98,6 +101,20 @@ class FrameProgress:
 
 
 OnFrame = Callable[[FrameProgress], None]
+
+
+@dataclass
+class _Between:
+    """What lies between two scenes, once the first frame of the other has been painted.
+
+    Attributes:
+        pictures: what is shown of the frames that are mixed of both, one after the other.
+        past, scene: that first frame, and the recipe on it.
+    """
+
+    pictures: Iterator[Tensor]
+    past: Past
+    scene: Scene
 
 
 @torch.inference_mode(False)
@@ -232,6 +249,8 @@ class ClipRun:
         self.store = FrameStore(self.folder, {})  # nothing belongs together yet
         self.notes: list[str] = []
         self.loop: Loop | None = None
+        self.mixings = Mixings(iter(()))
+        self.between: _Between | None = None
         self.spent: list[float] = []
 
     def begun(self) -> tuple[ClipFrame, Iterator[ClipFrame]]:
@@ -258,6 +277,7 @@ class ClipRun:
         """Paint all frames."""
         first, frames = self.begun()
         self.loop = self._looped()
+        self.mixings = Mixings(frame.picture.rgb for frame in self.excerpt.of(self.clip))
         self.store.begin(resume=resume)
         self.count = self.excerpt.count(self.clip)
         done = len(self.store.lines)
@@ -315,6 +335,12 @@ class ClipRun:
             return
         self._look()
         started = time.monotonic()
+        mixing = self._mixing(number - 1)
+        if mixing is not None:
+            self._begin_between(mixing, frame)
+        if self.between is not None:
+            self._go_over(number, frame, started)
+            return
         if not frame.shows:
             self._blank(number, frame, started)
             return
@@ -324,21 +350,84 @@ class ClipRun:
             toward = self._toward(number)
             past = self.painter.next(number, scene, links, self._told, toward=toward)
         else:
-            self.shot += self.key != NONE
-            self.key = number
-            canvas = self.painter.first(number, scene, self._told)
-            ripe, whose = torch.ones(self.size), whose_pixels(scene)
-            past = Past(number, scene.picture.rgb.cpu(), canvas.cpu(), ripe, whose)
+            past = self._first(number, scene)
+            self._begin_shot(number)
         times = {"finding": found - started, "painting": time.monotonic() - found}
         self._keep(past, scene, frame, seen, started, times)
 
+    def _first(self, number: int, scene: Scene) -> Past:
+        """Paint the first frame of a shot."""
+        canvas = self.painter.first(number, scene, self._told)
+        ripe, whose = torch.ones(self.size), whose_pixels(scene)
+        return Past(number, scene.picture.rgb.cpu(), canvas.cpu(), ripe, whose)
+
+    def _begin_shot(self, number: int) -> None:
+        self.shot += self.key != NONE
+        self.key = number
+
+    def _mixing(self, number: int) -> Mixing | None:
+        """The frames behind one that are mixed of the scene painted last and another."""
+        found = self.mixings.at(number) if number >= 0 else None
+        if number not in self.pasts:
+            return None
+        if found is None or self.loop is None or found.last < self.loop.begins:
+            return found
+        return None  # what a loop comes back to is one scene
+
+    def _begin_between(self, mixing: Mixing, frame: ClipFrame) -> None:
+        """Paint the first frame of another scene, before those that are mixed of both.
+
+        Args:
+            frame: the first of these.
+        """
+        self.now = mixing.first + 1, frame.time
+        past = self.pasts[mixing.first]
+        photos, last = [as_bytes(past.photo)], frame
+        for last in islice(self._from(mixing.first + 1), len(mixing.mixes) + 1):
+            picture, eyes = self.scenery.look(last.picture, size=self.size, remembered=False)
+            photos.append(as_bytes(picture.rgb))
+        self.now = mixing.last, last.time
+        scene = self._scene_at(mixing.last, last, picture, eyes, [])
+        behind = self._first(mixing.last, scene)
+        dissolve = Dissolve(
+            mixing,
+            photos,
+            before=planes_of(self.store.pixels(mixing.first))[:3],
+            behind=self._faded(behind, scene, last.shows),
+            flow=self.flow,
+        )
+        self.between = _Between(dissolve.pictures(), behind, scene)
+
+    def _go_over(self, number: int, frame: ClipFrame, started: float) -> None:
+        """Keep a frame between two scenes, or the first one of the other."""
+        assert self.between is not None
+        past, scene, pictures = self.between.past, self.between.scene, self.between.pictures
+        mixed = None if number == past.number else next(pictures)
+        if mixed is None:
+            self.between = None
+            self._begin_shot(number)
+        else:
+            scene = self._bare(frame)
+            past = self._untold(number, scene, mixed)
+        times = {"finding": 0.0, "painting": time.monotonic() - started}
+        self._keep(past, scene, frame, None, started, times, mixed=mixed)
+
+    def _bare(self, frame: ClipFrame) -> Scene:
+        """A frame of which nothing is painted."""
+        picture, _ = self.scenery.look(frame.picture, size=self.size, remembered=False)
+        none = torch.zeros(0, *self.size).to(picture.rgb)
+        return replace(self.scene, picture=picture, masks=RegionMasks((), none))
+
+    def _untold(self, number: int, scene: Scene, canvas: Tensor) -> Past:
+        """A frame that tells nothing of those behind it."""
+        self.painter.kept = 1.0
+        none = torch.zeros(self.size)
+        return Past(number, scene.picture.rgb.cpu(), canvas, none, none.byte())
+
     def _blank(self, number: int, frame: ClipFrame, started: float) -> None:
         """Let a frame that shows nothing be, without asking it of others or others of it."""
-        picture, _ = self.scenery.look(frame.picture, size=self.size, remembered=False)
-        none = torch.zeros(0, *self.size)
-        scene = replace(self.scene, picture=picture, masks=RegionMasks((), none.to(picture.rgb)))
-        photo, self.painter.kept = picture.rgb.cpu(), 1.0
-        past = Past(number, photo, photo.clone(), none.sum(0), none.sum(0).byte())
+        scene = self._bare(frame)
+        past = self._untold(number, scene, scene.picture.rgb.cpu().clone())
         self._keep(past, scene, frame, None, started, {"finding": 0.0, "painting": 0.0})
 
     def _scene(self, number: int, frame: ClipFrame) -> tuple[Scene, list[Link], Motion | None]:
@@ -348,11 +437,21 @@ class ClipRun:
             return self.scene, [], None
         picture, eyes = self.scenery.look(frame.picture, size=self.size, remembered=False)
         links, seen = self._links(number, picture.rgb.cpu())
+        return self._scene_at(number, frame, picture, eyes, links, seen), links, seen
+
+    def _scene_at(
+        self,
+        number: int,
+        frame: ClipFrame,
+        picture: Picture,
+        eyes: Eyes,
+        links: Sequence[Link],
+        seen: Motion | None = None,
+    ) -> Scene:
         masks = self.regions.at(number, frame.picture, picture, eyes, seen)
         if not links:
             self.styles = self.scenery.styles(picture, masks)
-        scene = self.scenery.scene(frame.picture, picture, masks, self.styles)
-        return scene, links, seen
+        return self.scenery.scene(frame.picture, picture, masks, self.styles)
 
     def _toward(self, number: int) -> Told | None:
         """Of a loop, what its first frame says of one of the last."""
@@ -431,14 +530,19 @@ class ClipRun:
         seen: Motion | None,
         started: float,
         times: Mapping[str, float],
+        *,
+        mixed: Tensor | None = None,
     ) -> None:
-        rgb = self._faded(past, scene, frame.shows)
+        """Keep a frame, as it was painted or was mixed of others."""
+        shows = frame.shows
+        rgb = self._faded(past, scene, shows) if mixed is None else past.photo.lerp(mixed, shows)
         line, state = self._line(past, scene.masks, frame, seen), self._state(past, scene.masks)
         seconds = time.monotonic() - started
-        told = {**line, "shown": round(frame.shows, 4), "seconds": round(seconds, 3)}
+        told = {**line, "shown": round(shows, 4), "seconds": round(seconds, 3)}
+        told |= {} if mixed is None else {"mixed": True}
         told |= {f"{name}_seconds": round(value, 3) for name, value in times.items()}
         self.store.put(rgb, self._alpha(scene), state, told, depth=line["depth"])
-        if frame.shows:
+        if shows and mixed is None:
             self.spent.append(seconds)
             self._remember(past)
         self.store.forget_states([*self.pasts, *([] if self.loop is None else [0])])
@@ -543,7 +647,7 @@ class ClipRun:
     def _asked_for(self, done: int) -> set[int]:
         """Of so many frames that are done, those that the next one asks."""
         lines = self.store.lines[:done]
-        painted = [number for number, line in enumerate(lines) if line["shown"]]
+        painted = [number for number, line in enumerate(lines) if is_painted(line)]
         last = max(painted, default=NONE)
         near = {number for number in painted if number > last - max(REACHES)}
         return near | ({lines[-1]["key"]} & set(painted))
