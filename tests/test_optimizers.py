@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from copy import deepcopy
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from layered_nst.painting.canvas import Pixels
+from layered_nst.painting.descent import Descent
 from layered_nst.painting.optimizers import LBFGS, Adam, Optimizer
 
 START = torch.tensor([[-1.2, 1.0, -0.5, 0.8, 1.5, -0.7]], dtype=torch.float64)
@@ -123,6 +127,38 @@ def test_pairs_of_a_like_problem_make_the_step_that_the_formula_of_bfgs_says() -
         inverse = left @ inverse @ left.T + torch.outer(s, s) / (s @ y)
     gradient = torch.rand(1, 6, generator=draw, dtype=torch.float64)
     assert torch.allclose(optimizer.step(gradient), -gradient @ inverse)
+
+
+def test_a_step_that_leads_up_by_what_was_recalled_is_taken_anew_without_it() -> None:
+    start, bend = torch.full((1, 3, 2, 2), 0.5), torch.tensor([8.0, 3.0, 1.0])[:, None, None]
+    seen: list[Tensor] = []
+
+    def backward(picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        seen.append(picture - start)
+        return {"total": (bend / 2 * (seen[-1] - 0.01).square()).sum()}, bend * (seen[-1] - 0.01)
+
+    plan = SimpleNamespace(optimizer="lbfgs", learning_rate=1.0, history=10, tolerance=0.0)
+    objective: Any = SimpleNamespace(plan=plan, size=(2, 2), backward=backward)
+    descent = Descent(Pixels(start, torch.zeros(2, 2)), objective)
+    descent.optimizer.recall([(torch.ones_like(start), torch.full_like(start, 3.0))])
+    totals = [float(descent.step()["total"]) for _ in range(2)]
+    assert totals[1] > totals[0]  # it is bent by 8
+    ((taken, change),) = descent.optimizer.pairs()
+    assert torch.allclose(taken, seen[1], atol=1e-6)
+    assert torch.allclose(change, bend * seen[1], atol=1e-6)
+    assert float(descent.step()["total"]) < 0.1 * totals[0]
+    # From where the last step began it goes less far the way that led up.
+    assert torch.allclose(seen[2][:, 0], torch.full((2, 2), 0.01), atol=2e-3)
+
+
+def test_what_was_seen_here_is_not_taken_back() -> None:
+    optimizer = LBFGS(1.0, 2, 0.01)
+    optimizer.recall([(torch.ones(1, 2), torch.ones(1, 2))])
+    assert optimizer.instead(torch.ones(1, 2)) is None  # no step was taken
+    for number in (4.0, 2.0, 1.0):
+        optimizer.step(torch.full((1, 2), -number))
+    assert optimizer.instead(torch.ones(1, 2)) is None  # what was recalled is forgotten
+    assert Adam(0.05).instead(torch.ones(1, 2)) is None
 
 
 def test_pairs_that_say_nothing_of_the_curvature_are_not_recalled() -> None:

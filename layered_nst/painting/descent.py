@@ -71,11 +71,18 @@ class Descent:
                 raise PaintingError(_no_number(terms, self.objective.size))
             self._take_back()
             return self.terms or terms
-        if total <= min(self.totals, default=float("inf")):
+        least = min(self.totals, default=float("inf"))
+        has_led_up = bool(self.totals) and total > self.totals[-1] == least
+        if total <= least:
             self.good = self.canvas.variables
         self.totals.append(total)
         self.terms = terms
-        step = self.optimizer.step(self.canvas.pull_back(gradient))
+        downhill = self.canvas.pull_back(gradient)
+        step = self.optimizer.instead(downhill) if has_led_up else None
+        if step is not None:
+            self.canvas.variables = self.good
+        else:
+            step = self.optimizer.step(downhill)
         self.lengths.append(step.norm().item())
         self.canvas.variables = self.canvas.variables + step
         return self.terms

@@ -60,6 +60,18 @@ class Optimizer(Protocol):
         """Take the pairs of a problem that is all but the same for its own, before a step."""
         ...
 
+    def instead(self, gradient: Tensor) -> Tensor | None:
+        """Another step from where the last one began, which has led up: by what was seen here
+        alone, without what was recalled.
+
+        Args:
+            gradient: where the last step has led to.
+
+        Returns:
+            None if nothing that was recalled has a part in it.
+        """
+        ...
+
 
 @dataclass
 class LBFGS:
@@ -82,6 +94,8 @@ class LBFGS:
     """The last gradient and the step that was made of it."""
     _pairs: list[tuple[Tensor, Tensor, float]] = field(default_factory=list, init=False)
     """Steps, what they changed of the gradient, and the products of both, the oldest first."""
+    _recalled: int = field(default=0, init=False)
+    """How many of the oldest pairs are of another problem."""
     _begun: float | None = field(default=None, init=False)
     """The scale of one variable that it began with."""
 
@@ -90,17 +104,24 @@ class LBFGS:
     FLATTEST = 1e-10
 
     def step(self, gradient: Tensor) -> Tensor:
-        if self._last is not None:
-            before, taken = self._last
-            change = gradient - before
-            curvature = _dot(taken, change)
-            if curvature > self.FLATTEST:
-                self._pairs = [*self._pairs, (taken, change, curvature)][-self.history :]
+        self._learn(gradient)
         step = self._direction(gradient).mul_(self.rate)
         if self._last is None and self.scale is None:
             step.mul_(min(1.0, 1.0 / max(gradient.abs().sum().item(), 1e-30)))
         self._last = gradient, step
         return step
+
+    def _learn(self, gradient: Tensor) -> None:
+        """Remember what the last step has changed of the gradient."""
+        if self._last is None:
+            return
+        before, taken = self._last
+        change = gradient - before
+        curvature = _dot(taken, change)
+        if curvature > self.FLATTEST:
+            pairs = [*self._pairs, (taken, change, curvature)]
+            self._recalled = max(0, self._recalled - max(0, len(pairs) - self.history))
+            self._pairs = pairs[-self.history :]
 
     def _direction(self, gradient: Tensor) -> Tensor:
         """Minus the inverse of the remembered curvature times the gradient."""
@@ -117,12 +138,14 @@ class LBFGS:
         return direction
 
     def state(self) -> dict[str, Any]:
-        return {"last": self._last, "pairs": self._pairs, "scale": self.scale}
+        own = {"last": self._last, "pairs": self._pairs, "scale": self.scale}
+        return {**own, "recalled": self._recalled}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self._last, self.scale = state["last"], state["scale"]
         # There may be room for fewer than there was.
         self._pairs = state["pairs"][-self.history :]
+        self._recalled = max(0, state["recalled"] - len(state["pairs"]) + len(self._pairs))
 
     def learned(self) -> float | None:
         """The inverse curvature for one variable."""
@@ -141,6 +164,18 @@ class LBFGS:
     def recall(self, pairs: Sequence[Pair]) -> None:
         told = [(taken, change, _dot(taken, change)) for taken, change in pairs]
         self._pairs = [pair for pair in told if pair[2] > self.FLATTEST][-self.history :]
+        self._recalled = len(self._pairs)
+
+    def instead(self, gradient: Tensor) -> Tensor | None:
+        """See ``Optimizer``."""
+        if self._last is None or not self._recalled:
+            return None
+        began, _ = self._last
+        self._learn(gradient)
+        self._pairs, self._recalled = self._pairs[self._recalled :], 0
+        step = self._direction(began).mul_(self.rate)
+        self._last = began, step
+        return step
 
     def learned_scale(self) -> float | None:
         """What a gradient is to be multiplied by for a step of about the right length."""
@@ -216,6 +251,9 @@ class Adam:
 
     def recall(self, pairs: Sequence[Pair]) -> None:
         """Nothing of them is of use."""
+
+    def instead(self, gradient: Tensor) -> None:
+        """Nothing was recalled."""
 
 
 def _dot(one: Tensor, other: Tensor) -> float:
