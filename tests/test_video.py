@@ -41,7 +41,7 @@ from moving_pictures import MovingPicture, warping_error  # noqa: E402
 from layered_nst.video import frames  # noqa: E402
 from layered_nst.video.carrying import carried, settled  # noqa: E402
 from layered_nst.video.clips import Excerpt  # noqa: E402
-from layered_nst.video.fades import shown  # noqa: E402
+from layered_nst.video.fades import Fades, shown  # noqa: E402
 from layered_nst.video.filling import Sighted, joined, painted_as_before  # noqa: E402
 from layered_nst.video.flow import (  # noqa: E402
     Motion,
@@ -553,6 +553,28 @@ def test_what_is_clear_shows_nothing() -> None:
     half = torch.zeros(SMALL.size)
     half[:27] = 1
     assert shown(Picture(photo.rgb, half)) == 1
+
+
+@pytest.mark.parametrize(
+    ("light", "number", "expected"),
+    [
+        (lambda n: 0.1, 30, 1),  # a night
+        (lambda n: 0.1 + 0.002 * (n % 2), 30, 1),
+        (lambda n: 0.1 if n < 31 else 1, 30, 1),  # day breaks with a cut
+        (lambda n: n / 60, 6, 0.4),  # a fade
+        (lambda n: (60 - n) / 60, 54, 0.4),
+        (lambda n: min(n / 60, 0.1), 3, 0.5),  # a fade to a night
+        (lambda n: 0, 30, 0),
+        (lambda n: 0.01, 30, 0),
+    ],
+)
+def test_a_night_is_a_picture_and_a_fade_is_on_its_way_to_one(
+    light: Any, number: int, expected: float
+) -> None:
+    day = picture(SMALL, 0) / float(picture(SMALL, 0).max())
+    film = [Picture(day * light(n)) for n in range(61)]
+    found = Fades(lambda: iter(film)).shown(number, film[number])
+    assert found == pytest.approx(expected, abs=0.12)
 
 
 def test_a_film_that_fades_in_from_black_begins_with_its_first_picture(

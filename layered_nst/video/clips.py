@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from layered_nst.errors import ClipError
 from layered_nst.files.names import did_you_mean_file
 from layered_nst.picture import MAX_PIXELS, Picture
 from layered_nst.recipe.files import shown
-from layered_nst.video import fades
 
 FILMS = (
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
@@ -63,11 +61,6 @@ class ClipFrame:
     length: Fraction = Fraction(0)
     is_damaged: bool = False
     name: str = ""
-
-    @cached_property
-    def shows(self) -> float:
-        """How much of a picture there is in it, from 0 to 1; see ``fades.shown``."""
-        return fades.shown(self.picture)
 
 
 @dataclass(frozen=True)

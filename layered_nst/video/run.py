@@ -40,6 +40,7 @@ from layered_nst.strategies.problems import finished
 from layered_nst.video.carrying import RegionsInTime
 from layered_nst.video.clips import Clip, ClipFrame, Excerpt, open_clip
 from layered_nst.video.dissolving import Dissolve, as_bytes
+from layered_nst.video.fades import Fades
 from layered_nst.video.flow import CUT, FlowOf, Motion, flow_of, motion, moved
 from layered_nst.video.frames import REACHES, FramePainter, Link, Past, Told, whose_pixels
 from layered_nst.video.keeping import FrameStore, frames_folder, part_of
@@ -250,6 +251,7 @@ class ClipRun:
         self.notes: list[str] = []
         self.loop: Loop | None = None
         self.mixings = Mixings(iter(()))
+        self.fades = Fades(lambda: (frame.picture for frame in self.excerpt.of(self.clip)))
         self.between: _Between | None = None
         self.spent: list[float] = []
 
@@ -265,7 +267,7 @@ class ClipRun:
             raise ClipError(f"{self.clip.path}: no frame lies between what was asked for")
         lit = first
         for self.lit, frame in enumerate(chain([first], frames)):
-            if frame.shows:
+            if self.fades.shown(self.lit, frame.picture):
                 lit = frame
                 break
         else:
@@ -341,7 +343,7 @@ class ClipRun:
         if self.between is not None:
             self._go_over(number, frame, started)
             return
-        if not frame.shows:
+        if not self.fades.shown(number, frame.picture):
             self._blank(number, frame, started)
             return
         scene, links, seen = self._scene(number, frame)
@@ -393,7 +395,7 @@ class ClipRun:
             mixing,
             photos,
             before=planes_of(self.store.pixels(mixing.first))[:3],
-            behind=self._faded(behind, scene, last.shows),
+            behind=self._faded(behind, scene, self.fades.shown(mixing.last, last.picture)),
             flow=self.flow,
         )
         self.between = _Between(dissolve.pictures(), behind, scene)
@@ -534,7 +536,7 @@ class ClipRun:
         mixed: Tensor | None = None,
     ) -> None:
         """Keep a frame, as it was painted or was mixed of others."""
-        shows = frame.shows
+        shows = self.fades.shown(past.number, frame.picture)
         rgb = self._faded(past, scene, shows) if mixed is None else past.photo.lerp(mixed, shows)
         line, state = self._line(past, scene.masks, frame, seen), self._state(past, scene.masks)
         seconds = time.monotonic() - started
