@@ -59,6 +59,7 @@ from layered_nst.video.fusion import fused  # noqa: E402
 from layered_nst.video.keeping import FORMAT, FrameStore  # noqa: E402
 from layered_nst.video.keys import between, led_back  # noqa: E402
 from layered_nst.video.leaving import ClipTargets  # noqa: E402
+from layered_nst.video.refinding import Thing  # noqa: E402
 from layered_nst.video.steady import USUAL, SteadyMoments  # noqa: E402
 
 SMALL = MovingPicture(6, (54, 96), pan=(-0.8, 0.3), step=(1.5, 0.4))
@@ -643,6 +644,42 @@ def test_a_region_that_goes_and_comes_back_is_painted_when_it_is_there(
     assert shares[0] > 0.1
     assert shares[3] == 0
     assert shares[5] > 0.1
+
+
+def test_a_drawn_thing_that_jumps_is_found_again_and_one_that_goes_is_told(work: Path) -> None:
+    """It jumps by a third of the picture, then it is gone for two frames."""
+    folder = work / "jumps"
+    folder.mkdir()
+    clips = [
+        MovingPicture(1, (72, 128), pan=(0, 0), step=(left, 0), large=0.3)
+        for left in (0, 45, 45, 400, 400, 20)
+    ]
+    for number, clip in enumerate(clips):
+        Image.fromarray((clip.frame(1) * 255).astype(np.uint8)).save(folder / f"{number}.png")
+    stated = recipe(work, content=str(folder))
+    stated["regions"][1]["select"] = {"ellipse": clips[0].ellipse(1)}
+    result = apply_video(
+        stated,
+        overrides=("optimize.levels=[96]", "optimize.steps=[1]", "video.steps=1"),
+        cache=False,
+    )
+    lines = result.store.lines
+    assert [line.get("lost", []) for line in lines] == [[], [], [], ["thing"], ["thing"], []]
+    (note,) = (note for note in result.notes if "is not to be seen" in note)
+    assert note.startswith("jumps, frames 3 to 4 (0.12 s): what region thing was drawn on")
+    shares = [line["coverage"]["thing"] for line in lines]
+    assert shares[5] == pytest.approx(shares[0], rel=0.05)
+
+
+def test_a_thing_is_looked_for_where_it_has_jumped_to() -> None:
+    clip = MovingPicture(2, (180, 320), step=(60, 10), pan=(0, 0), large=0.2)
+    mask = torch.from_numpy(clip.mask(0))
+    found, is_there = Thing.of(picture(clip, 0), mask).followed(picture(clip, 1), mask)
+    assert is_there
+    assert float((found - torch.from_numpy(clip.mask(1))).abs().mean()) < 0.002
+    plain = torch.full((3, 180, 320), 0.5)
+    assert not Thing.of(picture(clip, 0), mask).followed(plain, mask)[1]
+    assert Thing.of(plain, mask).followed(picture(clip, 1), mask)[1]
 
 
 def test_key_frames_draw_a_region_anew(work: Path) -> None:

@@ -24,7 +24,9 @@ from layered_nst.regions.snap import snap
 from layered_nst.scene.eyes import Eyes
 from layered_nst.scene.resolving import Scenery, is_refined
 from layered_nst.video.flow import FlowOf, Motion, averaged, moved
+from layered_nst.video.keeping import part_of
 from layered_nst.video.keys import Ahead, KeySpan, between, is_drawn, keys_around, led_back
+from layered_nst.video.refinding import Thing
 
 WINDOW = 0.1
 """Side of the squares in which the motion inside a region is averaged, by the longer side."""
@@ -86,6 +88,8 @@ class RegionsInTime:
         self.spans: dict[str, KeySpan] = {}
         self.carried: dict[str, Tensor] = {}
         self.gradual: set[str] = set()
+        self.things: dict[str, Thing] = {}
+        self.lost: set[str] = set()
         self.age, self.new = 0, 0.0
         self._seen: Segmentation | None = None
         self._begun = False
@@ -187,6 +191,9 @@ class RegionsInTime:
             if is_gradual(mask.numpy()):
                 self.gradual.add(region.name)
             self.exact.add(region.name)
+            self.lost.discard(region.name)
+            if is_drawn_once(region) and region.name not in self.gradual:
+                self.things[region.name] = Thing.of(picture.rgb, mask)
             return mask
 
         before = self.carried.get(region.name)
@@ -197,11 +204,27 @@ class RegionsInTime:
         if is_held(region):
             return before
         here = carried(before, motion)
-        if is_drawn_once(region) or not finds:
+        if is_drawn_once(region):
+            return self._seen_again(region.name, here, picture)
+        if not finds:
             return here
         doubt, there = 1 - motion.reliability.cpu(), found()
         self.exact.discard(region.name)
         return here + (TRUST + (1 - TRUST) * doubt) * (there - here)
+
+    def _seen_again(self, name: str, led: Tensor, picture: Picture) -> Tensor:
+        """A drawn region where its thing is: where the flow has led it, or elsewhere; where it was
+        last, if the thing is lost."""
+        thing = self.things.get(name)
+        if thing is None:
+            return led
+        here, is_there = thing.followed(picture.rgb.cpu(), led)
+        if is_there:
+            self.things[name] = Thing.of(picture.rgb, here)
+            self.lost.discard(name)
+        else:
+            self.lost.add(name)
+        return here
 
     def state(self) -> dict[str, Tensor]:
         """All that the next frame depends on."""
@@ -210,15 +233,23 @@ class RegionsInTime:
             f"{'gradient' if name in self.gradual else 'of'}.{name}": mask
             for name, mask in self.carried.items()
         }
-        return {"counts": counts, **masks}
+        things = {
+            f"thing.{part}.{name}": value
+            for name, thing in self.things.items()
+            for part, value in thing.state().items()
+        }
+        lost = {f"lost.{name}": torch.zeros(1) for name in self.lost}
+        return {"counts": counts, **masks, **things, **lost}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Go on from a state."""
         age, self.new = state["counts"].tolist()
         self.age, self._begun = round(age), True
-        parts = {tuple(name.partition(".")[::2]): mask for name, mask in state.items()}
-        self.carried = {name: mask for (_, name), mask in parts.items() if name}
-        self.gradual = {name for kind, name in parts if kind == "gradient"}
+        self.lost = set(part_of(state, "lost."))
+        grays, masks = (part_of(state, f"thing.{part}.") for part in ("gray", "mask"))
+        self.things = {name: Thing(grays[name], masks[name]) for name in grays}
+        gradual = part_of(state, "gradient.")
+        self.carried, self.gradual = part_of(state, "of.") | gradual, set(gradual)
 
 
 def carried(mask: Tensor, motion: Motion) -> Tensor:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -591,6 +591,7 @@ class ClipRun:
             "depth": 16 if self.clip.depth > 8 else 8,
             **self._warped(past, seen),
             **({"damaged": True} if frame.is_damaged else {}),
+            **({"lost": sorted(self.regions.lost)} if self.regions.lost else {}),
         }
 
     def _left(self, number: int) -> float:
@@ -654,6 +655,19 @@ class ClipRun:
         near = {number for number in painted if number > last - max(REACHES)}
         return near | ({lines[-1]["key"]} & set(painted))
 
+    def _lost(self) -> Iterator[str]:
+        """What is to be said of drawn regions whose things are out of sight."""
+        lines = self.store.lines
+        for name in dict.fromkeys(name for line in lines for name in line.get("lost", ())):
+            numbers = [n for n, line in enumerate(lines) if name in line.get("lost", ())]
+            for first, last in _spells(numbers):
+                when = f"frame {first}" if first == last else f"frames {first} to {last}"
+                yield (
+                    f"{self.clip.path.name}, {when} ({float(Fraction(lines[first]['time'])):.2f} "
+                    f"s): what region {name} was drawn on is not to be seen; it stays where it was "
+                    f"last, and key frames draw it anew (select: {{frames: {{{first}: …}}}})"
+                )
+
     def _result(self, *, complete: bool) -> VideoResult:
         return VideoResult(
             store=self.store,
@@ -663,10 +677,17 @@ class ClipRun:
             plan=self.plan,
             inputs=self.inputs,
             size=self.size,
-            notes=tuple(dict.fromkeys([*self.notes, *self.clip.notes])),
+            notes=tuple(dict.fromkeys([*self.notes, *self._lost(), *self.clip.notes])),
             complete=complete,
             temporary=self.temporary,
         )
+
+
+def _spells(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The first and the last of numbers that follow one another."""
+    for _, spell in groupby(enumerate(numbers), lambda told: told[1] - told[0]):
+        found = [number for _, number in spell]
+        yield found[0], found[-1]
 
 
 def run_of(
