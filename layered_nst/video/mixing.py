@@ -30,6 +30,8 @@ SUDDEN = 0.5
 """Where less than so much of a frame is seen in the one before, frames around it may be mixed."""
 REACHES = (2, 4, 6, 10, 16, 24, 34)
 """How many frames before and behind a change those are looked for that show one scene alone."""
+BOTH_WAYS = sorted((b, a) for i, b in enumerate(REACHES) for a in REACHES[max(0, i - 1) : i + 2])
+"""About as many before as behind, few first."""
 FURTHER = (0, 4, 8, 16)
 """By how many frames further these are looked for then."""
 SPARE = 8
@@ -292,7 +294,10 @@ def mixing_around(window: _Window, number: int, since: int) -> Mixing | None:
     Returns:
         None where two scenes do not explain the frames between them.
     """
-    for before, behind in sorted(product(REACHES, REACHES), key=sum):
+    far = window.small[max(since, number - REACHES[-1])]
+    if _is_one_scene(window.small[min(window.read - 1, number + REACHES[-1])], far):
+        return None
+    for before, behind in BOTH_WAYS:
         found = _mixing_within(window, max(since, number - before), number + behind)
         if found is not None:
             return _widened(window, found, since) if found.mixes else found
@@ -366,16 +371,14 @@ def _shares(window: _Window, first: int, last: int) -> dict[int, _Shares]:
 
 def _share(now: Tensor, before: Tensor, behind: Tensor) -> _Shares:
     """The shares of two pictures that best make a third, by least squares."""
-    planes = [picture.flatten(1).double() for picture in (now, before, behind)]
+    planes = [picture.flatten(1) for picture in (now, before, behind)]
     means = [plane.mean(1) for plane in planes]
-    wanted, *told = (plane - mean[:, None] for plane, mean in zip(planes, means, strict=True))
-    both = torch.stack([plane.flatten() for plane in told], 1)
-    found = torch.linalg.lstsq(
-        torch.cat([both, 1e-3 * both.norm() * torch.eye(2)]),
-        torch.cat([wanted.flatten(), torch.zeros(2)])[:, None],
-    ).solution[:, 0]
-    left = (wanted.flatten() - both @ found).square().mean()
-    untold = (left - NOISE**2).clamp(min=0) / wanted.square().mean().clamp(min=1e-9)
+    flat = torch.stack([(p - m[:, None]).flatten() for p, m in zip(planes, means, strict=True)])
+    products = (flat @ flat.T).double() / flat.shape[1]
+    both, wanted = products[1:, 1:], products[1:, 0]
+    found = torch.linalg.solve(both + 1e-6 * (both.trace() + 1e-9) * torch.eye(2), wanted)
+    left = products[0, 0] - 2 * found @ wanted + found @ both @ found
+    untold = (left - NOISE**2).clamp(min=0) / products[0, 0].clamp(min=1e-9)
     one, other = found.clamp(0, 1).tolist()
     if 1 - one - other < ALL:
         one, other = one / (one + other), other / (one + other)
