@@ -20,6 +20,7 @@ cv2 = pytest.importorskip("cv2")
 
 from moving_pictures import PHOTOS, MovingPicture  # noqa: E402
 
+from layered_nst.picture import resize  # noqa: E402
 from layered_nst.video.clips import Excerpt  # noqa: E402
 from layered_nst.video.mixing import Mix, Mixing, Mixings  # noqa: E402
 
@@ -147,7 +148,10 @@ def stated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     for number, photo in enumerate(dissolve(3, alone=3)):
         pixels = (photo * 255 + 0.5).byte().movedim(0, -1).numpy()
         Image.fromarray(pixels).save(folder / "clip" / f"{number}.png")
-    regions = [{"name": "all", "select": "rest", "style": str(folder / "stripes.png")}]
+    regions = [
+        {"name": "all", "select": "rest", "style": str(folder / "stripes.png")},
+        {"name": "logo", "select": {"box": [0, 0, 0.25, 0.25]}, "fixed": True, "protect": True},
+    ]
     return {"recipe": 1, "content": str(folder / "clip"), "size": 96, "regions": regions, **DRAFT}
 
 
@@ -157,6 +161,13 @@ STEPS = ("optimize.levels=[96]", "optimize.steps=[2]", "video.steps=1")
 
 def planes(result: Any) -> list[Tensor]:
     return [torch.from_numpy(np.asarray(f) / np.float32(255)).movedim(-1, 0) for f in result]
+
+
+def test_what_is_protected_is_the_photo_in_a_dissolve_too(whole: Any) -> None:
+    photos = whole.excerpt.of(whole.clip)
+    for frame, photo in zip(planes(whole), photos, strict=True):
+        small = resize(photo.picture.rgb, frame.shape[1:])[:, :12, :22]
+        assert float((frame[:, :12, :22] - small).abs().max()) < 1.1 / 255
 
 
 @pytest.fixture(scope="module")

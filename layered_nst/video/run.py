@@ -111,11 +111,13 @@ class _Between:
     Attributes:
         pictures: what is shown of the frames that are mixed of both, one after the other.
         past, scene: that first frame, and the recipe on it.
+        kept: how far pixels keep the photo in both scenes, shape (H, W), on the CPU.
     """
 
     pictures: Iterator[Tensor]
     past: Past
     scene: Scene
+    kept: Tensor
 
 
 @torch.inference_mode(False)
@@ -398,18 +400,27 @@ class ClipRun:
             behind=self._faded(behind, scene, self.fades.shown(mixing.last, last.picture)),
             flow=self.flow,
         )
-        self.between = _Between(dissolve.pictures(), behind, scene)
+        kept = self._keeps(past, scene) * scene.kept.cpu()
+        self.between = _Between(dissolve.pictures(), behind, scene, kept)
+
+    def _keeps(self, past: Past, scene: Scene) -> Tensor:
+        """Where an earlier frame keeps its photo, shape (H, W), bool."""
+        painted = {region.name for region in scene.painted}
+        names = self.store.lines[past.number]["masks"]
+        kept = [number for number, name in enumerate(names) if name not in painted]
+        return torch.isin(past.whose, torch.tensor(kept, dtype=past.whose.dtype))
 
     def _go_over(self, number: int, frame: ClipFrame, started: float) -> None:
         """Keep a frame between two scenes, or the first one of the other."""
         assert self.between is not None
-        past, scene, pictures = self.between.past, self.between.scene, self.between.pictures
-        mixed = None if number == past.number else next(pictures)
-        if mixed is None:
+        between, mixed = self.between, None
+        past, scene = between.past, between.scene
+        if number == past.number:
             self.between = None
             self._begin_shot(number)
         else:
             scene = self._bare(frame)
+            mixed = next(between.pictures).lerp(scene.picture.rgb.cpu(), between.kept)
             past = self._untold(number, scene, mixed)
         times = {"finding": 0.0, "painting": time.monotonic() - started}
         self._keep(past, scene, frame, None, started, times, mixed=mixed)
