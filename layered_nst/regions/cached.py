@@ -14,7 +14,7 @@ from layered_nst.errors import ModelError, PictureError
 from layered_nst.files.hashes import digest, file_hash
 from layered_nst.machine.cache import Cache
 from layered_nst.machine.plugin_code import identities
-from layered_nst.networks.catalogue import weights_path
+from layered_nst.networks.catalogue import weights_files
 from layered_nst.networks.segmenters import METHOD, Segmentation
 from layered_nst.plugins.parameters import paths_in
 from layered_nst.recipe import CustomSegmenter
@@ -70,7 +70,7 @@ def _segmenter_key(
         return _plugged_key(spec)
     stated = spec if isinstance(spec, str) else spec.model_dump(mode="json")
     try:
-        return [stated, file_hash(_weights(spec, weights_dir))]
+        return [stated, *(file_hash(path) for path in _weights(spec, weights_dir))]
     except (PictureError, ModelError):
         # Whoever loads them says better what is wrong.
         return None
@@ -83,8 +83,8 @@ def _plugged_key(spec: PluginSegmenter) -> list[Any] | None:
     return [spec.part, spec.parameters, identities([(spec.kind, spec.part)])]
 
 
-def _weights(spec: str | CustomSegmenter, weights_dir: Path | None) -> Path:
+def _weights(spec: str | CustomSegmenter, weights_dir: Path | None) -> tuple[Path, ...]:
     if not isinstance(spec, str):
-        return spec.weights
+        return (spec.weights,)
     own = spec.endswith(".safetensors")
-    return Path(spec) if own else weights_path(spec, weights_dir=weights_dir)
+    return (Path(spec),) if own else weights_files(spec, weights_dir=weights_dir)

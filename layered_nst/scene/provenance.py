@@ -16,7 +16,7 @@ import torch
 from layered_nst import plugins
 from layered_nst.files.hashes import bytes_hash, file_hash, text_hash
 from layered_nst.machine.plugin_code import identities
-from layered_nst.networks.catalogue import weights_path
+from layered_nst.networks.catalogue import weights_files, weights_path
 from layered_nst.networks.encoders.encoder import encoder_path, is_plugged
 from layered_nst.picture import Picture
 from layered_nst.recipe import Recipe, named_files
@@ -125,7 +125,8 @@ def _named(name: str, weights_dir: Path | None) -> dict[str, str]:
     """A model that is called by its name or by the path of its file."""
     if name.endswith(".safetensors"):
         return _model(Path(name).stem, Path(name))
-    return _model(name, weights_path(name, weights_dir=weights_dir))
+    path, *beside = weights_files(name, weights_dir=weights_dir)
+    return {**_model(name, path), **{other.name: file_hash(other) for other in beside}}
 
 
 def _model(name: str, path: Path) -> dict[str, str]:

@@ -35,6 +35,8 @@ BYTES_AT_REST = 0.62e9
 BYTES_PER_BYTE_OF_WEIGHTS = 4.0
 # The packages of segmenters, and what their networks leave behind in the allocator.
 BYTES_FOR_SEGMENTING = 0.3e9
+# DINOv2's weights and what it leaves behind, measured at 1024 px.
+BYTES_FOR_SECOND_OPINION = 0.15e9
 # A picture that was read stays in memory as float32 with alpha, beside what its decoder held.
 BYTES_PER_PIXEL_READ = 20
 # Of the result: photo, start and content as one, visible, kept and frozen pixels.
@@ -177,6 +179,7 @@ def footprint(plan: Plan, scene: Scene | None = None, encoder: Encoder | None = 
     rest += BYTES_PER_PIXEL_READ * _pixels_read(scene)
     if scene is not None and scene.segmentation is not None:
         rest += BYTES_FOR_SEGMENTING
+        rest += BYTES_FOR_SECOND_OPINION * (scene.recipe.segmentation == "careful")
     # A product is laid into start and content, and transparent pixels are taken out of masks.
     product_first = scene is not None and scene.recipe.strategy != "joint"
     apart = BYTES_PER_PIXEL_OF_PRODUCT if product_first else 0

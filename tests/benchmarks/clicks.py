@@ -1,6 +1,7 @@
 """The subject of photos against masks by hand, and how many clicks outline it.
 
     python tests/benchmarks/clicks.py PHOTOS MASKS [--list NAMES.txt] [--count 44] [--side 1024]
+        [--segmenter careful]
 
 PHOTOS has NAME.jpg, MASKS has NAME.png (0, 255) of what was meant; --list names those to take, one
 a line, such as photos that no training has seen. Each click goes where the largest fault is
@@ -83,9 +84,10 @@ def main() -> None:
     parser.add_argument("--list", type=Path, dest="names")
     parser.add_argument("--count", type=int, default=44)
     parser.add_argument("--limit", type=int, default=6)
+    parser.add_argument("--segmenter", default="scenes", help="scenes, careful, or a file")
     parser.add_argument("--side", type=int, help="enlarge photos to this longer side, px")
     arguments = parser.parse_args()
-    segmenter = load_segmenter("scenes")
+    segmenter = load_segmenter(arguments.segmenter)
     subjects, runs, seconds = [], [], []
     for name in chosen(arguments.masks, arguments.names, arguments.count):
         rgb = read_picture(next(arguments.photos.glob(f"{name}.*"))).rgb

@@ -13,8 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from layered_nst.errors import ModelError
-from layered_nst.networks.catalogue import find_model, weights_path
+from layered_nst.networks.catalogue import (
+    BUNDLE,
+    CAREFUL_HEAD,
+    find_model,
+    weights_path,
+)
 from layered_nst.networks.segmenters import crf, network
+from layered_nst.networks.segmenters.careful import SecondOpinion, load_second_opinion
 from layered_nst.networks.segmenters.checkpoints import (
     fill,
     fill_part,
@@ -121,6 +127,7 @@ class NetworkSegmenter:
         connect: let places of like color agree on their class.
         refine: sharpen the masks to the photo's edges.
         subject: finds what the photo was taken of, in the encoder's features.
+        second: is asked for the subject too, and what both think is averaged.
     """
 
     name: str
@@ -134,6 +141,7 @@ class NetworkSegmenter:
     connect: bool = True
     refine: bool = True
     subject: SubjectHead | None = None
+    second: SecondOpinion | None = None
 
     def __call__(self, rgb: Tensor) -> Tensor:
         """See ``Segmenter``."""
@@ -173,7 +181,12 @@ class NetworkSegmenter:
             for flip in (False, True)[: 1 + self.mirror]:
                 seen = self._look(shown.flip(-1) if flip else shown)
                 total += guided.resample(seen.flip(-1) if flip else seen, grid)
-        return total / (len(sizes) * (1 + self.mirror))
+        votes = total / (len(sizes) * (1 + self.mirror))
+        if self.second is None:
+            return votes
+        network: Any = self.network
+        subject = self.second.joined(votes[-1:], network.encoder, rgb)
+        return torch.cat([votes[:-1], subject])
 
     def _look(self, rgb: Tensor) -> Tensor:
         """One pass at the size given; see ``_votes``."""
@@ -250,7 +263,7 @@ def load_segmenter(
     """Load a segmenter by name, by file, or from a recipe's description of a team's network.
 
     Args:
-        spec: a segmenter of the catalogue (``scenes``, ``deeplabv3_resnet50``, …), the path of a
+        spec: a segmenter of the catalogue (``scenes``, ``careful``, …), the path of a
             ``.safetensors`` file that ``train_segmenter`` wrote, or a description.
         weights_dir: folder searched for downloaded weights.
         device: where the network runs; photos may be anywhere.
@@ -260,6 +273,8 @@ def load_segmenter(
     """
     if not isinstance(spec, str):
         loaded = _from_checkpoint(spec)
+    elif spec == CAREFUL:
+        loaded = _carefully(weights_dir)
     else:
         path = segmenter_path(spec, weights_dir=weights_dir)
         if spec in network.TORCHVISION:
@@ -272,7 +287,21 @@ def load_segmenter(
     if loaded.subject is not None:
         loaded.subject.eval().requires_grad_(False)
         loaded.subject.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if loaded.second is not None:
+        loaded.second.to(device)
     return loaded
+
+
+CAREFUL = "careful"
+"""The bundled segmenter, with a second opinion."""
+
+
+def _carefully(weights_dir: Path | None) -> NetworkSegmenter:
+    # What the second opinion lacks is said before the first one is loaded.
+    path = weights_path(CAREFUL, weights_dir=weights_dir)
+    second = load_second_opinion(path, BUNDLE / CAREFUL_HEAD)
+    bundled = _from_file(weights_path("scenes"), name=CAREFUL)
+    return dataclasses.replace(bundled, second=second)
 
 
 def segmenter_path(name: str, *, weights_dir: Path | None = None) -> Path:
