@@ -23,9 +23,13 @@ from layered_nst.painting.losses.content import (
 from layered_nst.painting.losses.contours import ContourLoss, contour_energy, contour_error
 from layered_nst.painting.losses.loss import FeatureLoss
 from layered_nst.painting.losses.pixels import (
+    COLORS_SMOOTHED,
     FLAT,
+    LEAST_COLOR,
+    ColorSmoothness,
     Composition,
     firmness,
+    firmness_in_color,
     laplacian,
     laplacian_loss,
     out_of_range,
@@ -38,7 +42,7 @@ from layered_nst.painting.problem import PaintedRegion, Problem, toward
 from layered_nst.picture.variation import variation
 from layered_nst.recipe import Optimize
 from layered_nst.styles.moments import region_moments
-from layered_nst.styles.style import StylePicture, style_variation
+from layered_nst.styles.style import StylePicture, color_share, style_variation
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -128,6 +132,36 @@ def test_content_is_held_alike_on_every_pixel_however_few_are_painted(share: flo
     whole, part = (g[..., inside].norm().item() for g in gradients)
     # The energy of the features is not the same everywhere.
     assert part == pytest.approx(whole, rel=0.1)
+
+
+def test_a_photograph_s_colors_are_smoothed_more_firmly_than_a_painting_s() -> None:
+    """By the share of a style's variation that is in its colors, but not without end."""
+    ones, light = torch.ones(16, 16).double(), random(1, 16, 16)
+    left, *others = problem_of(16, 16).regions
+    whole = left.mask >= 1
+    found = []
+    for colorful in (0.0, 0.3, 1.0):
+        color = random(3, 16, 16, seed=1) - random(3, 16, 16, seed=1).mean(0)
+        style = StylePicture(light + colorful * color, ones, 1, "")
+        seen = [replace(left, styles=[style]), *others], (16, 16), 16
+        ratio = firmness_in_color(*seen)[whole] / firmness(*seen)[whole]
+        share = max(LEAST_COLOR, color_share([style], 16))
+        assert ratio.numpy() == pytest.approx(COLORS_SMOOTHED / share)
+        found.append(float(ratio[0]))
+    assert found[0] == pytest.approx(COLORS_SMOOTHED / LEAST_COLOR)
+    assert found[0] > found[1] > 4 * found[2]
+
+
+def test_smoothness_in_color_is_the_variation_that_changes_no_light() -> None:
+    problem, plan = problem_of(16, 20), plan_of(total_variation=2.0)
+    objective = Objective(narrow_encoder(), problem, plan, (16, 20))
+    (firm,) = (part.in_color for part in objective.pixels if isinstance(part, ColorSmoothness))
+    picture = random(1, 3, 16, 20, seed=5)
+    found = objective(picture)["total_variation.color"].item()
+    wanted = 2 * total_variation(picture - picture.mean(1, keepdim=True), firm).item()
+    assert found == pytest.approx(wanted)
+    gray = picture.mean(1, keepdim=True).expand(1, 3, 16, 20)
+    assert objective(gray)["total_variation.color"].item() == pytest.approx(0, abs=1e-9 * wanted)
 
 
 def test_where_all_is_held_the_measure_of_content_is_its_energy() -> None:

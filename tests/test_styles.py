@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,7 @@ from layered_nst.styles.colors import color_moments
 from layered_nst.styles.moments import Moments
 from layered_nst.styles.style import (
     StylePicture,
+    color_share,
     style_color,
     style_moments,
     style_variation,
@@ -186,6 +189,21 @@ def test_repainting_leaves_the_picture_that_was_given_alone() -> None:
     assert torch.equal(look.rgb, before)
 
 
+def test_the_variation_of_colors_is_that_of_what_their_light_leaves() -> None:
+    one, other = style(1), style(2)
+    rgb, mask = one.rgb, one.mask
+    same = replace(one, rgb=rgb.mean(0, keepdim=True).expand(3, -1, -1), varied={})
+    side = max(rgb.shape[1:])
+    chroma = rgb - rgb.mean(0)
+    assert one.color_variation(side) == pytest.approx(float(variation(chroma, mask)))
+    assert same.color_variation(side) == pytest.approx(0, abs=1e-9)
+    assert color_share([same], side) == pytest.approx(0, abs=1e-9)
+    assert color_share([replace(one, rgb=0 * rgb, varied={})], side) == 0
+    parts = [(s.color_variation(9), s.variation(9)) for s in (one, other)]
+    wanted = (3 * parts[0][0] + parts[1][0]) / (3 * parts[0][1] + parts[1][1])
+    assert color_share([weighing(one, 3.0), other], 9) == pytest.approx(wanted)
+
+
 def test_the_variation_of_a_picture_is_taken_once_whatever_it_weighs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -198,8 +216,9 @@ def test_the_variation_of_a_picture_is_taken_once_whatever_it_weighs(
     monkeypatch.setattr("layered_nst.styles.style.variation", counted)
     other = weighing(one, 3.0)
     assert style_variation([one, other], 20) == other.variation(20) == one.variation(20)
-    assert len(taken) == 1
+    assert color_share([one, other], 20) == one.color_variation(20) / one.variation(20)
+    assert len(taken) == 2  # of all channels, and of their light
     assert one.variation(30) != one.variation(20)
-    assert len(taken) == 2
+    assert len(taken) == 4
     repainted = one.repainted(color_moments(rgb_to_lab(one.rgb / 2) / 100, one.mask), slice(0, 3))
     assert repainted.variation(20) != one.variation(20)

@@ -22,13 +22,14 @@ from layered_nst.painting.losses.pixels import (
     Range,
     Smoothness,
     firmness,
+    firmness_in_color,
     laplacian_of,
 )
 from layered_nst.painting.losses.plugged import plugged
 from layered_nst.painting.losses.style import StyleLoss
 from layered_nst.painting.losses.temporal import Anchor, Steadiness
 from layered_nst.painting.plan import Plan
-from layered_nst.painting.problem import Problem, area, size_of
+from layered_nst.painting.problem import PaintedRegion, Problem, area, size_of
 from layered_nst.painting.sight import Sight, painted, whole
 
 ANCHOR_WEIGHT = 30.0
@@ -92,9 +93,7 @@ class Objective:
             picture: shape (1, 3, h, w) at the level's size.
         """
         terms = self._feature_terms(self._see(picture, self.readers))
-        for loss in self.pixels:
-            terms |= loss.terms(picture)
-        return terms
+        return with_pixels(terms, [loss.terms(picture) for loss in self.pixels])
 
     def backward(self, picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Weighted terms by dotted name and their ``total``, and its gradient by the picture.
@@ -133,6 +132,18 @@ class Objective:
         return terms
 
 
+def with_pixels(
+    terms: Mapping[str, Tensor], of_pixels: Sequence[Mapping[str, Tensor]]
+) -> dict[str, Tensor]:
+    """The terms of features and those of losses of pixels, of which several may share a name."""
+    found = dict(terms)
+    for more in of_pixels:
+        found |= {
+            name: found[name] + value if name in found else value for name, value in more.items()
+        }
+    return found
+
+
 def losses_of(asked: Asked) -> list[FeatureLoss | PixelLoss]:
     """The losses that a plan and its regions ask for: ours, and those of plug-ins that it names."""
     made = [plugins.get("loss", name)(asked) for name in plugins.names("loss")]
@@ -164,17 +175,19 @@ def contour_loss(asked: Asked) -> FeatureLoss | PixelLoss | None:
 
 def smoothness_loss(asked: Asked) -> PixelLoss:
     """How much neighbors differ in light, against what the styles do."""
-    return Smoothness(asked[2].total_variation, _firmness(asked))
+    seen = _smoothed(asked)
+    return Smoothness(asked[2].total_variation, firmness(*seen), firmness_in_color(*seen))
 
 
 def color_smoothness_loss(asked: Asked) -> PixelLoss:
     """How much the colors of neighbors differ, beside their light."""
-    return ColorSmoothness(asked[2].total_variation, _firmness(asked))
+    return ColorSmoothness(asked[2].total_variation, firmness_in_color(*_smoothed(asked)))
 
 
-def _firmness(asked: Asked) -> Tensor:
+def _smoothed(asked: Asked) -> tuple[Sequence[PaintedRegion], tuple[int, int], int]:
+    """The regions that are smoothed, height and width, and the side by which strokes are sized."""
     _, problem, plan, size = asked
-    return firmness(painted(problem), size, plan.strokes or max(size))
+    return painted(problem), size, plan.strokes or max(size)
 
 
 def temporal_loss(asked: Asked) -> PixelLoss | None:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from layered_nst.networks.encoders import Encoder
 from layered_nst.networks.encoders.tiles import Sums, Tile, Window, added, grid, halo
-from layered_nst.painting.objective import Makes, Objective, Reader
+from layered_nst.painting.objective import Makes, Objective, Reader, with_pixels
 from layered_nst.painting.plan import Plan
 from layered_nst.painting.problem import Problem, area
 
@@ -70,10 +70,9 @@ class PartialObjective(Objective):
         if self.rest is None:
             self.rest = self._beside(picture, seen)
         whole = [added(part, rest) for part, rest in zip(seen, self.rest, strict=True)]
-        terms = self._feature_terms(whole)
-        for loss in self.pixels:
-            terms |= loss.terms(picture)
-        return terms
+        return with_pixels(
+            self._feature_terms(whole), [loss.terms(picture) for loss in self.pixels]
+        )
 
     def _windows_see(self, picture: Tensor) -> list[dict[str, Sums]]:
         """What each loss wants to know of the windows, by layer."""

@@ -21,7 +21,7 @@ from layered_nst.networks.encoders import Encoder
 from layered_nst.networks.encoders.tiles import Sums, Tile, added, cut
 from layered_nst.painting.losses.loss import FeatureLoss
 from layered_nst.painting.losses.pixels import PixelLoss
-from layered_nst.painting.objective import Makes, Objective, Objectives, Reader
+from layered_nst.painting.objective import Makes, Objective, Objectives, Reader, with_pixels
 from layered_nst.painting.plan import Plan
 from layered_nst.painting.problem import Problem
 
@@ -106,16 +106,12 @@ class TiledObjective(Objective):
         """Weighted terms by dotted name, without a gradient; see ``Objective``."""
         with allocator.reusing():
             terms = self._feature_terms(self._summed(picture, self.losses))
-        for loss in self.pixels:
-            terms |= _pixel_terms(loss, picture, None)
-        return terms
+        return with_pixels(terms, [_pixel_terms(loss, picture, None) for loss in self.pixels])
 
     def backward(self, picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """See ``Objective``."""
         pixels, gradient = picture.detach(), torch.zeros_like(picture)
-        of_pixels: dict[str, Tensor] = {}
-        for loss in self.pixels:
-            of_pixels |= _pixel_terms(loss, pixels, gradient)
+        of_pixels = [_pixel_terms(loss, pixels, gradient) for loss in self.pixels]
         with allocator.reusing():
             seen = self._first_pass(pixels)
             slopes = self._slopes(seen)
@@ -126,7 +122,7 @@ class TiledObjective(Objective):
                     for loss, sums, more in zip(self.losses, seen, found, strict=True)
                 ]
         with torch.no_grad():
-            terms = {**self._feature_terms(seen), **of_pixels}
+            terms = with_pixels(self._feature_terms(seen), of_pixels)
         return {**terms, "total": torch.stack(list(terms.values())).sum()}, gradient
 
     def _first_pass(self, pixels: Tensor) -> list[dict[str, Sums]]:

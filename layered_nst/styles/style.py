@@ -86,8 +86,8 @@ class StylePicture:
         mask: which of it is style, shape (H, W) in [0, 1].
         weight: its share of the blend; only proportions matter.
         source: where it came from, for messages.
-        varied: its variation by the longest side at which it was asked for: known once, whatever
-            weight it has and however many regions it serves.
+        varied: its variation and that of its colors by the longest side at which it was asked for:
+            known once, whatever weight it has and however many regions it serves.
         colored: the moments of its colors, once they are known.
     """
 
@@ -95,7 +95,7 @@ class StylePicture:
     mask: Tensor
     weight: float
     source: str
-    varied: dict[int, float] = field(default_factory=dict, repr=False, compare=False)
+    varied: dict[int, tuple[float, float]] = field(default_factory=dict, repr=False, compare=False)
     colored: list[Moments] = field(default_factory=list, repr=False, compare=False)
 
     @property
@@ -117,9 +117,18 @@ class StylePicture:
 
     def variation(self, longest: int) -> float:
         """That of what its mask shows."""
+        return self._variations(longest)[0]
+
+    def color_variation(self, longest: int) -> float:
+        """The part of its variation that changes no light, the mean of the channels."""
+        return self._variations(longest)[1]
+
+    def _variations(self, longest: int) -> tuple[float, float]:
         if longest not in self.varied:
             seen = _at_side(self, longest)
-            self.varied[longest] = float(variation(seen.rgb, seen.mask))
+            whole = float(variation(seen.rgb, seen.mask))
+            light = float(variation(seen.rgb.mean(0, keepdim=True), seen.mask))
+            self.varied[longest] = whole, max(0.0, whole - light)
         return self.varied[longest]
 
     def color(self) -> Moments:
@@ -207,6 +216,18 @@ def style_variation(styles: Sequence[Style], longest: int) -> float:
     """
     total = sum(style.weight for style in styles)
     return sum(style.weight / total * style.variation(longest) for style in styles)
+
+
+def color_share(styles: Sequence[Style], longest: int) -> float:
+    """The share of a blend's variation that is of its colors and changes no light, 0 to 1.
+
+    Of most photographs it is 0.02 to 0.1, of most paintings 0.15 to 0.3.
+    """
+    seen = [
+        (p.weight, p.variation(longest), p.color_variation(longest)) for p in pictures_of(styles)
+    ]
+    whole, color = (sum(weight * part[k] for weight, *part in seen) for k in (0, 1))
+    return color / whole if whole > 0 else 0.0
 
 
 def with_colors(

@@ -19,16 +19,18 @@ from layered_nst.painting.problem import (
 )
 from layered_nst.picture import average
 from layered_nst.picture.variation import neighbors
-from layered_nst.styles.style import stroke_side, style_variation
+from layered_nst.styles.style import color_share, stroke_side, style_variation
 
 RANGE_WEIGHT = 100.0
 # The total variation of neighbors that differ by 2 of 255 both ways: no style is flatter than this.
 FLAT = 1.2e-4
 # A style below this has hardly any texture, such as a swatch of a color; and what most styles have.
 PLAIN, USUAL = 5e-4, 0.02
-# Noise is seen in light. Where styles differ in color from pixel to pixel they pull little at it,
-# and smoothness as firm as that of light took most of it away.
-COLORS_SMOOTHED = 0.25
+COLORS_SMOOTHED, LEAST_COLOR = 0.1, 0.03
+"""How firmly colors are smoothed beside light, by the share of a style's variation that is of its
+colors, and the least that this is taken for. Styles pull little at fine color. Smoothed like light
+it was missing from paintings; smoothed like that of paintings, pictures in the style of photographs
+had two to three times as much as the photographs: speckle."""
 # Encoders without HED's heads hold contours by the Laplacian of Li et al. 2017. More than this
 # shows the squares that it pools by, and it keeps lines less well than the side outputs.
 LAPLACIAN_POOLS = (4, 16)
@@ -48,39 +50,46 @@ class PixelLoss(Protocol):
 
 @dataclass(frozen=True)
 class Smoothness:
-    """Total variation of light, the mean of the channels, and of the colors as far as they count.
+    """Total variation of light, the mean of the channels.
 
     Attributes:
         weight: of the plan.
         firmness: of each pixel, shape (h, w); see ``firmness``.
+        in_color: that of colors, shape (h, w); what light has of the channels' variation is taken
+            from what ``ColorSmoothness`` finds, under the same name.
     """
 
     weight: float
     firmness: Tensor
+    in_color: Tensor
     by_channel = False
 
     def terms(self, picture: Tensor) -> dict[str, Tensor]:
         """See ``PixelLoss``."""
-        light = total_variation(picture.mean(1, keepdim=True), self.firmness)
-        return {"total_variation.light": (1 - COLORS_SMOOTHED) * self.weight * light}
+        light = picture.mean(1, keepdim=True)
+        return {
+            "total_variation.light": self.weight * total_variation(light, self.firmness),
+            "total_variation.color": -self.weight * total_variation(light, self.in_color),
+        }
 
 
 @dataclass(frozen=True)
 class ColorSmoothness:
-    """Total variation of the channels, as far as they are smoothed beside their light.
+    """Total variation of the channels. Less that of their light, in ``Smoothness``, it is that of
+    colors; so one channel at a time will do.
 
     Attributes:
-        weight, firmness: as of ``Smoothness``.
+        weight: of the plan.
+        in_color: how firmly each pixel's colors are smoothed, shape (h, w); see ``firmness``.
     """
 
     weight: float
-    firmness: Tensor
+    in_color: Tensor
     by_channel = True
 
     def terms(self, picture: Tensor) -> dict[str, Tensor]:
         """See ``PixelLoss``."""
-        found = total_variation(picture, self.firmness)
-        return {"total_variation.color": COLORS_SMOOTHED * self.weight * found}
+        return {"total_variation.color": self.weight * total_variation(picture, self.in_color)}
 
 
 @dataclass(frozen=True)
@@ -165,6 +174,18 @@ def firmness(regions: Sequence[PaintedRegion], size: tuple[int, int], longest: i
         r.toward * _firmness(style_variation(r.styles, stroke_side(longest, r.scale)))
         for r in regions
     ]
+    return area(laid_out(regions, values)[None], size)[0]
+
+
+def firmness_in_color(
+    regions: Sequence[PaintedRegion], size: tuple[int, int], longest: int
+) -> Tensor:
+    """How firmly colors are smoothed at each pixel, as ``firmness`` has it."""
+    values = []
+    for r in regions:
+        side = stroke_side(longest, r.scale)
+        share = COLORS_SMOOTHED / max(LEAST_COLOR, color_share(r.styles, side))
+        values.append(share * r.toward * _firmness(style_variation(r.styles, side)))
     return area(laid_out(regions, values)[None], size)[0]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
@@ -182,7 +183,7 @@ class LibraryStyle:
     def _at(self, encoder: str, side: int, layer: str) -> Moments:
         return self.stored.moments[encoder][f"{side}/{layer}"]
 
-    @property
+    @cached_property
     def _pictures(self) -> StyleBlend:
         styles = [
             StylePicture(
