@@ -97,7 +97,7 @@ class SecondOpinion:
         self.head.to(device)
 
 
-SAY = 0.25
+SAY = 0.35
 """Weight of the second opinion in the mean."""
 
 

@@ -62,11 +62,11 @@ class HeadPlan:
         bfloat16: multiply in it, which takes half the time where it is native.
     """
 
-    steps: int = 450
+    steps: int = 1500
     batch: int = 8
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
-    ema: float = 0.99
+    ema: float = 0.995
     dropout: float = 0.15
     crop: tuple[float, float] = (0.5, 0.7)
     empty: float = 0.03
