@@ -256,10 +256,7 @@ def test_skin_goes_down_the_neck_and_on_to_an_arm_but_not_to_a_coat_of_its_color
     mask = face_mask([face], photo, "skin", [person])
     assert min(at(mask, 120, 85), at(mask, 120, 135), at(mask, 30, 230)) > 0.9
     hair, shirt, coat, ground = (
-        at(mask, 120, 35),
-        at(mask, 120, 200),
-        at(mask, 60, 250),
-        at(mask, 10, 20),
+        at(mask, *spot) for spot in ((120, 35), (120, 200), (60, 250), (10, 20))
     )
     assert max(hair, shirt, coat, ground) < 0.1
 
@@ -271,10 +268,7 @@ def test_hair_hangs_beside_the_face_and_ends_where_clothes_begin(
     mask = face_mask([face], photo, "hair", [person])
     assert min(at(mask, 120, 30), at(mask, 80, 110), at(mask, 160, 110)) > 0.9
     brow, neck, coat, ground = (
-        at(mask, 120, 75),
-        at(mask, 120, 140),
-        at(mask, 80, 170),
-        at(mask, 20, 40),
+        at(mask, *spot) for spot in ((120, 75), (120, 140), (80, 170), (20, 40))
     )
     assert max(brow, neck, coat, ground) < 0.1
     assert float((mask + face_mask([face], photo, "face", [person])).max()) <= 1

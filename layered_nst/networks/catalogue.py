@@ -26,7 +26,8 @@ PART = 1 << 20
 PATIENCE = 60.0
 """Seconds without an answer after which a server counts as gone."""
 
-CAREFUL_HEAD = "careful.safetensors"
+CAREFUL, CAREFUL_HEAD = "careful", "careful.safetensors"
+"""The bundled segmenter with a second opinion, and the file of that."""
 
 Kind = Literal["encoder", "segmenter", "painter", "detector", "judge"]
 
@@ -116,7 +117,7 @@ CATALOGUE: Mapping[str, Model] = {
             "12 classes that designers name, sky and building among them; the default segmenter",
         ),
         Model(
-            "careful",
+            CAREFUL,
             "segmenter",
             "vit_s_focus.onnx",
             False,

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError
+from torch import Tensor
 
 from layered_nst.errors import ModelError
-from layered_nst.files.tensors import read_metadata
+from layered_nst.files.hashes import digest
+from layered_nst.files.tensors import read_metadata, read_tensors
 
 
 @dataclass(frozen=True)
@@ -63,3 +65,22 @@ class OwnFiles:
             return ModelError(f"{path}: no such file of {self.owner}'s weights")
         reason = " ".join(str(error).split())
         return ModelError(f"{path}: is broken, cut short, or no safetensors file ({reason})")
+
+
+def read_bundled(path: Path, format_: str, otherwise: str) -> dict[str, Tensor]:
+    """The tensors of a file that comes with this package, checked for damage.
+
+    Args:
+        format_: what its metadata must say.
+        otherwise: what is said of a file that is none such, or damaged, behind its path.
+
+    Raises:
+        ModelError: it is missing or broken, or holds something else.
+    """
+    try:
+        metadata, tensors = read_metadata(path), read_tensors(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path}: cannot be read ({error})") from error
+    if metadata.get("format") != format_ or metadata.get("digest") != digest(tensors):
+        raise ModelError(f"{path}: {otherwise}")
+    return tensors

@@ -13,6 +13,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from layered_nst import plugins
 from layered_nst.instant.painting import AT_ONCE
+from layered_nst.networks.catalogue import CAREFUL
 from layered_nst.networks.encoders import Encoder
 from layered_nst.networks.encoders.contours import contour_layers
 from layered_nst.networks.encoders.tiles import areas
@@ -179,7 +180,7 @@ def footprint(plan: Plan, scene: Scene | None = None, encoder: Encoder | None = 
     rest += BYTES_PER_PIXEL_READ * _pixels_read(scene)
     if scene is not None and scene.segmentation is not None:
         rest += BYTES_FOR_SEGMENTING
-        rest += BYTES_FOR_SECOND_OPINION * (scene.recipe.segmentation == "careful")
+        rest += BYTES_FOR_SECOND_OPINION * (scene.recipe.segmentation == CAREFUL)
     # A product is laid into start and content, and transparent pixels are taken out of masks.
     product_first = scene is not None and scene.recipe.strategy != "joint"
     apart = BYTES_PER_PIXEL_OF_PRODUCT if product_first else 0

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from layered_nst.video.flow import FlowOf, motion, repainted
 from layered_nst.video.mixing import Mixing, along
+from layered_nst.video.stored import as_bytes, as_floats
 
 
 class Dissolve:
@@ -44,7 +45,7 @@ class Dissolve:
         """A painting of the first of some photos, as the flow leads it to each of the others."""
         way, then = torch.zeros(2, *painting.shape[1:]), None
         for photo in photos:
-            now = _floats(photo)
+            now = as_floats(photo)
             if then is not None:
                 way = along(way, motion(now, then, self.flow).back)
                 yield repainted(painting, way)
@@ -53,13 +54,4 @@ class Dissolve:
     def pictures(self) -> Iterator[Tensor]:
         """What is shown of each frame between the scenes, shape (3, H, W) in [0, 1]."""
         for mix, before, behind in zip(self.mixing.mixes, self.before, self.behind, strict=True):
-            yield mix.of(before, _floats(behind))
-
-
-def as_bytes(picture: Tensor) -> Tensor:
-    """A picture in [0, 1] in a quarter of the memory."""
-    return (picture.cpu() * 255 + 0.5).byte()
-
-
-def _floats(stored: Tensor) -> Tensor:
-    return stored.float() / 255
+            yield mix.of(before, as_floats(behind))

@@ -19,6 +19,7 @@ from layered_nst.recipe.photos import DRAWN
 from layered_nst.recipe.selectors import Selector, kind_of, leaves
 from layered_nst.regions.edges import is_gradual, signed_distance
 from layered_nst.video.flow import CUT, FlowOf, Motion, motion
+from layered_nst.video.stored import as_bytes, as_floats
 
 ALIKE = 0.3
 """Masks that share less of what either has are not of one thing."""
@@ -49,7 +50,7 @@ class KeySpan:
         if mask is None:
             return None
         share = (number - self.first) / (self.last - self.first)
-        return mask.float() / 255, share
+        return as_floats(mask), share
 
 
 def keys_around(region: Region, number: int) -> tuple[int, int] | None:
@@ -88,18 +89,18 @@ def led_back(
     small, last = [], None
     for last in ahead(keys[0] + 1, keys[1]):
         seen = resize(last.rgb, fit_within(last.size, min(SEEN_AT, max(last.size))))
-        small.append((seen * 255 + 0.5).byte().cpu())
+        small.append(as_bytes(seen))
     if last is None or len(small) < keys[1] - keys[0]:  # the clip ends before
         return KeySpan(*keys, [None] * (keys[1] - keys[0] - 1))
     mask = drawn(last).float().cpu()
     found: list[Tensor | None] = []
     for now, then in zip(reversed(small[:-1]), reversed(small[1:]), strict=True):
-        way = motion(now.float() / 255, then.float() / 255, flow)
+        way = motion(as_floats(now), as_floats(then), flow)
         if way.seen < CUT or (found and found[-1] is None):
             found.append(None)
             continue
         mask = carry(mask, _enlarged(way, (mask.shape[0], mask.shape[1])))
-        found.append((mask * 255 + 0.5).byte())
+        found.append(as_bytes(mask))
     return KeySpan(*keys, found[::-1])
 
 

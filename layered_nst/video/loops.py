@@ -10,6 +10,7 @@ from torch import Tensor
 
 from layered_nst.video.flow import FlowOf, motion, moved
 from layered_nst.video.frames import Told
+from layered_nst.video.stored import as_bytes, as_floats
 
 MOST = 24
 """Frames in which a loop is closed, at most; and at most a third of all."""
@@ -30,7 +31,7 @@ class Loop:
         self.frames = 0
         for photo in photos:
             self.first = photo if self.first is None else self.first
-            last.append((photo * 255 + 0.5).byte())
+            last.append(as_bytes(photo))
             self.frames += 1
         self.length = min(len(last), self.frames // 3)
         self.photos = list(last)[len(last) - self.length :]
@@ -47,11 +48,11 @@ class Loop:
         picture, sure, after = canvas.cpu(), torch.ones(canvas.shape[1:]), self.first
         found = []
         for stored in reversed(self.photos):
-            photo = stored.float() / 255
+            photo = as_floats(stored)
             way = motion(photo, after, self.flow)
             picture = moved(picture, way.back).clamp(0, 1)
             sure = moved(sure[None], way.back, smooth=True)[0].clamp(0, 1) * way.reliability
-            found.append(((picture * 255 + 0.5).byte(), (sure * 255 + 0.5).byte()))
+            found.append((as_bytes(picture), as_bytes(sure)))
             after = photo
         self.pictures = found[::-1]
 
@@ -65,7 +66,7 @@ class Loop:
             return None
         picture, sure = self.pictures[place]
         share = (place + 1) / self.length * sure.float() / 255
-        return Told(picture.float() / 255, share, torch.ones_like(share))
+        return Told(as_floats(picture), share, torch.ones_like(share))
 
     @property
     def closes(self) -> float:

@@ -153,10 +153,11 @@ class Mixings:
         photo = self.window.small[number]
         if is_flat(photo):
             self.was_flat = True
-        elif self.was_flat:  # nothing could be followed through that
+            return False
+        if self.was_flat:  # nothing could be followed through that
             self.was_flat = False
             return True
-        if number < self.calm or is_flat(photo):
+        if number < self.calm:
             return False
         now = torch.from_numpy(unlit(photo))
         if float((~hidden).float().mean()) < SUDDEN:
@@ -255,18 +256,19 @@ class _Window:
 
     def led_on(self, first: int, last: int) -> Mapping[int, Tensor]:
         """A frame as the flow leads it to those behind it, soft, each (3, H, W)."""
-        found, way = {}, torch.zeros(2, *self.small[first].shape[1:])
-        for number in range(first + 1, last):
-            way = along(way, self.back[number])
-            found[number] = _soft(moved(self.small[first], way, smooth=True))
-        return found
+        return self._led(first, [(n, self.back[n]) for n in range(first + 1, last)])
 
     def led_back(self, first: int, last: int) -> Mapping[int, Tensor]:
         """A frame as the flow leads it to those before it, soft, each (3, H, W)."""
-        found, way = {}, torch.zeros(2, *self.small[last].shape[1:])
-        for number in range(last - 1, first, -1):
-            way = along(way, self.forth[number + 1])
-            found[number] = _soft(moved(self.small[last], way, smooth=True))
+        return self._led(last, [(n, self.forth[n + 1]) for n in range(last - 1, first, -1)])
+
+    def _led(self, start: int, steps: Sequence[tuple[int, Tensor]]) -> Mapping[int, Tensor]:
+        """A frame led from one to the next of others, each with the flow from it to the one
+        before."""
+        found, way = {}, torch.zeros(2, *self.small[start].shape[1:])
+        for number, flow in steps:
+            way = along(way, flow)
+            found[number] = _soft(moved(self.small[start], way, smooth=True))
         return found
 
 

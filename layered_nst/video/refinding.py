@@ -54,7 +54,8 @@ class Thing:
             The region, and False if it is to be seen neither there nor elsewhere.
         """
         size = photo.shape[1:]
-        inside = cv2().erode((_small(self.mask, size) > 0.5).numpy().view(np.uint8), AROUND) > 0
+        drawn = _small(self.mask, size).numpy()
+        inside = cv2().erode((drawn > 0.5).view(np.uint8), AROUND) > 0
         if not FEWEST <= inside.sum() <= LARGEST * inside.size:
             return led, True
         rows, columns = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
@@ -63,16 +64,15 @@ class Thing:
         if looks[inside[box]].std() < PLAIN:
             return led, True
         likeness = _likeness(_small(photo.mean(0).cpu(), size).numpy(), looks, inside[box])
-        way = _center(_small(led, size).numpy()) - _center(_small(self.mask, size).numpy())
+        way = _center(_small(led, size).numpy()) - _center(drawn)
         corner = np.array((rows[0], columns[0]), np.float64)
         near = _best_near(likeness, corner + way)
         if near >= THERE:
             return led, True
-        best = _peak(likeness)
         if likeness.max() < max(FOUND, near + BETTER):
             return led, False
         scale = max(size) / max(self.gray.shape)
-        return _shifted(self.mask, (best - corner) * scale), True
+        return _shifted(self.mask, (_peak(likeness) - corner) * scale), True
 
     def state(self) -> dict[str, Tensor]:
         """All that the next frame depends on."""
@@ -88,7 +88,7 @@ def _small(plane: Tensor, size: torch.Size) -> Tensor:
 
 
 def _center(plane: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Row and column of the middle of a plane's weight; of the frame if it has none."""
+    """Row and column of the middle of a plane's weight; the upper left corner if it has none."""
     total = max(float(plane.sum()), 1e-6)
     return np.array(
         [

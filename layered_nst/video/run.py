@@ -39,7 +39,7 @@ from layered_nst.strategies.looks import check_looks, planned, thin_notes
 from layered_nst.strategies.problems import finished
 from layered_nst.video.carrying import RegionsInTime
 from layered_nst.video.clips import Clip, ClipFrame, Excerpt, open_clip
-from layered_nst.video.dissolving import Dissolve, as_bytes
+from layered_nst.video.dissolving import Dissolve
 from layered_nst.video.fades import Fades
 from layered_nst.video.flow import CUT, FlowOf, Motion, flow_of, motion, moved
 from layered_nst.video.frames import REACHES, FramePainter, Link, Past, Told, whose_pixels
@@ -47,6 +47,7 @@ from layered_nst.video.keeping import FrameStore, frames_folder, part_of
 from layered_nst.video.loops import Loop
 from layered_nst.video.mixing import Mixing, Mixings
 from layered_nst.video.result import VideoResult, is_painted, planes_of
+from layered_nst.video.stored import as_bytes
 from layered_nst.video.writing import check_film, even
 
 log = logging.getLogger(__name__)

@@ -8,15 +8,12 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional as F
 
-from layered_nst.errors import ModelError
-from layered_nst.files.hashes import digest
-from layered_nst.files.tensors import read_metadata, read_tensors
 from layered_nst.networks.catalogue import weights_path
 from layered_nst.networks.faces.blazeface import SIDE, BlazeFace, anchors
+from layered_nst.networks.own_files import read_bundled
 
 FORMAT = "layered-nst face detector 1"
 METHOD = 1
@@ -68,12 +65,7 @@ def load_detector(device: torch.device | str = "cpu") -> BlazeFace:
 @lru_cache(maxsize=2)
 def _load(path: Path, device: torch.device) -> BlazeFace:
     # One for each device: who moved a shared one would take it from under another thread.
-    try:
-        metadata, state = read_metadata(path), read_tensors(path)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path}: cannot be read ({error})") from error
-    if metadata.get("format") != FORMAT or metadata.get("digest") != digest(state):
-        raise ModelError(f"{path}: is no face detector, or damaged")
+    state = read_bundled(path, FORMAT, "is no face detector, or damaged")
     network = BlazeFace()
     network.load_state_dict({name: value.float() for name, value in state.items()})
     return network.to(device).eval().requires_grad_(False)

@@ -12,13 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from layered_nst.errors import ModelError
-from layered_nst.files.hashes import digest
-from layered_nst.files.tensors import read_metadata, read_tensors
+from layered_nst.networks.own_files import read_bundled
 from layered_nst.networks.segmenters import vision
 from layered_nst.networks.segmenters.checkpoints import fill_part
 from layered_nst.networks.segmenters.network import LITE0_MEAN, LITE0_STD
@@ -111,12 +108,7 @@ def load_second_opinion(transformer: Path, weights: Path) -> SecondOpinion:
     Raises:
         ModelError: a file is missing, broken or holds something else.
     """
-    try:
-        texts, tensors = read_metadata(weights), read_tensors(weights)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{weights}: cannot be read ({error})") from error
-    if texts.get("format") != FORMAT or texts.get("digest") != digest(tensors):
-        raise ModelError(f"{weights}: holds no head of {FORMAT!r}, or is damaged")
+    tensors = read_bundled(weights, FORMAT, f"holds no head of {FORMAT!r}, or is damaged")
     head = CarefulHead()
     fill_part(head, tensors, path=weights)
     return SecondOpinion(vision.read_transformer(transformer), head.eval().requires_grad_(False))

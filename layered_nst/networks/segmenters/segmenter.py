@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from layered_nst.errors import ModelError
 from layered_nst.networks.catalogue import (
     BUNDLE,
+    CAREFUL,
     CAREFUL_HEAD,
     find_model,
     weights_path,
@@ -290,10 +291,6 @@ def load_segmenter(
     if loaded.second is not None:
         loaded.second.to(device)
     return loaded
-
-
-CAREFUL = "careful"
-"""The bundled segmenter, with a second opinion."""
 
 
 def _carefully(weights_dir: Path | None) -> NetworkSegmenter:

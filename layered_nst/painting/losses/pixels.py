@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from layered_nst.painting.problem import (
 )
 from layered_nst.picture import average
 from layered_nst.picture.variation import neighbors
-from layered_nst.styles.style import color_share, stroke_side, style_variation
+from layered_nst.styles.style import Style, color_share, stroke_side, style_variation
 
 RANGE_WEIGHT = 100.0
 # The total variation of neighbors that differ by 2 of 255 both ways: no style is flatter than this.
@@ -170,22 +170,31 @@ def firmness(regions: Sequence[PaintedRegion], size: tuple[int, int], longest: i
         size: height and width of the level.
         longest: side in px at which a style of scale 1 is seen there.
     """
-    values = [
-        r.toward * _firmness(style_variation(r.styles, stroke_side(longest, r.scale)))
-        for r in regions
-    ]
-    return area(laid_out(regions, values)[None], size)[0]
+    return _laid(regions, size, longest, lambda styles, side: 1.0)
 
 
 def firmness_in_color(
     regions: Sequence[PaintedRegion], size: tuple[int, int], longest: int
 ) -> Tensor:
     """How firmly colors are smoothed at each pixel, as ``firmness`` has it."""
+
+    def share(styles: Sequence[Style], side: int) -> float:
+        return COLORS_SMOOTHED / max(LEAST_COLOR, color_share(styles, side))
+
+    return _laid(regions, size, longest, share)
+
+
+def _laid(
+    regions: Sequence[PaintedRegion],
+    size: tuple[int, int],
+    longest: int,
+    share: Callable[[Sequence[Style], int], float],
+) -> Tensor:
+    """The firmness of each pixel times a share that depends on its region's styles."""
     values = []
     for r in regions:
         side = stroke_side(longest, r.scale)
-        share = COLORS_SMOOTHED / max(LEAST_COLOR, color_share(r.styles, side))
-        values.append(share * r.toward * _firmness(style_variation(r.styles, side)))
+        values.append(share(r.styles, side) * r.toward * _firmness(style_variation(r.styles, side)))
     return area(laid_out(regions, values)[None], size)[0]
 
 

@@ -30,7 +30,7 @@ from torch.nn import functional as F
 from layered_nst.files.atomic import replacing
 from layered_nst.files.hashes import digest
 from layered_nst.files.tensors import write_tensors
-from layered_nst.networks.catalogue import weights_path
+from layered_nst.networks.catalogue import CAREFUL, weights_path
 from layered_nst.networks.segmenters import load_segmenter, vision
 from layered_nst.networks.segmenters.careful import (
     FORMAT,
@@ -109,7 +109,7 @@ class KeptFeatures:
     def _keep(self, photo: Path, path: Path) -> None:
         if self._networks is None:
             encoder: Any = load_segmenter("scenes").network.encoder
-            self._networks = vision.read_transformer(weights_path("careful")), encoder
+            self._networks = vision.read_transformer(weights_path(CAREFUL)), encoder
         transformer, encoder = self._networks
         rgb = read_picture(photo).rgb
         shown = guided.resample(rgb, shown_size((rgb.shape[1], rgb.shape[2])))
