@@ -514,13 +514,17 @@ def call(self, progress):
             time.sleep(60)
 Track.__call__ = call
 """
+# The checkpoint is written beside the painting, whose own files may come to be synced before it.
 WHILE_WRITING = """
-def stuck(handle):
-    replacement.os.truncate(handle, 100)
-    here("writing")
-    time.sleep(60)
+import threading
 save = keeping.save_state
 def save_slowly(*what, **named):
+    writer = threading.current_thread()
+    def stuck(handle):
+        if threading.current_thread() is writer:
+            replacement.os.truncate(handle, 100)
+            here("writing")
+        time.sleep(60)
     replacement.os.fsync = stuck
     save(*what, **named)
 keeping.save_state = save_slowly
