@@ -28,6 +28,7 @@ from layered_nst.networks.segmenters.checkpoints import (
     read_description,
     read_tensors,
 )
+from layered_nst.networks.segmenters.ground import by_ground
 from layered_nst.networks.segmenters.labels import VOC
 from layered_nst.networks.segmenters.network import Undrawn
 from layered_nst.networks.segmenters.subject import (
@@ -40,7 +41,7 @@ from layered_nst.networks.segmenters.subject import (
 )
 from layered_nst.picture import guided
 
-METHOD = 4
+METHOD = 5
 """Counted up whenever the same weights come to give other probabilities than those kept."""
 
 LONGEST = 4096
@@ -164,7 +165,7 @@ class NetworkSegmenter:
 
     def _outlined(self, logits: Tensor, rgb: Tensor) -> Tensor:
         if self.refine:
-            return outlined(by_colors(logits, rgb).sigmoid(), rgb)
+            return outlined(by_ground(by_colors(logits, rgb), rgb).sigmoid(), rgb)
         return guided.enlarge(logits.sigmoid()[None], (rgb.shape[-2], rgb.shape[-1]))[0]
 
     def _votes(self, rgb: Tensor, full: tuple[int, int]) -> Tensor:

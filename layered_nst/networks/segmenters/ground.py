@@ -1,0 +1,181 @@
+"""Plain grounds: what a studio's backdrop says of where a subject begins and ends.
+
+Products are photographed before a wall, a sweep of paper, a sky: a smooth surface that can be
+fitted. What differs from it is hardly ground, however thin (leaves, antennae, a chain); what equals
+it is hardly subject (the inside of a ring). A network that draws at half its size knows neither.
+Photos without such a ground are left alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from layered_nst.picture import fit_within, guided
+
+Floats: TypeAlias = NDArray[np.float64]
+Places: TypeAlias = NDArray[np.bool_]
+
+GRID = 320
+"""Longer side in px on which the ground is fitted."""
+
+DEGREE = 3
+"""Of the polynomial in place that each channel's logarithm is: light falls off toward corners."""
+
+ROUNDS, WIDE, NARROW = 12, 0.3, 0.06
+"""Rounds of the fit, and how far from it a color may be, at first and at last, to count by half."""
+
+BRIGHTEST, LEAST_LIGHT, DARKEST = 0.99, 1e-3, 0.02
+"""The quantile of linear light that counts as 1, so that nights are judged as days are, but for
+black; and what is added before logarithms are taken: below, a photo is noise."""
+
+TINTED, LIGHTER, SHADED = 0.15, 0.3, -0.8
+"""What leaves the ground, as differences of logarithms: a color that is not the ground's in more or
+less light, or more light than it has. Less light alone is a shadow; deeper ones may be more tinted.
+Past the last, a place is no longer counted as plain."""
+
+LEAST_GROUND, LEAST_PLAIN, LEAST_RING = 0.15, 0.6, 0.96
+"""Shares: of the photo that is not the subject's, of that which the fit explains, and of its edge.
+Land under a sky, or a floor, reaches that edge; what stands before a backdrop seldom does."""
+
+RING, LEAST_SEEN = 0.03, 0.4
+"""Breadth of that edge as a share of the longer side, and how much of it must show the ground."""
+
+SAME, NOISE = 0.08, 3.0
+"""Up to where a place equals the ground: this far, and so many times the usual distance from it."""
+
+WHITE = 0.985
+"""A ground without color, as white as a photo can be, is not told from white things."""
+
+MARGIN = 3
+"""Places this near to the subject are mixtures of both, and say nothing."""
+
+LEAST_OTHER, LEAST_SAME = 12, 0.001
+"""Of a part that speaks: places, and share of the photo."""
+
+FOR, AGAINST, A_STEP = -2.5, 5.5, 2.0
+"""What the network is surer of stays: median logits that a part must have above the one to become
+subject, and below the other to become ground; below ``A_STEP`` for each time that what surrounds it
+is as far from the ground as counts as equal. So a ring's hole is one, and a pale fold is not."""
+
+STEP = (2, 6)
+"""From and up to how many places around a part that is looked at."""
+
+SURE = 2.0
+"""Logit of what the ground has said, at least."""
+
+
+def by_ground(logits: Tensor, rgb: Tensor) -> Tensor:
+    """Give to the subject what its plain ground can't be, and to the ground what equals it.
+
+    Args:
+        logits: of the subject, shape (h, w), of any size.
+        rgb: the photo, shape (3, H, W), in [0, 1].
+
+    Returns:
+        Logits of the shape that came in; the same ones where the ground is not plain.
+    """
+    full, size = (rgb.shape[-2], rgb.shape[-1]), (logits.shape[-2], logits.shape[-1])
+    grid = fit_within(full, min(GRID, max(full)))
+    if min(grid) < 4 * MARGIN:
+        return logits
+    shown = guided.resample(rgb, grid).double().cpu().numpy()
+    thought = guided.resample(logits[None], grid)[0].double().cpu().numpy()
+    said = _said(shown, thought)
+    if said is None:
+        return logits
+    subject, ground = (
+        guided.enlarge(torch.from_numpy(part)[None].to(logits), size)[0] > 0.5 for part in said
+    )
+    logits = torch.where(subject, logits.clamp(min=SURE), logits)
+    return torch.where(ground, logits.clamp(max=-SURE), logits)
+
+
+def _said(rgb: Floats, logits: Floats) -> tuple[Places, Places] | None:
+    """What is subject and what is ground, or None where no ground is plain."""
+    subject = logits > 0
+    ground = ~ndimage.binary_dilation(subject, np.ones((5, 5)))
+    if ground.mean() < LEAST_GROUND:
+        return None
+    apart = _distances(rgb, ground)
+    lighter = apart.mean(0)
+    tint = np.linalg.norm(apart - lighter, axis=0)
+    plain = (tint < TINTED) & (lighter < LIGHTER) & (lighter > SHADED)
+    if not _is_plain(plain, ground):
+        return None
+    other = (tint > TINTED * (1 + np.maximum(-lighter, 0))) | (lighter > LIGHTER)
+    far = other & ~ndimage.binary_dilation(subject, iterations=MARGIN)
+    far = _chosen(
+        far, lambda part: bool(part.sum() >= LEAST_OTHER and np.median(logits[part]) > FOR)
+    )
+    other = far | (ndimage.binary_dilation(far, iterations=MARGIN) & other)
+    together = ndimage.binary_closing(subject | other, iterations=MARGIN) | subject | other
+    other &= _chosen(together, lambda part: bool((part & subject).any()))
+    near = ndimage.uniform_filter(np.hypot(tint, lighter), 3)
+    same = min(SAME, max(NARROW / 2, NOISE * float(np.median(near[ground & plain]))))
+    equal = (near < same) & subject & (rgb.min(0) < WHITE)
+
+    def is_hole(part: Places) -> bool:
+        if part.sum() < LEAST_SAME * part.size:
+            return False
+        inner, outer = (ndimage.binary_dilation(part, iterations=times) for times in STEP)
+        around = outer & ~inner & subject
+        step = float(np.median(near[around])) / same if around.any() else math.inf
+        return bool(np.median(logits[part]) < min(AGAINST, A_STEP * step))
+
+    sure = _chosen(ndimage.binary_opening(equal, iterations=2), is_hole)
+    equal = ndimage.binary_dilation(sure, iterations=2) & (near < 2 * same)
+    return other, equal & subject
+
+
+def _is_plain(plain: Places, ground: Places) -> bool:
+    height, width = ground.shape
+    edge = max(2, round(RING * max(ground.shape)))
+    ring = np.ones_like(ground)
+    ring[edge:-edge, edge:-edge] = False
+    seen = ring & ground
+    if seen.sum() < LEAST_SEEN * 2 * edge * (height + width):
+        return False
+    return bool(plain[ground].mean() >= LEAST_PLAIN and plain[seen].mean() >= LEAST_RING)
+
+
+def _distances(rgb: Floats, ground: Places) -> Floats:
+    """How far each color is from the ground's there, as logarithms of light, shape (3, h, w).
+
+    The fit is one of iterated weights (those of Geman and McClure), so that what stands before the
+    ground and is not known as the subject does not count.
+    """
+    light = np.maximum(rgb, 0) ** 2.2
+    light /= max(float(np.quantile(light, BRIGHTEST)), LEAST_LIGHT)
+    colors = np.log(light + DARKEST).reshape(3, -1).T
+    surface = _polynomials(*ground.shape)
+    weights = ground.ravel().astype(np.float64)
+    for round_ in range(ROUNDS):
+        weighted = surface * weights[:, None]
+        ridge = 1e-6 * np.eye(surface.shape[1])
+        fitted = np.linalg.solve(weighted.T @ surface + ridge, weighted.T @ colors)
+        apart = colors - surface @ fitted
+        scale = max(NARROW, WIDE * math.pow(0.85, round_))
+        weights = ground.ravel() / (1 + (np.abs(apart).max(1) / scale) ** 2) ** 2
+    return np.ascontiguousarray(apart.T).reshape(rgb.shape)
+
+
+def _polynomials(height: int, width: int) -> Floats:
+    """Products of powers of both coordinates, each in [-1, 1], shape (height · width, n)."""
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    powers = [(i, j) for i in range(DEGREE + 1) for j in range(DEGREE + 1 - i)]
+    return np.stack([(x**i * y**j).ravel() for i, j in powers], 1)
+
+
+def _chosen(places: Places, wanted: Callable[[Places], bool]) -> Places:
+    """The connected parts that are wanted."""
+    numbers, count = ndimage.label(places, np.ones((3, 3)))
+    kept = [number for number in range(1, count + 1) if wanted(numbers == number)]
+    return np.isin(numbers, kept)
