@@ -41,11 +41,12 @@ Box = tuple[int, int, int, int]
 PHOTOS = Path(__file__).parents[1] / "assets" / "photos"
 
 
-def seen(
-    *boxes: tuple[int, int, int, int], without: tuple[int, int, int, int] | None = None
-) -> Any:
-    """A segmentation whose subject fills boxes (left, top, right, bottom) but for a hole."""
+def seen(*boxes: Box, without: Box | None = None, wondered: Box | None = None) -> Any:
+    """A segmentation whose subject fills boxes (left, top, right, bottom) but for a hole, and one
+    more hardly."""
     subject = torch.full(SIZE, 0.1)
+    if wondered is not None:
+        subject[wondered[1] : wondered[3], wondered[0] : wondered[2]] = 0.6
     for left, top, right, bottom in boxes:
         subject[top:bottom, left:right] = 0.9
     if without is not None:
@@ -62,12 +63,24 @@ def chosen(selector: Any, found: Segmentation, size: tuple[int, int] = SIZE) -> 
     return select(stated, picture=picture, segment=lambda: found)
 
 
-BIG, SMALL, CRUMB = (5, 5, 35, 35), (50, 10, 65, 25), (70, 50, 74, 54)
+BIG, SMALL, CRUMB = (5, 5, 35, 35), (50, 10, 65, 25), (70, 50, 72, 52)
 
 
 def test_the_subject_is_all_of_it_without_crumbs() -> None:
     mask = chosen({"subject": True}, seen(BIG, SMALL, CRUMB))
     assert (mask >= 0.5).sum() == 30 * 30 + 15 * 15
+
+
+def test_a_small_piece_belongs_to_it_where_it_is_sure_and_a_large_one_only_then() -> None:
+    foot, blot = (40, 40, 46, 45), (45, 8, 70, 30)
+    mask = chosen({"subject": True}, seen(BIG, foot, wondered=blot))
+    assert (mask >= 0.5).sum() == 30 * 30 + 6 * 5
+    # What is unsure all over stays, pieces and all.
+    unsure = seen(BIG, SMALL)
+    unsure.subject.mul_(0.65)
+    assert (chosen({"subject": True}, unsure) >= 0.5).sum() == 30 * 30 + 15 * 15
+    # Nothing is left without the largest.
+    assert (chosen({"subject": True}, seen(SMALL, wondered=(0, 30, 80, 60))) >= 0.5)[30:].all()
 
 
 def test_a_neighbor_that_the_frame_cuts_off_is_left_out_unless_it_is_large() -> None:

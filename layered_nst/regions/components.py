@@ -19,11 +19,14 @@ PINHOLE = 0.005
 
 
 # A piece smaller than this share of the largest one is a crumb, not another thing.
-CRUMB = 0.08
+CRUMB = 0.01
 
 # A piece that the photo's frame cuts off is a neighbor that came into the picture, unless it is at
 # least so large beside the largest one.
 NEIGHBOR = 0.2
+
+# A piece that is nowhere so sure beside the surest one is something that the segmenter wondered at.
+SURE = 0.9
 
 
 def keep_largest(coverage: Coverage, count: int) -> Coverage:
@@ -36,19 +39,26 @@ def keep_largest(coverage: Coverage, count: int) -> Coverage:
         coverage: shape (H, W) in [0, 1]; at least 0.5 is inside.
     """
     # Stable, so that of two equal components the upper one is always kept.
-    return _keep(coverage, lambda areas, _: np.argsort(-areas, kind="stable")[:count])
+    return _keep(coverage, lambda _, areas: np.argsort(-areas, kind="stable")[:count])
 
 
-def keep_sizable(coverage: Coverage) -> Coverage:
+def keep_sizable(coverage: Coverage, surely: Coverage) -> Coverage:
     """Keep the largest connected component of a mask and those that belong with it.
 
-    Neither crumbs beside it do nor smaller pieces that the photo's frame cuts off. See
-    ``keep_largest`` for the rest.
+    Neither crumbs beside it do, nor smaller pieces that the photo's frame cuts off, nor what is
+    nowhere sure. See ``keep_largest`` for the rest.
+
+    Args:
+        surely: how surely each pixel is inside, shape (H, W) in [0, 1].
     """
 
-    def choose(areas: Areas, cut: Mask) -> NDArray[np.intp]:
-        least = np.where(cut, NEIGHBOR, CRUMB) * areas.max()
-        return np.flatnonzero(areas >= least)
+    def choose(numbers: NDArray[np.int32], areas: Areas) -> NDArray[np.intp]:
+        every = np.arange(1, len(areas) + 1)
+        cut = np.isin(every, np.concatenate(_frame(numbers)))
+        surest = np.asarray(ndimage.maximum(surely, numbers, every))
+        belongs = areas >= np.where(cut, NEIGHBOR, CRUMB) * areas.max()
+        belongs &= surest >= SURE * surest.max()
+        return np.flatnonzero(belongs | (areas == areas.max()))
 
     return _keep(coverage, choose)
 
@@ -83,15 +93,19 @@ def closed(coverage: Coverage, radius: float) -> Coverage:
     return filled
 
 
-def _keep(coverage: Coverage, choose: Callable[[Areas, Mask], NDArray[np.intp]]) -> Coverage:
-    """Keep components by their areas and by whether the photo's frame cuts them off."""
+def _keep(
+    coverage: Coverage, choose: Callable[[NDArray[np.int32], Areas], NDArray[np.intp]]
+) -> Coverage:
+    """Keep components that are chosen by the numbers of their pixels, from 1 on, and their areas.
+
+    Those chosen are counted from 0, as areas are.
+    """
     touching = np.ones((3, 3), dtype=bool)
     numbers, found = ndimage.label(coverage >= 0.5, structure=touching)
     if found == 0:
         return coverage
     areas = np.bincount(numbers.ravel())[1:]
-    cut = np.isin(np.arange(1, found + 1), np.concatenate(_frame(numbers)))
-    kept = np.isin(numbers, choose(areas, cut) + 1)
+    kept = np.isin(numbers, choose(numbers, areas) + 1)
     fringe = ndimage.binary_dilation(kept, structure=touching)
     return np.where(_pinholes(kept), np.float32(1), np.where(fringe, coverage, np.float32(0)))
 

@@ -193,10 +193,13 @@ def _subject(view: View, seen: Segmentation, count: int | None) -> Tensor:
             f"subject: {seen.segmenter} tells classes apart and finds no subject; "
             f"{listed(FINDS_SUBJECTS)} does"
         )
-    mask = antialias(_at_size(seen.subject - 0.5, view.picture.size)).cpu().numpy()
+    surely = _at_size(seen.subject, view.picture.size)
+    mask = antialias(surely - 0.5).cpu().numpy()
     if mask.max() < 0.5:
         return view.mask(np.zeros_like(mask))
-    return view.mask(keep_sizable(mask) if count is None else keep_largest(mask, count))
+    if count is not None:
+        return view.mask(keep_largest(mask, count))
+    return view.mask(keep_sizable(mask, surely.cpu().numpy()))
 
 
 def _at_size(plane: Tensor, size: tuple[int, int]) -> Tensor:
