@@ -81,6 +81,16 @@ def test_a_pale_fold_as_light_as_the_ground_is_no_hole() -> None:
     assert (changed(photo, thought)[FROM_THE_MIDDLE < 55] > 0).all()
 
 
+def test_wool_as_light_as_the_ground_is_no_hole() -> None:
+    # Its stitches are of 1 px, in a photo twice as large, so that they are gone where holes are found.
+    photo = with_ring(backdrop()).repeat(2, 1).repeat(2, 2)
+    stitches = 1 + 0.05 * (-1.0) ** np.add.outer(np.arange(2 * HEIGHT), np.arange(2 * WIDTH))
+    knitted = np.where(HOLE.repeat(2, 0).repeat(2, 1), photo * stitches, photo)
+    thought = logits(FROM_THE_MIDDLE < 62, 4.0)
+    assert (changed(photo, thought)[HOLE] < 0).mean() > 0.98
+    assert (changed(knitted, thought)[HOLE] > 0).all()
+
+
 @pytest.mark.parametrize("kind", ["land", "texture", "white", "filled"])
 def test_photos_without_a_plain_ground_are_left_alone(kind: str) -> None:
     photo, thought = with_ring(backdrop()), logits(FROM_THE_MIDDLE < 62, 4.0)

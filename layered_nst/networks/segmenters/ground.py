@@ -65,6 +65,10 @@ FOR, AGAINST, A_STEP = -2.5, 5.5, 2.0
 subject, and below the other to become ground; below ``A_STEP`` for each time that what surrounds it
 is as far from the ground as counts as equal. So a ring's hole is one, and a pale fold is not."""
 
+ROUGHER, SMOOTH = 3.0, 1e-3
+"""How many times the ground's fine texture a hole may have, and what counts as none, of 1: knitted
+wool may be as light as a wall."""
+
 STEP = (2, 6)
 """From and up to how many places around a part that is looked at."""
 
@@ -88,7 +92,8 @@ def by_ground(logits: Tensor, rgb: Tensor) -> Tensor:
         return logits
     shown = guided.resample(rgb, grid).double().cpu().numpy()
     thought = guided.resample(logits[None], grid)[0].double().cpu().numpy()
-    said = _said(shown, thought)
+    fine = guided.resample(_texture(rgb), grid)[0].double().cpu().numpy()
+    said = _said(shown, thought, fine)
     if said is None:
         return logits
     subject, ground = (
@@ -98,7 +103,13 @@ def by_ground(logits: Tensor, rgb: Tensor) -> Tensor:
     return torch.where(ground, logits.clamp(max=-SURE), logits)
 
 
-def _said(rgb: Floats, logits: Floats) -> tuple[Places, Places] | None:
+def _texture(rgb: Tensor) -> Tensor:
+    """How far lightness is from its mean over 3 × 3 px, shape (1, H, W)."""
+    light = rgb.mean(0, keepdim=True)
+    return (light - guided.box_mean(light, 1)).abs()
+
+
+def _said(rgb: Floats, logits: Floats, texture: Floats) -> tuple[Places, Places] | None:
     """What is subject and what is ground, or None where no ground is plain."""
     subject = logits > 0
     ground = ~ndimage.binary_dilation(subject, np.ones((5, 5)))
@@ -121,9 +132,10 @@ def _said(rgb: Floats, logits: Floats) -> tuple[Places, Places] | None:
     near = ndimage.uniform_filter(np.hypot(tint, lighter), 3)
     same = min(SAME, max(NARROW / 2, NOISE * float(np.median(near[ground & plain]))))
     equal = (near < same) & subject & (rgb.min(0) < WHITE)
+    rough = ROUGHER * max(SMOOTH, float(np.median(texture[ground & plain])))
 
     def is_hole(part: Places) -> bool:
-        if part.sum() < LEAST_SAME * part.size:
+        if part.sum() < LEAST_SAME * part.size or np.median(texture[part]) > rough:
             return False
         inner, outer = (ndimage.binary_dilation(part, iterations=times) for times in STEP)
         around = outer & ~inner & subject
