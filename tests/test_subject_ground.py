@@ -82,7 +82,7 @@ def test_a_pale_fold_as_light_as_the_ground_is_no_hole() -> None:
 
 
 def test_wool_as_light_as_the_ground_is_no_hole() -> None:
-    # Its stitches are of 1 px, in a photo twice as large, so that they are gone where holes are found.
+    # Its stitches are of 1 px in a photo twice as large: gone where holes are found.
     photo = with_ring(backdrop()).repeat(2, 1).repeat(2, 2)
     stitches = 1 + 0.05 * (-1.0) ** np.add.outer(np.arange(2 * HEIGHT), np.arange(2 * WIDTH))
     knitted = np.where(HOLE.repeat(2, 0).repeat(2, 1), photo * stitches, photo)
