@@ -24,10 +24,13 @@ from layered_nst.painting.losses.contours import ContourLoss, contour_energy, co
 from layered_nst.painting.losses.loss import FeatureLoss
 from layered_nst.painting.losses.pixels import (
     COLORS_SMOOTHED,
+    ENOUGH_COLOR,
+    EXCESS,
     FLAT,
     LEAST_COLOR,
     ColorSmoothness,
     Composition,
+    excess_of,
     firmness,
     firmness_in_color,
     laplacian,
@@ -42,7 +45,7 @@ from layered_nst.painting.problem import PaintedRegion, Problem, toward
 from layered_nst.picture.variation import variation
 from layered_nst.recipe import Optimize
 from layered_nst.styles.moments import region_moments
-from layered_nst.styles.style import StylePicture, color_share, style_variation
+from layered_nst.styles.style import StylePicture, color_share, stroke_side, style_variation
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -162,6 +165,41 @@ def test_smoothness_in_color_is_the_variation_that_changes_no_light() -> None:
     assert found == pytest.approx(wanted)
     gray = picture.mean(1, keepdim=True).expand(1, 3, 16, 20)
     assert objective(gray)["total_variation.color"].item() == pytest.approx(0, abs=1e-9 * wanted)
+
+
+def test_colors_are_pulled_only_where_they_vary_more_than_the_style_s() -> None:
+    """By the mean of a region; one that keeps to its style's share is left alone."""
+    (size, problem), plan = ((16, 20), problem_of(16, 20)), plan_of(total_variation=2.0)
+    calm, wild = 0.5 + 0.001 * random(1, 3, *size), random(1, 3, *size, seed=5)
+    region = replace(problem.regions[0], mask=torch.zeros(size).double(), strength=1)
+    region.mask[4:, :9] = 1
+    loss = excess_of(problem, [region], size, max(size), pull=plan.total_variation)
+    assert loss.terms(calm)["total_variation.excess"].item() == 0
+    assert loss.terms(wild.mean(1, keepdim=True).expand(1, 3, *size)) == loss.terms(calm)
+
+    color = (wild - wild.mean(1, keepdim=True))[0].numpy()
+    down, across = (np.diff(color, axis=axis) ** 2 for axis in (1, 2))
+    changed = np.pad(down, ((0, 0), (0, 1), (0, 0))) + np.pad(across, ((0, 0), (0, 0), (0, 1)))
+    side = stroke_side(max(size), region.scale)
+    seen = [region], size, side
+    own = COLORS_SMOOTHED / float(firmness_in_color(*seen)[8, 4])
+    varied = changed.mean(0)[4:, :9].mean() / own
+    assert varied > 1.5
+    wanted = 2 * EXCESS * float(region.mask.mean()) * (varied - ENOUGH_COLOR) ** 2
+    assert loss.terms(wild)["total_variation.excess"].item() == pytest.approx(wanted)
+
+
+def test_on_the_way_to_a_style_colors_may_vary_as_much_as_lies_between() -> None:
+    problem, size = problem_of(16, 16), (16, 16)
+    own = {}
+    for strength in (0.0, 0.5, 1.0):
+        regions = [replace(problem.regions[0], strength=strength)]
+        loss = excess_of(problem, regions, size, 16, pull=1.0)
+        own[strength] = float(loss.own[0])
+        if strength == 0:
+            assert loss.terms(random(1, 3, *size))["total_variation.excess"].item() == 0
+    way = toward(0.5)
+    assert own[0.5] == pytest.approx((1 - way) * own[0.0] + way * own[1.0])
 
 
 def test_where_all_is_held_the_measure_of_content_is_its_energy() -> None:
@@ -370,6 +408,7 @@ def test_terms_carry_dotted_names(heads: bool, contours: set[str]) -> None:
         "content.conv4_2",
         "total_variation.light",
         "total_variation.color",
+        "total_variation.excess",
         "range",
     }
 

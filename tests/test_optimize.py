@@ -364,15 +364,15 @@ def test_so_it_does_at_a_finer_level(encoder: Encoder, monkeypatch: pytest.Monke
 def test_adam_goes_on_at_a_finer_level_with_what_it_has_learned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """From nothing its first step would move all pixels alike, and hardly lower the loss."""
+    """From nothing its first step would move all pixels alike, and raise the loss."""
     encoder, problem = load_encoder("light"), smooth_problem()
     plan = plan_of((72, 30), (96, 2), optimizer="adam", learning_rate=0.05)
     aware = run(encoder, problem, plan)[2][30:]
     monkeypatch.setattr(Adam, "learned", lambda self: None)
     unaware = run(encoder, problem, plan)[2][30:]
     assert aware[0] == unaware[0]
-    assert aware[1] < 0.7 * aware[0]
-    assert unaware[1] > 0.9 * unaware[0]
+    assert aware[1] < 1.2 * aware[0]
+    assert unaware[1] > 2 * aware[1]
 
 
 def test_pixels_that_are_half_frozen_are_moved_by_a_gradient_of_their_own_variables() -> None:

@@ -21,6 +21,7 @@ from layered_nst.painting.losses.pixels import (
     PixelLoss,
     Range,
     Smoothness,
+    excess_of,
     firmness,
     firmness_in_color,
     laplacian_of,
@@ -182,6 +183,11 @@ def smoothness_loss(asked: Asked) -> PixelLoss:
 def color_smoothness_loss(asked: Asked) -> PixelLoss:
     """How much the colors of neighbors differ, beside their light."""
     return ColorSmoothness(asked[2].total_variation, firmness_in_color(*_smoothed(asked)))
+
+
+def color_excess_loss(asked: Asked) -> PixelLoss:
+    """How much more the colors of neighbors differ in a region than in its style."""
+    return excess_of(asked[1], *_smoothed(asked), pull=asked[2].total_variation)
 
 
 def _smoothed(asked: Asked) -> tuple[Sequence[PaintedRegion], tuple[int, int], int]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def variation(picture: Tensor, mask: Tensor) -> Tensor:
@@ -25,6 +26,20 @@ def _along(dim: int, picture: Tensor, mask: Tensor) -> Tensor:
         squared += _squared(plane, dim)
     lesser = _lesser(mask, dim)
     return (squared.div_(len(picture)).mul_(lesser)).sum() / lesser.sum().clamp(min=1e-6)
+
+
+def changes(picture: Tensor) -> Tensor:
+    """Squared difference of each pixel from the next one down, plus that from the next one across,
+    the mean of the channels; shape (H, W). Over a picture's edge there is none.
+
+    Args:
+        picture: shape (C, H, W).
+    """
+    found = picture.new_zeros(picture.shape[1:])
+    for dim in _dims(found):
+        beyond = (0, 0, 0, 1) if dim == -2 else (0, 1)
+        found = found + functional.pad(_squared(picture, dim).mean(0), beyond)
+    return found
 
 
 def neighbors(picture: Tensor, weight: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

@@ -101,17 +101,16 @@ def problem(height: int = 72, width: int = 56, *, double: bool = False) -> Probl
     spot = (5 - 30 * ((down - 0.7) ** 2 + (across - 0.7) ** 2).sqrt()).clamp(0, 1)
     shares = [sky * (1 - spot), (1 - sky) * (1 - spot), spot]
     ones = torch.ones(45, 61, dtype=dtype)
-    styles = [
-        StylePicture(random(3, 45, 61, seed=s).to(dtype), ones, 1, f"style {s}") for s in (1, 2)
-    ]
+    noise = [random(3, 45, 61, seed=s).to(dtype) for s in (1, 2)]
+    painted = [*noise, 0.4 + 0.1 * noise[0]]
+    wild, other, calm = (StylePicture(rgb, ones, 1, f"style {n}") for n, rgb in enumerate(painted))
+    styles_of = [wild], [wild, other], [calm]
     frozen = torch.zeros(height, width, dtype=dtype)
     frozen[height // 2 : height // 2 + 9, : width // 3] = 1
     began = Colors(torch.full((3,), 0.4, dtype=dtype), 0.05 * torch.eye(3, dtype=dtype))
     regions = [
-        PaintedRegion(
-            f"r{k}", share, styles[: 1 + k % 2], content=1 + k, contour=0.5 * k, anchor=began
-        )
-        for k, share in enumerate(shares)
+        PaintedRegion(f"r{k}", share, styles, content=1 + k, contour=0.5 * k, anchor=began)
+        for k, (share, styles) in enumerate(zip(shares, styles_of, strict=True))
     ]
     seen = photo(height, width).to(dtype)
     return Problem(

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from layered_nst.painting.problem import (
     PaintedRegion,
@@ -17,8 +19,8 @@ from layered_nst.painting.problem import (
     laid_out,
     size_of,
 )
-from layered_nst.picture import average
-from layered_nst.picture.variation import neighbors
+from layered_nst.picture import average, fit_within
+from layered_nst.picture.variation import changes, neighbors
 from layered_nst.styles.style import Style, color_share, stroke_side, style_variation
 
 RANGE_WEIGHT = 100.0
@@ -26,11 +28,17 @@ RANGE_WEIGHT = 100.0
 FLAT = 1.2e-4
 # A style below this has hardly any texture, such as a swatch of a color; and what most styles have.
 PLAIN, USUAL = 5e-4, 0.02
-COLORS_SMOOTHED, LEAST_COLOR = 0.1, 0.03
+COLORS_SMOOTHED, LEAST_COLOR = 0.05, 0.03
 """How firmly colors are smoothed beside light, by the share of a style's variation that is of its
 colors, and the least that this is taken for. Styles pull little at fine color. Smoothed like light
 it was missing from paintings; smoothed like that of paintings, pictures in the style of photographs
 had two to three times as much as the photographs: speckle."""
+EXCESS, ENOUGH_COLOR = 0.5, 0.6
+"""How firmly a region is held to the variation of its style's colors, and the share of that from
+which it is. Some styles come out with too much fine color, which is speckle, others with too
+little: what smooths both evenly takes from these what is in the way in those."""
+MASKS_SEEN = 512
+"""Side in px at which regions are told apart where their variation is taken."""
 # Encoders without HED's heads hold contours by the Laplacian of Li et al. 2017. More than this
 # shows the squares that it pools by, and it keeps lines less well than the side outputs.
 LAPLACIAN_POOLS = (4, 16)
@@ -90,6 +98,28 @@ class ColorSmoothness:
     def terms(self, picture: Tensor) -> dict[str, Tensor]:
         """See ``PixelLoss``."""
         return {"total_variation.color": self.weight * total_variation(picture, self.in_color)}
+
+
+@dataclass(frozen=True)
+class ColorExcess:
+    """How much more the colors of neighbors differ in a region than in its style, both by their
+    means: as long as that is within what the style has nothing is pulled.
+
+    Attributes:
+        masks: share of each region in each pixel, seen small, shape (R, h, w).
+        own: the variation of each region's colors that is wanted, shape (R,).
+        pull: weight of each region, shape (R,).
+    """
+
+    masks: Tensor
+    own: Tensor
+    pull: Tensor
+    by_channel = False
+
+    def terms(self, picture: Tensor) -> dict[str, Tensor]:
+        """See ``PixelLoss``."""
+        excess = (_colored(picture, self.masks) / self.own - ENOUGH_COLOR).clamp(min=0)
+        return {"total_variation.excess": (self.pull * excess.square()).sum()}
 
 
 @dataclass(frozen=True)
@@ -160,6 +190,46 @@ def laplacian_of(
     return Laplacian(photo, area(weight, size)[0], pull)
 
 
+def excess_of(
+    problem: Problem,
+    regions: Sequence[PaintedRegion],
+    size: tuple[int, int],
+    longest: int,
+    *,
+    pull: float,
+) -> ColorExcess:
+    """The excess of color of a problem at a level's height and width.
+
+    On the way from the photo to a style a region's colors may vary as much as lies between both.
+
+    Args:
+        longest: side in px at which a style of scale 1 is seen there.
+        pull: weight of the whole.
+    """
+    photo = at_size(problem.photo, size)[None]
+    whole = torch.stack([region.mask for region in regions])
+    masks = area(whole, fit_within(size, min(max(size), MASKS_SEEN)))
+    toward = photo.new_tensor([region.toward for region in regions])
+    styles = photo.new_tensor([_color_of(r, stroke_side(longest, r.scale)) for r in regions])
+    own = _colored(photo, masks).lerp(styles, toward)
+    share = photo.new_tensor([float(region.mask.mean()) for region in regions])
+    return ColorExcess(masks, own, pull * EXCESS * toward * share)
+
+
+def _colored(picture: Tensor, masks: Tensor) -> Tensor:
+    """The variation of a picture's colors (1, 3, H, W) in each region (R, h, w), shape (R,): what
+    its channels vary less what their mean does."""
+
+    def seen(plane: Tensor) -> Tensor:
+        return average(changes(plane[None])[None], size_of(masks))
+
+    # One at a time, there and back: at a print's size what all leave behind would be the peak.
+    planes = [*picture[0], picture[0].mean(0)]
+    *channels, light = (checkpoint(seen, plane, use_reentrant=False) for plane in planes)
+    varied = torch.stack(channels).mean(0) - light
+    return (varied * masks).sum((1, 2)) / masks.sum((1, 2)).clamp(min=1e-6)
+
+
 def firmness(regions: Sequence[PaintedRegion], size: tuple[int, int], longest: int) -> Tensor:
     """How firmly each pixel is smoothed, shape (h, w).
 
@@ -177,11 +247,16 @@ def firmness_in_color(
     regions: Sequence[PaintedRegion], size: tuple[int, int], longest: int
 ) -> Tensor:
     """How firmly colors are smoothed at each pixel, as ``firmness`` has it."""
+    return _laid(regions, size, longest, lambda *seen: COLORS_SMOOTHED / _share(*seen))
 
-    def share(styles: Sequence[Style], side: int) -> float:
-        return COLORS_SMOOTHED / max(LEAST_COLOR, color_share(styles, side))
 
-    return _laid(regions, size, longest, share)
+def _share(styles: Sequence[Style], side: int) -> float:
+    return max(LEAST_COLOR, color_share(styles, side))
+
+
+def _color_of(region: PaintedRegion, side: int) -> float:
+    """The variation of the colors of a region's style, as ``_firmness`` takes it."""
+    return _share(region.styles, side) / _firmness(style_variation(region.styles, side))
 
 
 def _laid(
