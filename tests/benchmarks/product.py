@@ -47,7 +47,7 @@ def cases(pairs: Path | None, work: Path) -> Iterator[tuple[str, Recipe]]:
     """Recipes with a product, by name."""
     for path in sorted(RECIPES.rglob("*.yaml")):
         recipe = load_recipe(path)
-        if recipe.product and recipe.content:
+        if recipe.products and recipe.content:
             yield path.stem, recipe
     for pair in pairs_in(pairs, PRODUCTS) if pairs else ():
         recipe = load_recipe({**pair_recipe(pair, work), "product": [product_of(pair)]})
