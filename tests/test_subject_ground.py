@@ -44,6 +44,19 @@ def test_the_ground_inside_a_ring_is_not_the_ring() -> None:
     assert (said[RING] > 0).mean() > 0.98
 
 
+def test_so_is_the_white_inside_a_golden_one_on_white() -> None:
+    said = changed(with_ring(np.ones((3, HEIGHT, WIDTH))), logits(FROM_THE_MIDDLE < 62, 4.0))
+    assert (said[HOLE] < 0).mean() > 0.98
+    assert (said[RING] > 0).mean() > 0.98
+
+
+@pytest.mark.parametrize("paper", [BEIGE, (1.0, 1.0, 1.0)])
+def test_a_line_drawing_keeps_what_it_draws_around(paper: tuple[float, ...]) -> None:
+    ink = np.where(RING, 0.05, 1.0)
+    thought = logits(FROM_THE_MIDDLE < 62, 4.0)
+    assert (changed(backdrop(paper) * ink, thought)[HOLE] > 0).all()
+
+
 def test_what_the_network_is_sure_of_stays() -> None:
     thought = logits(FROM_THE_MIDDLE < 62, 7.0)
     assert np.array_equal(changed(with_ring(backdrop()), thought), thought.astype(np.float32))
@@ -100,7 +113,7 @@ def test_photos_without_a_plain_ground_are_left_alone(kind: str) -> None:
         photo = with_ring(backdrop() * (0.6 + 0.4 * (((X // 6) + (Y // 6)) % 2)))
         photo[0] *= np.where((X // 9) % 2, 0.5, 1)
     if kind == "white":
-        photo = with_ring(np.ones((3, HEIGHT, WIDTH)))
+        photo = np.where(RING, np.array([0.98, 0.86, 0.84])[:, None, None], 1.0)
     if kind == "filled":
         thought = np.full((HEIGHT, WIDTH), 4.0)
     assert np.array_equal(changed(photo, thought), thought.astype(np.float32))

@@ -51,8 +51,13 @@ RING, LEAST_SEEN = 0.03, 0.4
 SAME, NOISE = 0.08, 3.0
 """Up to where a place equals the ground: this far, and so many times the usual distance from it."""
 
-WHITE = 0.985
-"""A ground without color, as white as a photo can be, is not told from white things."""
+WHITE, CLEAR = 0.985, 15.0
+"""As white as a photo can be, ground is not told from white things, but where what surrounds it is
+so many times as far from it as counts as equal."""
+
+LEAST_COLORED = 0.04
+"""Share of what is not as the ground that has to be colored, not the ground in less light: a line
+drawing is all ink, and what it draws around is its subject."""
 
 MARGIN = 3
 """Places this near to the subject are mixtures of both, and say nothing."""
@@ -121,30 +126,53 @@ def _said(rgb: Floats, logits: Floats, texture: Floats) -> tuple[Places, Places]
     plain = (tint < TINTED) & (lighter < LIGHTER) & (lighter > SHADED)
     if not _is_plain(plain, ground):
         return None
-    other = (tint > TINTED * (1 + np.maximum(-lighter, 0))) | (lighter > LIGHTER)
-    far = other & ~ndimage.binary_dilation(subject, iterations=MARGIN)
-    far = _chosen(
-        far, lambda part: bool(part.sum() >= LEAST_OTHER and np.median(logits[part]) > FOR)
-    )
-    other = far | (ndimage.binary_dilation(far, iterations=MARGIN) & other)
-    together = ndimage.binary_closing(subject | other, iterations=MARGIN) | subject | other
-    other &= _chosen(together, lambda part: bool((part & subject).any()))
+    colored = (tint > TINTED * (1 + np.maximum(-lighter, 0))) | (lighter > LIGHTER)
     near = ndimage.uniform_filter(np.hypot(tint, lighter), 3)
     same = min(SAME, max(NARROW / 2, NOISE * float(np.median(near[ground & plain]))))
-    equal = (near < same) & subject & (rgb.min(0) < WHITE)
     rough = ROUGHER * max(SMOOTH, float(np.median(texture[ground & plain])))
+    things, holes = _things(colored, logits), np.zeros_like(subject)
+    if colored[subject & (near >= 2 * same)].mean() >= LEAST_COLORED:
+        holes = _holes(near / same, (texture > rough), rgb.min(0) >= WHITE, logits)
+    return things, holes
+
+
+def _things(colored: Places, logits: Floats) -> Places:
+    """What is not as the ground, touches the subject and is not the network's ground for sure."""
+    subject = logits > 0
+    far = _chosen(
+        colored & ~ndimage.binary_dilation(subject, iterations=MARGIN),
+        lambda part: bool(part.sum() >= LEAST_OTHER and np.median(logits[part]) > FOR),
+    )
+    things = far | (ndimage.binary_dilation(far, iterations=MARGIN) & colored)
+    together = ndimage.binary_closing(subject | things, iterations=MARGIN) | subject | things
+    touching = _chosen(together, lambda part: bool((part & subject).any()))
+    found: Places = things & touching
+    return found
+
+
+def _holes(away: Floats, rough: Places, white: Places, logits: Floats) -> Places:
+    """What of the subject is as the ground, and not the network's subject for sure.
+
+    Args:
+        away: how far each place is from the ground, 1 where it just counts as equal.
+        rough, white: whether it has more texture than the ground, and whether it is quite white.
+    """
+    subject = logits > 0
 
     def is_hole(part: Places) -> bool:
-        if part.sum() < LEAST_SAME * part.size or np.median(texture[part]) > rough:
+        if part.sum() < LEAST_SAME * part.size or rough[part].mean() > 0.5:
             return False
         inner, outer = (ndimage.binary_dilation(part, iterations=times) for times in STEP)
         around = outer & ~inner & subject
-        step = float(np.median(near[around])) / same if around.any() else math.inf
+        step = float(np.median(away[around])) if around.any() else math.inf
+        if white[part].mean() > 0.5 and step < CLEAR:
+            return False
         return bool(np.median(logits[part]) < min(AGAINST, A_STEP * step))
 
-    sure = _chosen(ndimage.binary_opening(equal, iterations=2), is_hole)
-    equal = ndimage.binary_dilation(sure, iterations=2) & (near < 2 * same)
-    return other, equal & subject
+    equal = ndimage.binary_opening((away < 1) & subject, iterations=2)
+    sure = _chosen(equal, is_hole)
+    holes: Places = ndimage.binary_dilation(sure, iterations=2) & (away < 2) & subject
+    return holes
 
 
 def _is_plain(plain: Places, ground: Places) -> bool:
