@@ -42,7 +42,7 @@ from layered_nst.painting.losses.style import StyleLoss, style_losses
 from layered_nst.painting.objective import Objective
 from layered_nst.painting.plan import Plan, make_plan
 from layered_nst.painting.problem import PaintedRegion, Problem, toward
-from layered_nst.picture.variation import variation
+from layered_nst.picture.variation import color_changes, variation
 from layered_nst.recipe import Optimize
 from layered_nst.styles.moments import region_moments
 from layered_nst.styles.style import StylePicture, color_share, stroke_side, style_variation
@@ -187,6 +187,18 @@ def test_colors_are_pulled_only_where_they_vary_more_than_the_style_s() -> None:
     assert varied > 1.5
     wanted = 2 * EXCESS * float(region.mask.mean()) * (varied - ENOUGH_COLOR) ** 2
     assert loss.terms(wild)["total_variation.excess"].item() == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("size", [(5, 7), (1, 6), (1, 1)])
+def test_the_change_of_colors_has_its_gradient_by_hand(size: tuple[int, int]) -> None:
+    picture = random(3, *size, seed=3).double().requires_grad_()
+    assert torch.autograd.gradcheck(color_changes, picture)
+    channels, light = picture.detach().numpy(), picture.detach().mean(0).numpy()
+    wanted = np.zeros(size)
+    for axis in (0, 1):
+        squared = (np.diff(channels, axis=axis + 1) ** 2).mean(0) - np.diff(light, axis=axis) ** 2
+        wanted[: squared.shape[0], : squared.shape[1]] += squared
+    np.testing.assert_allclose(color_changes(picture).detach().numpy(), wanted, atol=1e-12)
 
 
 def test_on_the_way_to_a_style_colors_may_vary_as_much_as_lies_between() -> None:

@@ -119,6 +119,13 @@ def test_photos_without_a_plain_ground_are_left_alone(kind: str) -> None:
     assert np.array_equal(changed(photo, thought), thought.astype(np.float32))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("inside", [-6.0, 6.0])
+def test_a_backdrop_with_nothing_before_it_is_left_alone(inside: float) -> None:
+    thought = logits(np.abs(X - 160) < 40, inside)
+    assert np.array_equal(changed(backdrop(), thought), thought.astype(np.float32))
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 40), (16, 16)])
 def test_the_smallest_photos_are_taken(size: tuple[int, int]) -> None:
     thought: Tensor = torch.linspace(-3, 3, size[0] * size[1]).reshape(size)

@@ -131,8 +131,9 @@ def _said(rgb: Floats, logits: Floats, texture: Floats) -> tuple[Places, Places]
     same = min(SAME, max(NARROW / 2, NOISE * float(np.median(near[ground & plain]))))
     rough = ROUGHER * max(SMOOTH, float(np.median(texture[ground & plain])))
     things, holes = _things(colored, logits), np.zeros_like(subject)
-    if colored[subject & (near >= 2 * same)].mean() >= LEAST_COLORED:
-        holes = _holes(near / same, (texture > rough), rgb.min(0) >= WHITE, logits)
+    unlike = subject & (near >= 2 * same)
+    if (colored & unlike).sum() > LEAST_COLORED * unlike.sum():
+        holes = _holes(near / same, texture > rough, rgb.min(0) >= WHITE, logits)
     return things, holes
 
 

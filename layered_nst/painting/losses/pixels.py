@@ -9,7 +9,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from layered_nst.painting.problem import (
     PaintedRegion,
@@ -20,7 +19,7 @@ from layered_nst.painting.problem import (
     size_of,
 )
 from layered_nst.picture import average, fit_within
-from layered_nst.picture.variation import changes, neighbors
+from layered_nst.picture.variation import color_changes, neighbors
 from layered_nst.styles.style import Style, color_share, stroke_side, style_variation
 
 RANGE_WEIGHT = 100.0
@@ -219,14 +218,7 @@ def excess_of(
 def _colored(picture: Tensor, masks: Tensor) -> Tensor:
     """The variation of a picture's colors (1, 3, H, W) in each region (R, h, w), shape (R,): what
     its channels vary less what their mean does."""
-
-    def seen(plane: Tensor) -> Tensor:
-        return average(changes(plane[None])[None], size_of(masks))
-
-    # One at a time, there and back: at a print's size what all leave behind would be the peak.
-    planes = [*picture[0], picture[0].mean(0)]
-    *channels, light = (checkpoint(seen, plane, use_reentrant=False) for plane in planes)
-    varied = torch.stack(channels).mean(0) - light
+    varied = average(color_changes(picture[0])[None], size_of(masks))
     return (varied * masks).sum((1, 2)) / masks.sum((1, 2)).clamp(min=1e-6)
 
 
