@@ -26,6 +26,9 @@ Places: TypeAlias = NDArray[np.bool_]
 GRID = 320
 """Longer side in px on which the ground is fitted."""
 
+EACH = 3
+"""Every so manyth place down and across is fitted to: hundreds for each unknown."""
+
 DEGREE = 3
 """Of the polynomial in place that each channel's logarithm is: light falls off toward corners."""
 
@@ -195,24 +198,27 @@ def _distances(rgb: Floats, ground: Places) -> Floats:
     """
     light = np.maximum(rgb, 0) ** 2.2
     light /= max(float(np.quantile(light, BRIGHTEST)), LEAST_LIGHT)
-    colors = np.log(light + DARKEST).reshape(3, -1).T
+    colors = np.log(light + DARKEST)
+    seen = np.ascontiguousarray(colors[:, ::EACH, ::EACH]).reshape(3, -1).T
     surface = _polynomials(*ground.shape)
-    weights = ground.ravel().astype(np.float64)
+    points = surface[::EACH, ::EACH].reshape(-1, surface.shape[-1])
+    counted = ground[::EACH, ::EACH].ravel().astype(np.float64)
+    weights = counted
     for round_ in range(ROUNDS):
-        weighted = surface * weights[:, None]
-        ridge = 1e-6 * np.eye(surface.shape[1])
-        fitted = np.linalg.solve(weighted.T @ surface + ridge, weighted.T @ colors)
-        apart = colors - surface @ fitted
+        weighted = points * weights[:, None]
+        ridge = 1e-6 * np.eye(points.shape[1])
+        fitted = np.linalg.solve(weighted.T @ points + ridge, weighted.T @ seen)
         scale = max(NARROW, WIDE * math.pow(0.85, round_))
-        weights = ground.ravel() / (1 + (np.abs(apart).max(1) / scale) ** 2) ** 2
-    return np.ascontiguousarray(apart.T).reshape(rgb.shape)
+        weights = counted / (1 + (np.abs(seen - points @ fitted).max(1) / scale) ** 2) ** 2
+    apart: Floats = colors - np.moveaxis(surface @ fitted, -1, 0)
+    return apart
 
 
 def _polynomials(height: int, width: int) -> Floats:
-    """Products of powers of both coordinates, each in [-1, 1], shape (height · width, n)."""
+    """Products of powers of both coordinates, each in [-1, 1], shape (height, width, n)."""
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     powers = [(i, j) for i in range(DEGREE + 1) for j in range(DEGREE + 1 - i)]
-    return np.stack([(x**i * y**j).ravel() for i, j in powers], 1)
+    return np.stack([x**i * y**j for i, j in powers], -1)
 
 
 def _chosen(places: Places, wanted: Callable[[Places], bool]) -> Places:
