@@ -372,7 +372,7 @@ def test_adam_goes_on_at_a_finer_level_with_what_it_has_learned(
     unaware = run(encoder, problem, plan)[2][30:]
     assert aware[0] == unaware[0]
     assert aware[1] < 1.2 * aware[0]
-    assert unaware[1] > 2 * aware[1]
+    assert unaware[1] > max(unaware[0], 2 * aware[1])
 
 
 def test_pixels_that_are_half_frozen_are_moved_by_a_gradient_of_their_own_variables() -> None:

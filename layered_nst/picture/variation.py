@@ -71,8 +71,7 @@ class _ColorChanges(torch.autograd.Function):
 
 def _colored(picture: Tensor, dim: int) -> Tensor:
     """Differences of neighbors less the mean of the channels'."""
-    pairs = picture.shape[dim] - 1
-    differ = picture.narrow(dim, 1, pairs) - picture.narrow(dim, 0, pairs)
+    differ = _differences(picture, dim)
     return differ.sub_(differ.mean(0))
 
 
@@ -92,8 +91,12 @@ def _dims(weight: Tensor) -> list[int]:
 
 
 def _squared(picture: Tensor, dim: int) -> Tensor:
+    return _differences(picture, dim).square()
+
+
+def _differences(picture: Tensor, dim: int) -> Tensor:
     pairs = picture.shape[dim] - 1
-    return (picture.narrow(dim, 1, pairs) - picture.narrow(dim, 0, pairs)).square()
+    return picture.narrow(dim, 1, pairs) - picture.narrow(dim, 0, pairs)
 
 
 def _lesser(weight: Tensor, dim: int) -> Tensor:

@@ -65,7 +65,7 @@ class Loop:
         if place < 0 or not self.pictures:
             return None
         picture, sure = self.pictures[place]
-        share = (place + 1) / self.length * sure.float() / 255
+        share = (place + 1) / self.length * as_floats(sure)
         return Told(as_floats(picture), share, torch.ones_like(share))
 
     @property

@@ -145,12 +145,13 @@ def _things(colored: Places, logits: Floats) -> Places:
     subject = logits > 0
     far = _chosen(
         colored & ~ndimage.binary_dilation(subject, iterations=MARGIN),
-        lambda part: bool(part.sum() >= LEAST_OTHER and np.median(logits[part]) > FOR),
+        LEAST_OTHER,
+        lambda part: bool(np.median(logits[part]) > FOR),
     )
     things = far | (ndimage.binary_dilation(far, iterations=MARGIN) & colored)
     together = ndimage.binary_closing(subject | things, iterations=MARGIN) | subject | things
-    touching = _chosen(together, lambda part: bool((part & subject).any()))
-    found: Places = things & touching
+    numbers, _ = ndimage.label(together, np.ones((3, 3)))
+    found: Places = things & np.isin(numbers, np.unique(numbers[subject]))
     return found
 
 
@@ -164,7 +165,7 @@ def _holes(away: Floats, rough: Places, white: Places, logits: Floats) -> Places
     subject = logits > 0
 
     def is_hole(part: Places) -> bool:
-        if part.sum() < LEAST_SAME * part.size or rough[part].mean() > 0.5:
+        if rough[part].mean() > 0.5:
             return False
         inner, outer = (ndimage.binary_dilation(part, iterations=times) for times in STEP)
         around = outer & ~inner & subject
@@ -174,7 +175,7 @@ def _holes(away: Floats, rough: Places, white: Places, logits: Floats) -> Places
         return bool(np.median(logits[part]) < min(AGAINST, A_STEP * step))
 
     equal = ndimage.binary_opening((away < 1) & subject, iterations=2)
-    sure = _chosen(equal, is_hole)
+    sure = _chosen(equal, LEAST_SAME * equal.size, is_hole)
     holes: Places = ndimage.binary_dilation(sure, iterations=2) & (away < 2) & subject
     return holes
 
@@ -221,8 +222,9 @@ def _polynomials(height: int, width: int) -> Floats:
     return np.stack([x**i * y**j for i, j in powers], -1)
 
 
-def _chosen(places: Places, wanted: Callable[[Places], bool]) -> Places:
-    """The connected parts that are wanted."""
-    numbers, count = ndimage.label(places, np.ones((3, 3)))
-    kept = [number for number in range(1, count + 1) if wanted(numbers == number)]
+def _chosen(places: Places, least: float, wanted: Callable[[Places], bool]) -> Places:
+    """The connected parts of so many places at least that are wanted."""
+    numbers, _ = ndimage.label(places, np.ones((3, 3)))
+    sizable = np.flatnonzero(np.bincount(numbers.ravel()) >= least)
+    kept = [number for number in sizable if number and wanted(numbers == number)]
     return np.isin(numbers, kept)
