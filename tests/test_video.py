@@ -1087,6 +1087,8 @@ def test_a_preview_is_small_and_of_every_nth_frame(
     ("words", "code", "sentence"),
     [
         (["--from", "1"], 2, "--from is for clips, and this is a photo"),
+        (["-o", "o.mp4"], 3, "o.mp4: is a film's name, and "),
+        (["-c", "song.wav", "-o", "o.mp4"], 1, "song.wav is sound, not a picture"),
         (["-c", "clip.mp4", "-o", "clip.mp4"], 3, "clip.mp4: would replace a file that is read"),
         (["-c", "clip.mp4", "-o", "clip"], 3, "clip: is not empty; name another folder"),
         (["-c", "clip.mp4", "-o", "out.xyz"], 3, "out.xyz: no known format"),
@@ -1112,6 +1114,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence(
     work: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], code: int, sentence: str
 ) -> None:
     monkeypatch.chdir(work)
+    (work / "song.wav").write_bytes(b"RIFF\0\0\0\0WAVE")
     ran = run("apply", "look.yaml", *words)
     assert ran.code == code, ran.err
     assert sentence in " ".join(ran.err.split())

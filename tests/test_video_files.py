@@ -506,6 +506,21 @@ def test_sound_alone_is_no_clip(tmp_path: Path) -> None:
         open_clip(tmp_path / "song.mp4")
 
 
+def test_the_picture_of_a_record_s_cover_is_no_clip(tmp_path: Path) -> None:
+    Image.new("RGB", (32, 32), (200, 100, 50)).save(tmp_path / "cover.jpg")
+    tag = b"\0image/jpeg\0\3\0" + (tmp_path / "cover.jpg").read_bytes()
+    tag = b"APIC" + len(tag).to_bytes(4, "big") + bytes(2) + tag
+    size = bytes(len(tag) >> bits & 127 for bits in (21, 14, 7, 0))
+    with av.open(str(tmp_path / "song.mp3"), "w") as file:
+        audio = file.add_stream("libmp3lame", rate=48000)
+        audio.layout = "mono"
+        _hum(file, audio, 0.1)
+    song = (tmp_path / "song.mp3").read_bytes()
+    (tmp_path / "song.mp4").write_bytes(b"ID3\3\0\0" + size + tag + song)
+    with pytest.raises(ClipError, match=r"has no video stream \(found: audio, cover\)"):
+        open_clip(tmp_path / "song.mp4")
+
+
 def test_a_film_without_frames_is_said_to_have_none(tmp_path: Path) -> None:
     path = film(tmp_path / "in.mkv", codec="ffv1")
     with av.open(str(path)) as file:

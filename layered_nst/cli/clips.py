@@ -139,6 +139,25 @@ def refuse_part_of_photo(part: ClipPart) -> None:
         raise typer.BadParameter(f"{given[0]} is for clips, and this is a photo")
 
 
+def refuse_film_of_photo(photo: Path | None, output: Path | None) -> None:
+    """Refuse a film's name for what is painted from something that is none.
+
+    Raises:
+        PictureError: the photo is no picture at all.
+        OutputError: it is one.
+    """
+    from layered_nst.picture.opening import on_disk, sniff
+    from layered_nst.video.clips import FILMS
+
+    if photo is None or output is None or output.suffix.lower() not in FILMS:
+        return
+    sniff(on_disk(photo))
+    raise OutputError(
+        f"{output}: is a film's name, and {photo} is one picture; name a .png, .jpg or .tif, or "
+        "give a clip"
+    )
+
+
 def refuse_deadline(within: object) -> None:
     """Refuse a time for the whole of a clip.
 

@@ -21,6 +21,7 @@ from layered_nst.cli.clips import (
     check_of_clip,
     is_clip_of,
     refuse_deadline,
+    refuse_film_of_photo,
     refuse_part_of_photo,
     wants_still,
 )
@@ -156,6 +157,7 @@ def apply(
             apply_clip(loaded, asked, part, notes=notes, options=options)
         else:
             refuse_part_of_photo(part)
+            refuse_film_of_photo(loaded.content, output)
             options["within"] = deadline
             _apply_photo(
                 loaded, content, asked, notes=notes, options=options, previews=not no_preview

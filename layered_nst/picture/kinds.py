@@ -8,6 +8,7 @@ BEGINNING = 512
 """Bytes that are enough to tell."""
 
 _CONVERT, _DEVELOP = "convert it to JPEG, PNG or TIFF", "develop it first"
+_SAVE, _NAME = "save one picture of it", "name a photo or a clip"
 _STARTS: tuple[tuple[bytes, str, str], ...] = (
     (b"IIRO", "a camera raw (Olympus)", _DEVELOP),
     (b"IIRS", "a camera raw (Olympus)", _DEVELOP),
@@ -34,6 +35,13 @@ _STARTS: tuple[tuple[bytes, str, str], ...] = (
     (b"\xc5\xd0\xd3\xc6", "a PostScript drawing", _CONVERT),
     (b"PK\3\4", "a zip archive", "unpack it"),
     (b"\x1f\x8b", "a gzip archive", "unpack it"),
+    (b"\x1aE\xdf\xa3", "a video or sound (Matroska)", _SAVE),
+    (b"OggS", "sound or a video (Ogg)", _SAVE),
+    (b"ID3", "sound", _NAME),
+    (b"\xff\xfb", "sound", _NAME),
+    (b"fLaC", "sound", _NAME),
+    (b"WEBVTT", "subtitles", _NAME),
+    (b"[Script Info]", "subtitles", _NAME),
     (b"version https://git-lfs", "a pointer to a picture in Git LFS", "fetch it by git lfs pull"),
 )
 _BRANDS = (
@@ -44,7 +52,11 @@ _BRANDS = (
     (b"msf1", "a HEIF photo", _CONVERT),
     (b"avi", "an AVIF picture", _CONVERT),
     (b"jxl", "a JPEG XL picture", _CONVERT),
+    (b"M4A", "sound", _NAME),
+    (b"M4B", "sound", _NAME),
 )
+_RIFF = {b"WAVE": ("sound", _NAME), b"AVI ": ("a video", _SAVE)}
+_SUBTITLE = re.compile(rb"\d+\s+\d\d:\d\d:\d\d,\d{3} --> ")
 
 
 def kind_in_words(start: bytes) -> tuple[str, str] | None:
@@ -55,11 +67,15 @@ def kind_in_words(start: bytes) -> tuple[str, str] | None:
     """
     if start[4:8] == b"ftyp":
         return _of_brands(brands(start))
+    if start[:4] == b"RIFF":
+        return _RIFF.get(start[8:12])
+    text = start.removeprefix(b"\xef\xbb\xbf")
     for prefix, what, todo in _STARTS:
-        if start.startswith(prefix):
+        if text.startswith(prefix):
             return what, todo
-    text = re.sub(rb"<!--.*?-->|<\?.*?\?>", b"", start.removeprefix(b"\xef\xbb\xbf"), flags=re.S)
-    text = text.strip().lower()
+    if _SUBTITLE.match(text):
+        return "subtitles", _NAME
+    text = re.sub(rb"<!--.*?-->|<\?.*?\?>", b"", text, flags=re.S).strip().lower()
     if text.startswith((b"<svg", b"<!doctype svg")):
         return "an SVG drawing", _CONVERT
     if text.startswith((b"<!doctype html", b"<html")):
@@ -86,4 +102,4 @@ def _of_brands(named: list[bytes]) -> tuple[str, str]:
     for prefix, what, todo in _BRANDS:
         if any(brand.startswith(prefix) for brand in named):
             return what, todo
-    return "a video", "save one picture of it"
+    return "a video", _SAVE

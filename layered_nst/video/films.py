@@ -74,10 +74,11 @@ def open_film(path: Path, max_pixels: int) -> Clip:
 def _video(path: Path, file: Any) -> Any:
     """The stream that is the film: not the picture of a record's cover."""
     streams = [s for s in file.streams.video if s.codec_context is not None]
-    films = [s for s in streams if "attached_pic" not in str(s.disposition).lower()]
+    films = [s for s in streams if type(s.disposition).attached_pic not in s.disposition]
     if not films:
-        others = ", ".join(sorted({stream.type for stream in file.streams})) or "nothing"
-        raise ClipError(f"{path}: has no video stream (found: {others})")
+        others = {"cover" if s in streams else s.type for s in file.streams}
+        found = ", ".join(sorted(others)) or "nothing"
+        raise ClipError(f"{path}: has no video stream (found: {found})")
     return films[0]
 
 
