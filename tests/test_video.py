@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ from layered_nst.video.fusion import fused  # noqa: E402
 from layered_nst.video.keeping import FORMAT, FrameStore  # noqa: E402
 from layered_nst.video.keys import between, led_back  # noqa: E402
 from layered_nst.video.leaving import ClipTargets  # noqa: E402
+from layered_nst.video.outdated import led_on, outdated, painted_of  # noqa: E402
 from layered_nst.video.refinding import Thing  # noqa: E402
 from layered_nst.video.steady import USUAL, SteadyMoments  # noqa: E402
 
@@ -246,6 +248,40 @@ def test_spots_of_a_sky_that_seem_to_move_stand_still_with_it() -> None:
     wanted[5:8, 5:8] = True
     assert torch.equal(_stands(slow, same), wanted)
     assert bool(_stands(torch.ones(4, 4).bool(), torch.ones(4, 4).bool()).all())
+
+
+def _of_something_else(photos: list[Tensor]) -> list[Tensor]:
+    """Where each photo behind the first is not what was painted, and yet the flow knows where it
+    was, (H, W), bool."""
+    told, of, ripe = [], painted_of(photos[0]), torch.ones(photos[0].shape[1:])
+    for before, now in pairwise(photos):
+        found = motion(now, before, dis)
+        sure, other = found.reliability > 0.5, outdated(found, now, of, ripe)
+        told.append(sure & other)
+        known = sure & ~other
+        of = torch.where(known, led_on(of, found, now, known.float()), painted_of(now))
+    return told
+
+
+def test_paint_under_a_caption_that_fades_in_and_out_is_of_something_else() -> None:
+    clip = MovingPicture(13, (90, 160))
+    shares = [0, 0, *(n / 6 for n in range(1, 7)), 1, *(n / 3 for n in range(3, -1, -1))]
+    photos = [picture(clip, number) for number in range(13)]
+    for photo, share in zip(photos, shares, strict=True):
+        photo[:, 60:80, 20:90] *= 1 - share
+    told = _of_something_else(photos)
+    inside, outside = (slice(62, 78), slice(24, 86)), torch.ones(90, 160, dtype=torch.bool)
+    outside[54:86, 14:96] = False
+    assert not told[0].any()
+    for spell in (told[1:8], told[8:]):  # what counts as hidden is painted anew as well
+        assert float(torch.stack(spell).any(0)[inside].float().mean()) > 0.6
+    assert float(torch.stack(told).float().mean(0)[outside].mean()) < 0.01
+
+
+def test_paint_of_what_a_camera_passes_while_light_falls_is_of_that() -> None:
+    clip = MovingPicture(12, (90, 160))
+    told = _of_something_else([picture(clip, n) * (1 - 0.04 * n) for n in range(12)])
+    assert float(torch.stack(told).float().mean()) < 0.01
 
 
 def test_moving_by_whole_pixels_moves_them() -> None:

@@ -143,13 +143,13 @@ def motion(frame: Tensor, earlier: Tensor, flow: FlowOf) -> Motion:
     """How a frame (3, H, W) has come of an earlier one of the same size."""
     frame, earlier = frame.cpu(), earlier.cpu()
     back, forth = flow(frame, earlier), flow(earlier, frame)
-    earlier = _lit_alike(earlier, frame, back, reliability_of(back, hidden_by(back, forth)))
+    earlier = lit_alike(earlier, frame, back, reliability_of(back, hidden_by(back, forth)))
     back, forth = _fused(back, frame, earlier), _fused(forth, earlier, frame)
-    gap, contrast = _gap(back, frame, earlier), _contrast(frame)
-    fits = gap < UNEXPLAINED + contrast / 4
+    gap, busy = _gap(back, frame, earlier), contrast(frame)
+    fits = gap < UNEXPLAINED + busy / 4
     sure = reliability_of(back, hidden_by(back, forth), fits)
     # A fine pattern never fits to the pixel.
-    other = gap > DIFFERENT + 3 * gap.median() + contrast / 2
+    other = gap > DIFFERENT + 3 * gap.median() + busy / 2
     return mended(Motion(back, sure * ~other), frame, earlier)
 
 
@@ -158,7 +158,7 @@ def _fused(flow: Tensor, frame: Tensor, earlier: Tensor) -> Tensor:
     return torch.from_numpy(fused(flow.numpy(), *pictures))
 
 
-def _lit_alike(earlier: Tensor, frame: Tensor, back: Tensor, sure: Tensor) -> Tensor:
+def lit_alike(earlier: Tensor, frame: Tensor, back: Tensor, sure: Tensor) -> Tensor:
     """An earlier photo in the light of a later one, channel by channel: after a flash or a fade
     they are as like as before."""
     known = sure > 0.5
@@ -224,7 +224,7 @@ def _explains(back: Tensor, frame: Tensor, earlier: Tensor) -> Tensor:
     return (_gap(back, frame, earlier) < UNEXPLAINED) & lands_inside(back)
 
 
-def _contrast(photo: Tensor) -> Tensor:
+def contrast(photo: Tensor) -> Tensor:
     """Standard deviation of the gray values around each pixel, shape (H, W)."""
     return torch.from_numpy(_around(photo.mean(0).numpy(), NEAR)[1])
 

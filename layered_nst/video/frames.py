@@ -37,6 +37,7 @@ from layered_nst.video.filling import Filler, Sighted, joined, painted_as_before
 from layered_nst.video.flow import Motion, gone_since, lands_inside, moved, repainted
 from layered_nst.video.keeping import part_of
 from layered_nst.video.opencv import box_mean
+from layered_nst.video.outdated import led_on, painted_of
 from layered_nst.video.steady import SteadyMoments
 
 BASE_STEADINESS = 300.0
@@ -64,6 +65,8 @@ RIPE = 0.9
 """What is held so far is not painted any further where nothing changes."""
 HELD_AT_ONCE = 0.8
 """How far a frame of ``quality: instant`` is what was painted before, where that is relied on."""
+NOBODY = 255
+"""The number of no region."""
 FEWEST_NEW = 20
 """Pixels that have come into sight, below which nothing is painted for them."""
 PAIRS = 2
@@ -84,6 +87,7 @@ class Past:
         canvas: as it was painted, shape (3, H, W), on the CPU.
         ripe: how far the painting of each pixel is to be held, shape (H, W) in [0, 1].
         whose: number of the region that has most of each pixel, shape (H, W).
+        of: what each pixel was painted of, shape (3, H, W), by ``painted_of``.
     """
 
     number: int
@@ -91,14 +95,20 @@ class Past:
     canvas: Tensor
     ripe: Tensor
     whose: Tensor
+    of: Tensor
 
 
 @dataclass(frozen=True)
 class Link:
-    """An earlier frame, and how this one has come of it."""
+    """An earlier frame, and how this one has come of it.
+
+    Attributes:
+        other: where it was painted of something else than is seen now, shape (H, W), bool.
+    """
 
     past: Past
     motion: Motion
+    other: Tensor
 
 
 @dataclass
@@ -180,7 +190,8 @@ class FramePainter:
         self._recall(links, scene.picture.rgb.device)
         canvas, ripe = self._painted(scene, links, still, tell, toward)
         self._carry(number)
-        return Past(number, photo, canvas.cpu(), ripe, whose)
+        of = _painted_of(links, photo, still)
+        return Past(number, photo, canvas.cpu(), ripe, whose, of)
 
     def _painted(
         self,
@@ -297,7 +308,8 @@ class FramePainter:
         if float((1 - share).sum()) < FEWEST_NEW:
             return self._plain(still).cpu()
         now = Sighted(scene.picture.rgb.cpu(), whose_pixels(scene))
-        before = Sighted(nearest.past.photo, nearest.past.whose)
+        # What was painted of something else is no example.
+        before = Sighted(nearest.past.photo, nearest.past.whose.masked_fill(nearest.other, NOBODY))
         gone = gone_since(nearest.motion)
         comes_in = ~lands_inside(nearest.motion.back.cpu(), apart=True)
         taken, alike = painted_as_before(
@@ -307,7 +319,9 @@ class FramePainter:
             return self._plain(still).cpu().lerp(taken, alike)
         if self.filler is None:
             self.filler = Filler.of(self.plan, self.encoders)
-        return joined(self.filler(still).cpu(), known, share).lerp(taken, alike)
+        new = self.filler(still).cpu()
+        new = torch.where(nearest.other, new, joined(new, known, share))
+        return new.lerp(taken, alike)
 
     def _plain(self, still: Problem) -> Tensor:
         return grained(still.start, still.regions, self.plan.seed)
@@ -431,6 +445,15 @@ def _told(links: Sequence[Link], scene: Scene, still: Tensor) -> list[Told]:
             )
         )
     return found
+
+
+def _painted_of(links: Sequence[Link], photo: Tensor, still: Tensor) -> Tensor:
+    """What a frame is painted of, shape (3, H, W): by the nearest of those before it that tells."""
+    found = painted_of(photo)
+    for link in links[::-1]:
+        share = (link.motion.reliability.cpu() > 0.5).float()
+        found = torch.where(share > 0, led_on(link.past.of, link.motion, photo, share), found)
+    return torch.where(still, links[0].past.of, found)
 
 
 def whose_pixels(scene: Scene) -> Tensor:

@@ -36,7 +36,7 @@ SHOWN = 12
 """Frames on a sheet."""
 COLUMNS = 4
 SHEET = "sheet.png"
-PLANES = 14
+PLANES = 17
 """Numbers that are kept for each pixel of a frame until later ones do not need it."""
 EXAMPLES = 2
 """Frames that are looked at for what finding the flow takes."""

@@ -46,6 +46,7 @@ from layered_nst.video.frames import REACHES, FramePainter, Link, Past, Told, wh
 from layered_nst.video.keeping import FrameStore, frames_folder, part_of
 from layered_nst.video.loops import Loop
 from layered_nst.video.mixing import Mixing, Mixings
+from layered_nst.video.outdated import outdated, painted_of
 from layered_nst.video.result import VideoResult, is_painted, planes_of
 from layered_nst.video.stored import as_bytes
 from layered_nst.video.writing import check_film, even
@@ -364,7 +365,8 @@ class ClipRun:
         """Paint the first frame of a shot."""
         canvas = self.painter.first(number, scene, self._told)
         ripe, whose = torch.ones(self.size), whose_pixels(scene)
-        return Past(number, scene.picture.rgb.cpu(), canvas.cpu(), ripe, whose)
+        photo = scene.picture.rgb.cpu()
+        return Past(number, photo, canvas.cpu(), ripe, whose, painted_of(photo))
 
     def _begin_shot(self, number: int) -> None:
         self.shot += self.key != NONE
@@ -435,8 +437,8 @@ class ClipRun:
     def _untold(self, number: int, scene: Scene, canvas: Tensor) -> Past:
         """A frame that tells nothing of those behind it."""
         self.painter.kept = 1.0
-        none = torch.zeros(self.size)
-        return Past(number, scene.picture.rgb.cpu(), canvas, none, none.byte())
+        none, photo = torch.zeros(self.size), scene.picture.rgb.cpu()
+        return Past(number, photo, canvas, none, none.byte(), painted_of(photo))
 
     def _blank(self, number: int, frame: ClipFrame, started: float) -> None:
         """Let a frame that shows nothing be, without asking it of others or others of it."""
@@ -529,7 +531,9 @@ class ClipRun:
             if reach == nearest and found.seen >= CUT:
                 near = found
             if found.seen >= (CUT if reach == 1 or links else AGAIN):
-                links.append(Link(past, found))
+                other = outdated(found, photo, past.of, past.ripe)
+                found = replace(found, reliability=found.reliability * ~other)
+                links.append(Link(past, found, other))
                 told = torch.maximum(told, found.reliability.cpu())
         best = max(links, key=lambda link: link.motion.seen, default=None)
         if best is not None and best.motion.seen > links[0].motion.seen + BETTER:
@@ -581,6 +585,7 @@ class ClipRun:
             "ripe": past.ripe,
             "photo": past.photo,
             "whose": past.whose,
+            "of": past.of,
             **{f"regions.{name}": value for name, value in self.regions.state().items()},
             **{f"painter.{name}": value for name, value in self.painter.state().items()},
         }
@@ -648,7 +653,7 @@ class ClipRun:
         self.key, self.shot = line["key"], line["shot"]
         if number in self._asked_for(done):
             state = self.store.state(number)
-            parts = (state[name] for name in ("photo", "canvas", "ripe", "whose"))
+            parts = (state[name] for name in ("photo", "canvas", "ripe", "whose", "of"))
             self._remember(Past(number, *parts))
             if number == last["key"]:
                 picture, _ = self.scenery.look(frame.picture, size=self.size, remembered=False)

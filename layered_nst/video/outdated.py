@@ -1,0 +1,71 @@
+"""Paint that is no longer of what is seen: a title that fades in, what a slow pan draws along.
+
+From one frame to the next hardly anything changes, so a flow explains all. But what was painted
+can be held to what it was painted of, which goes along with it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from layered_nst.video.flow import Motion, contrast, lit_alike, moved
+from layered_nst.video.opencv import box_mean
+
+SOFT = 2
+"""Px by which photos are softened: flows are not exact, and what goes along grows softer."""
+OTHER, FRESH = 28 / 255, 16 / 255
+"""What differs by more, by three times what is usual, and by half the contrast around, is not what
+was painted; of paint that has had no steps yet, what differs by the other and what is usual."""
+DOUBTFUL = 8 / 255
+"""What differs by more, and by three times what is usual, is not what was painted either, if it
+joins on to that."""
+SPECK = 2
+"""Px that something has to measure across."""
+FADES = 0.02
+"""Share by which what was painted of goes over into what is seen, from frame to frame: slow light
+is nothing new."""
+
+
+def painted_of(photo: Tensor) -> Tensor:
+    """What is kept of a photo (3, H, W) that has been painted."""
+    return box_mean(photo.cpu(), SOFT)
+
+
+def outdated(found: Motion, photo: Tensor, of: Tensor, ripe: Tensor) -> Tensor:
+    """Where what was painted before is not what is seen now, shape (H, W), bool.
+
+    Args:
+        found: the motion from then to now.
+        photo: now, shape (3, H, W).
+        of: what was painted of, by ``painted_of``, where it was then.
+        ripe: how far what was painted is to be held, shape (H, W): of what has few strokes little
+            is lost.
+    """
+    now, back = painted_of(photo), found.back.cpu()
+    then = moved(lit_alike(of, now, back, found.reliability.cpu()), back, smooth=True)
+    gap = (then - now).abs().mean(0)
+    usual = 3 * gap.median()
+    held = moved(ripe[None], back, smooth=True)[0].clamp(0, 1)
+    most = FRESH + (OTHER - FRESH + contrast(now) / 2) * held
+    sure = (gap > most + usual).numpy()
+    square = np.ones((2 * SPECK + 1, 2 * SPECK + 1), bool)
+    sure = ndimage.binary_opening(sure, square)
+    if not sure.any():
+        return torch.from_numpy(sure)
+    grown = ndimage.binary_propagation(sure, mask=sure | (gap > DOUBTFUL + usual).numpy())
+    return torch.from_numpy(ndimage.binary_dilation(grown, square))
+
+
+def led_on(of: Tensor, found: Motion, photo: Tensor, share: Tensor) -> Tensor:
+    """What a frame is painted of: as far as it is what was painted before, that; else the photo.
+
+    Args:
+        of, found, photo: as ``outdated`` takes them.
+        share: how far it is, shape (H, W).
+    """
+    now = painted_of(photo)
+    then = moved(of, found.back.cpu(), smooth=True)
+    return now + (1 - FADES) * share * (then - now)
