@@ -264,9 +264,9 @@ def _of_something_else(photos: list[Tensor]) -> list[Tensor]:
 
 
 def test_paint_under_a_caption_that_fades_in_and_out_is_of_something_else() -> None:
-    clip = MovingPicture(13, (90, 160))
-    shares = [0, 0, *(n / 6 for n in range(1, 7)), 1, *(n / 3 for n in range(3, -1, -1))]
-    photos = [picture(clip, number) for number in range(13)]
+    clip = MovingPicture(15, (90, 160))
+    shares = [0, 0, *(n / 6 for n in range(1, 7)), 1, *(n / 5 for n in range(5, -1, -1))]
+    photos = [picture(clip, number) for number in range(15)]
     for photo, share in zip(photos, shares, strict=True):
         photo[:, 60:80, 20:90] *= 1 - share
     told = _of_something_else(photos)
