@@ -141,7 +141,8 @@ class Excerpt:
     every: int = 1
 
     def of(self, clip: Clip, *, since: Fraction | None = None) -> Iterator[ClipFrame]:
-        """The frames of a clip that are taken; each lasts until the next one that is.
+        """The frames of a clip that are taken; each lasts until the next one that is, and the last
+        one as long as what is passed over behind it.
 
         Args:
             since: when one of them is seen, seconds on the clip's own clock: they begin with it.
@@ -149,11 +150,19 @@ class Excerpt:
         if since is None and self.start is not None:
             since = clip.begins + Fraction(self.start).limit_denominator(10**6) - HARDLY_SOONER
         frames = clip.read() if since is None else clip.since(since)
+        held, last = None, None
         for number, frame in enumerate(frames):
             if self.end is not None and float(frame.time - clip.begins) >= self.end:
-                return
-            if number % self.every == 0:
-                yield replace(frame, length=frame.length * self.every)
+                break
+            last = frame
+            if self.every == 1:
+                yield frame
+            elif number % self.every == 0:
+                if held is not None:
+                    yield replace(held, length=frame.time - held.time)
+                held = frame
+        if held is not None and last is not None:
+            yield replace(held, length=last.time + last.length - held.time)
 
     def count(self, clip: Clip) -> int | None:
         """About how many frames those are."""
