@@ -20,9 +20,9 @@ def held():
     return psutil.Process().memory_info().rss / 1e6
 
 def faults():
-    '''Pages that ten steps ask for, with tensors of 40 to 120 MB.'''
+    '''Pages that three steps ask for, with tensors of 40 to 120 MB.'''
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(10):
+    for _ in range(3):
         parts = [torch.ones(size * 1_000_000) for size in (10, 20, 30)]
         sums = [part + 1 for part in parts]
         del parts, sums

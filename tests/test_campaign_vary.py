@@ -12,7 +12,7 @@ from workbench import lay_out, run
 from layered_nst.campaign.variations import Variations, read_axes, read_sheet
 from layered_nst.errors import CampaignError
 
-AXES = ("regions.sky.strength=0.25,2", "optimize.seed=0,1,2")
+AXES = ("regions.sky.strength=0.25,2", "optimize.seed=0,1")
 FAST = ("--size", "32", "--workers", "1", "--set", "optimize.steps=1")
 
 
@@ -67,27 +67,27 @@ def test_a_sheet_shows_every_cell_and_any_of_them_is_made_again_at_full_size() -
     ran = run("vary", "look.yaml", *AXES, *FAST, "-o", "sheet.png", "--json")
     assert ran.code == 0, ran.err
     cells: list[dict[str, Any]] = ran.json["cells"]
-    assert [cell["state"] for cell in cells] == ["done"] * 6
+    assert [cell["state"] for cell in cells] == ["done"] * 4
     values = {"regions.sky.strength": 2, "optimize.seed": 0, "optimize.steps": 1}
-    assert cells[3]["values"] == values
+    assert cells[2]["values"] == values
     made = read_sheet(Path("sheet.png"))
     assert made is not None
-    assert made.cell(4) == values
+    assert made.cell(3) == values
     assert read_sheet(Path("photo.png")) is None
-    small = run("vary", "sheet.png", "--cell", "4", "-o", "four.png")
+    small = run("vary", "sheet.png", "--cell", "3", "-o", "third.png")
     assert small.code == 0, small.err
     words = ("--set", "regions.sky.strength=2", "--seed", "0", "--steps", "1", "-o", "single.png")
     assert run("apply", "look.yaml", *words).code == 0
-    assert Path("four.png").read_bytes() == Path("single.png").read_bytes()
-    assert Image.open("four.png").size == (48, 36)
+    assert Path("third.png").read_bytes() == Path("single.png").read_bytes()
+    assert Image.open("third.png").size == (48, 36)
     # A value more paints its cells alone; the sheet's own size tells the rows and columns.
     stamps = {p.name: p.stat().st_mtime_ns for p in Path("sheet.vary").glob("*.png")}
     width, height = Image.open("sheet.png").size
-    assert width == 16 + 3 * (32 + 16)
+    assert width == 16 + 2 * (32 + 16)
     more = ("regions.sky.strength=0.25,3,2", AXES[1])
     ran = run("vary", "look.yaml", *more, *FAST, "-o", "sheet.png", "--json")
     assert ran.code == 0, ran.err
-    assert len(ran.json["cells"]) == 9
+    assert len(ran.json["cells"]) == 6
     now = {p.name: p.stat().st_mtime_ns for p in Path("sheet.vary").glob("*.png")}
     assert {name: now[name] for name in stamps} == stamps
     assert Image.open("sheet.png").height > height
