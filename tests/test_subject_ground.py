@@ -50,6 +50,16 @@ def test_so_is_the_white_inside_a_golden_one_on_white() -> None:
     assert (said[RING] > 0).mean() > 0.98
 
 
+@pytest.mark.parametrize(("thought_of_it", "is_hole"), [(0.5, True), (4.0, False)])
+def test_the_white_inside_a_pale_one_is_where_the_network_is_unsure(
+    thought_of_it: float, is_hole: bool
+) -> None:
+    pale = np.where(RING, np.array([0.98, 0.86, 0.84])[:, None, None], 1.0)
+    said = changed(pale, logits(FROM_THE_MIDDLE < 62, thought_of_it))
+    assert ((said[HOLE] < 0).mean() > 0.98) == is_hole
+    assert (said[RING] > 0).mean() > 0.98
+
+
 @pytest.mark.parametrize("paper", [BEIGE, (1.0, 1.0, 1.0)])
 def test_a_line_drawing_keeps_what_it_draws_around(paper: tuple[float, ...]) -> None:
     ink = np.where(RING, 0.05, 1.0)

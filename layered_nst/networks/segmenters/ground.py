@@ -54,9 +54,10 @@ RING, LEAST_SEEN = 0.03, 0.4
 SAME, NOISE = 0.08, 3.0
 """Up to where a place equals the ground: this far, and so many times the usual distance from it."""
 
-WHITE, CLEAR = 0.985, 15.0
+WHITE, CLEAR, UNSURE = 0.985, 15.0, 0.25
 """As white as a photo can be, ground is not told from white things, but where what surrounds it is
-so many times as far from it as counts as equal."""
+so many times as far from it as counts as equal; or fewer times, where the network is as unsure as
+this many logits for each."""
 
 LEAST_COLORED = 0.04
 """Share of what is not as the ground that has to be colored, not the ground in less light: a line
@@ -170,9 +171,10 @@ def _holes(away: Floats, rough: Places, white: Places, logits: Floats) -> Places
         inner, outer = (ndimage.binary_dilation(part, iterations=times) for times in STEP)
         around = outer & ~inner & subject
         step = float(np.median(away[around])) if around.any() else math.inf
-        if white[part].mean() > 0.5 and step < CLEAR:
+        sure = float(np.median(logits[part]))
+        if white[part].mean() > 0.5 and step < CLEAR and sure > UNSURE * step:
             return False
-        return bool(np.median(logits[part]) < min(AGAINST, A_STEP * step))
+        return sure < min(AGAINST, A_STEP * step)
 
     equal = ndimage.binary_opening((away < 1) & subject, iterations=2)
     sure = _chosen(equal, LEAST_SAME * equal.size, is_hole)
