@@ -171,10 +171,10 @@ def _holes(away: Floats, rough: Places, white: Places, logits: Floats) -> Places
         inner, outer = (ndimage.binary_dilation(part, iterations=times) for times in STEP)
         around = outer & ~inner & subject
         step = float(np.median(away[around])) if around.any() else math.inf
-        sure = float(np.median(logits[part]))
-        if white[part].mean() > 0.5 and step < CLEAR and sure > UNSURE * step:
+        thought = float(np.median(logits[part]))
+        if white[part].mean() > 0.5 and step < CLEAR and thought > UNSURE * step:
             return False
-        return sure < min(AGAINST, A_STEP * step)
+        return thought < min(AGAINST, A_STEP * step)
 
     equal = ndimage.binary_opening((away < 1) & subject, iterations=2)
     sure = _chosen(equal, LEAST_SAME * equal.size, is_hole)
