@@ -216,7 +216,7 @@ def shares_of(encoder: Encoder, masks: Tensor) -> Shares:
 def _halved(masks: Tensor) -> Tensor:
     """The means of squares of 2 × 2; four times as fast as a pooling."""
     rows = masks[:, ::2] + masks[:, 1::2]
-    return (rows[:, :, ::2] + rows[:, :, 1::2]) / 4
+    return (rows[:, :, ::2] + rows[:, :, 1::2]).div_(4)
 
 
 def moments_of(features: Mapping[str, Tensor], parts: Mapping[str, Columns]) -> dict[str, Stacked]:
@@ -277,8 +277,10 @@ def carry(features: Tensor, read: Columns, by: Carriers) -> Tensor:
     for region, (start, _, end) in enumerate(read.spans):
         matrix, offset = by.matrix[region].to(rows.dtype), by.offset[region].to(rows.dtype)
         torch.addmm(offset, seen[start:end], matrix.T, out=moved[start:end])
-    carried = torch.empty_like(rows)
-    carried.index_copy_(0, read.index, moved)
+    # Where a row went is soon found for each position; to write rows there takes six times as long.
+    place = read.index.new_zeros(len(rows))
+    place.index_copy_(0, read.index, torch.arange(len(seen), device=rows.device))
+    carried = moved.index_select(0, place) if len(moved) else torch.empty_like(rows)
     if len(read.apart):
         # What lies in a feather stands there once for each of its regions: it is added up instead.
         carried.index_copy_(0, read.apart, _added_up(rows, moved, read, by).to(rows.dtype))
@@ -292,16 +294,17 @@ def _added_up(rows: Tensor, moved: Tensor, read: Columns, by: Carriers) -> Tenso
         rows: of all positions, before they are carried.
         moved: what regions read, carried.
     """
+    feathers = [slice(soft, end) for _, soft, end in read.spans]
+    place = read.index.new_zeros(len(rows))
+    place.index_copy_(0, read.apart, torch.arange(len(read.apart), device=rows.device))
+    place = place.index_select(0, torch.cat([read.index[part] for part in feathers]))
+    share = torch.cat([read.root[part, 0] for part in feathers]).square()
     total = read.root.new_zeros(len(read.apart), rows.shape[1])
-    left = total.new_ones(len(read.apart), 1)
-    for _, soft, end in read.spans:
-        place = torch.searchsorted(read.apart, read.index[soft:end])
-        share = read.root[soft:end].square()
-        total.index_add_(0, place, moved[soft:end] * share)
-        left.index_add_(0, place, share, alpha=-1)
+    total.index_add_(0, place, torch.cat([moved[part] for part in feathers]) * share[:, None])
+    left = total.new_ones(len(read.apart)).index_add_(0, place, share, alpha=-1)
     # Mostly the regions share out all of a position.
-    rest = (left[:, 0] > NOTHING).nonzero()[:, 0]
+    rest = (left > NOTHING).nonzero()[:, 0]
     unmoved = rows.index_select(0, read.apart[rest])
     if by.still is not None:
         unmoved = unmoved @ by.still.to(rows.dtype).T
-    return total.index_add_(0, rest, unmoved * left[rest])
+    return total.index_add_(0, rest, unmoved * left[rest, None])
