@@ -60,7 +60,14 @@ from layered_nst.video.fusion import fused  # noqa: E402
 from layered_nst.video.keeping import FORMAT, FrameStore  # noqa: E402
 from layered_nst.video.keys import between, led_back  # noqa: E402
 from layered_nst.video.leaving import ClipTargets  # noqa: E402
-from layered_nst.video.outdated import led_on, outdated, painted_of  # noqa: E402
+from layered_nst.video.outdated import (  # noqa: E402
+    comes_in,
+    drawn_along,
+    led_on,
+    left_drawn,
+    outdated,
+    painted_of,
+)
 from layered_nst.video.refinding import Thing  # noqa: E402
 from layered_nst.video.steady import USUAL, SteadyMoments  # noqa: E402
 
@@ -156,6 +163,28 @@ def test_what_was_hidden_is_not_relied_on() -> None:
     assert float(found.reliability[24:40, 21:23].mean()) < 0.3
     assert float(found.reliability[5:15, 60:75].mean()) > 0.6
     assert float(found.reliability[26:38, 30:42].mean()) > 0.6
+
+
+def test_what_comes_in_by_parts_of_a_pixel_is_painted_and_not_drawn_along() -> None:
+    """Else a slow pan draws the picture's last row along, frame after frame, as a comb."""
+    clip = MovingPicture(6, (90, 160), pan=(0, -0.3), step=(0, 0))
+    drawn, new = torch.zeros(2, 90, 160).half(), []
+    for number in range(1, 6):
+        drawn = drawn_along(motion(picture(clip, number), picture(clip, number - 1), dis), drawn)
+        new.append(comes_in(drawn).any(0).float().mean(1))
+        drawn = left_drawn(drawn)
+    rows = torch.stack(new)
+    assert rows[0, -1] < 0.2
+    assert 1.2 < float(rows[:, -1].sum()) < 2.8  # of 1.5 px that came in
+    assert float(rows[:, 1:-1].sum()) == 0
+
+
+def test_nothing_comes_in_where_a_camera_stands_still() -> None:
+    clip = MovingPicture(4, (90, 160), pan=(0, 0), step=(0, 0), noise=0.004)
+    drawn = torch.zeros(2, 90, 160).half()
+    for number in range(1, 4):
+        drawn = drawn_along(motion(picture(clip, number), picture(clip, number - 1), dis), drawn)
+    assert float(comes_in(drawn).float().sum()) == 0
 
 
 def test_the_ground_beside_a_thing_does_not_go_along_with_it() -> None:
@@ -470,9 +499,12 @@ def test_a_clip_is_steadier_than_its_frames_painted_each_alone(work: Path) -> No
         ).rgb
         for n in (2, 3)
     ]
-    flow = SMALL.flow(3, 2)
-    ours = warping_error(frames[3], frames[2], *flow)
-    assert ours < 0.5 * warping_error(alone[1], alone[0], *flow)
+    steps = [
+        warping_error(frames[n], frames[n - 1], *SMALL.flow(n, n - 1))
+        for n in range(1, len(frames))
+    ]
+    alone_apart = warping_error(alone[1], alone[0], *SMALL.flow(3, 2))
+    assert sum(steps) / len(steps) < 0.5 * alone_apart
 
 
 def test_the_first_frame_is_what_the_photo_would_be(work: Path) -> None:

@@ -293,16 +293,23 @@ def gone_since(found: Motion) -> Tensor:
     return torch.from_numpy(cv2().morphologyEx(gone, cv2().MORPH_OPEN, np.ones((3, 3))) > 0)
 
 
-def lands_inside(back: Tensor, *, apart: bool = False) -> Tensor:
-    """Whether a flow (2, H, W) leads to somewhere within the picture, shape (H, W).
+def lands_inside(back: Tensor) -> Tensor:
+    """Whether a flow (2, H, W) leads to somewhere within the picture, shape (H, W)."""
+    return (beyond(back) <= 0.5).all(0)
+
+
+def beyond(back: Tensor) -> Tensor:
+    """How far above or below, and beside, the middles of the outermost pixels a flow leads, px.
 
     Args:
-        apart: whether within its rows, and within its columns, shape (2, H, W).
+        back: shape (2, H, W).
+
+    Returns:
+        Shape (2, H, W), down and across; below 0 within.
     """
-    x, y = _places(back)
     height, width = back.shape[1:]
-    rows, columns = (y >= -0.5) & (y <= height - 0.5), (x >= -0.5) & (x <= width - 0.5)
-    return torch.stack([rows, columns]) if apart else rows & columns
+    x, y = _places(back)
+    return torch.stack([torch.maximum(-y, y - (height - 1)), torch.maximum(-x, x - (width - 1))])
 
 
 def _places(back: Tensor) -> tuple[Tensor, Tensor]:

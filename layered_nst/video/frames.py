@@ -34,10 +34,17 @@ from layered_nst.strategies.at_once import paint_problem, painter_for
 from layered_nst.strategies.problems import problem
 from layered_nst.strategies.run import paint_canvas
 from layered_nst.video.filling import Filler, Sighted, joined, painted_as_before
-from layered_nst.video.flow import Motion, gone_since, lands_inside, moved, repainted
+from layered_nst.video.flow import Motion, gone_since, moved, repainted
 from layered_nst.video.keeping import part_of
 from layered_nst.video.opencv import box_mean
-from layered_nst.video.outdated import led_on, painted_of
+from layered_nst.video.outdated import (
+    comes_in,
+    drawn_along,
+    led_on,
+    left_drawn,
+    outdated,
+    painted_of,
+)
 from layered_nst.video.steady import SteadyMoments
 
 BASE_STEADINESS = 300.0
@@ -88,6 +95,8 @@ class Past:
         ripe: how far the painting of each pixel is to be held, shape (H, W) in [0, 1].
         whose: number of the region that has most of each pixel, shape (H, W).
         of: what each pixel was painted of, shape (3, H, W), by ``painted_of``.
+        drawn: how far it was drawn in over the picture's edge since, shape (2, H, W), by
+            ``drawn_along``.
     """
 
     number: int
@@ -96,6 +105,7 @@ class Past:
     ripe: Tensor
     whose: Tensor
     of: Tensor
+    drawn: Tensor
 
 
 @dataclass(frozen=True)
@@ -104,11 +114,27 @@ class Link:
 
     Attributes:
         other: where it was painted of something else than is seen now, shape (H, W), bool.
+        drawn: ``drawn_along`` of its painting where it is now, shape (2, H, W).
     """
 
     past: Past
     motion: Motion
     other: Tensor
+    drawn: Tensor
+
+    @classmethod
+    def of(cls, past: Past, motion: Motion, photo: Tensor) -> Link:
+        """How a photo (3, H, W) has come of an earlier frame: what was painted of something else
+        and what has come in over the edge does not count as seen.
+
+        Args:
+            motion: from then to now.
+        """
+        other = outdated(motion, photo, past.of, past.ripe)
+        drawn = drawn_along(motion, past.drawn)
+        known = ~other & ~comes_in(drawn).any(0)
+        sure = replace(motion, reliability=motion.reliability * known.to(motion.reliability))
+        return cls(past, sure, other, drawn)
 
 
 @dataclass
@@ -191,7 +217,8 @@ class FramePainter:
         canvas, ripe = self._painted(scene, links, still, tell, toward)
         self._carry(number)
         of = _painted_of(links, photo, still)
-        return Past(number, photo, canvas.cpu(), ripe, whose, of)
+        drawn = torch.where(still, nearest.drawn, left_drawn(links[0].drawn))
+        return Past(number, photo, canvas.cpu(), ripe, whose, of, drawn)
 
     def _painted(
         self,
@@ -311,9 +338,13 @@ class FramePainter:
         # What was painted of something else is no example.
         before = Sighted(nearest.past.photo, nearest.past.whose.masked_fill(nearest.other, NOBODY))
         gone = gone_since(nearest.motion)
-        comes_in = ~lands_inside(nearest.motion.back.cpu(), apart=True)
         taken, alike = painted_as_before(
-            now, before, nearest.past.canvas, share < 1, gone, comes_in=comes_in
+            now,
+            before,
+            nearest.past.canvas,
+            share < 1,
+            gone,
+            comes_in=comes_in(nearest.drawn),
         )
         if float(((1 - share) * (1 - alike)).sum()) < FEWEST_NEW:
             return self._plain(still).cpu().lerp(taken, alike)

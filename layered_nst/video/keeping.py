@@ -29,7 +29,7 @@ from layered_nst.files.texts import json_text
 from layered_nst.outputs.manifest import mapping_in
 from layered_nst.picture import read_picture, write_picture
 
-FORMAT = 5
+FORMAT = 6
 CARD, LINES = "clip.json", "frames.jsonl"
 SUFFIX = ".frames"
 _OURS = re.compile(r"\d{6,}\.(png|state)|\..*\.part")

@@ -11,7 +11,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from layered_nst.video.flow import Motion, contrast, lit_alike, moved
+from layered_nst.video.flow import Motion, beyond, contrast, lit_alike, moved
 from layered_nst.video.opencv import box_mean
 
 SOFT = 2
@@ -27,6 +27,11 @@ SPECK = 2
 FADES = 0.02
 """Share by which what was painted of goes over into what is seen, from frame to frame: slow light
 is nothing new."""
+
+COMES_IN = 0.5
+"""Px that the paint at an edge may be drawn along before what has come in there is painted."""
+MOST_DRAWN = 2 * COMES_IN
+"""Px above which it makes no difference how far."""
 
 
 def painted_of(photo: Tensor) -> Tensor:
@@ -69,3 +74,30 @@ def led_on(of: Tensor, found: Motion, photo: Tensor, share: Tensor) -> Tensor:
     now = painted_of(photo)
     then = moved(of, found.back.cpu(), smooth=True)
     return now + (1 - FADES) * share * (then - now)
+
+
+def drawn_along(found: Motion, before: Tensor) -> Tensor:
+    """How far what is at each pixel was drawn in over the picture's edge, down and across, px.
+
+    A slow pan leads less than half a pixel outside, frame after frame: by the flow alone the last
+    row would be drawn along as a comb.
+
+    Args:
+        found: the motion from then to now.
+        before: the same of then, shape (2, H, W), 0 for what was painted where it was.
+
+    Returns:
+        Shape (2, H, W), half floats.
+    """
+    back = found.back.cpu()
+    return (moved(before.float(), back, smooth=True) + beyond(back)).clamp(0, MOST_DRAWN).half()
+
+
+def comes_in(drawn: Tensor) -> Tensor:
+    """What was drawn along too far, over the top or bottom and over the sides, (2, H, W), bool."""
+    return drawn > COMES_IN
+
+
+def left_drawn(drawn: Tensor) -> Tensor:
+    """``drawn_along`` of a frame once what has come in is painted."""
+    return drawn.masked_fill(comes_in(drawn).any(0), 0)

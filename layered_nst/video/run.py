@@ -46,7 +46,7 @@ from layered_nst.video.frames import REACHES, FramePainter, Link, Past, Told, wh
 from layered_nst.video.keeping import FrameStore, frames_folder, part_of
 from layered_nst.video.loops import Loop
 from layered_nst.video.mixing import Mixing, Mixings
-from layered_nst.video.outdated import outdated, painted_of
+from layered_nst.video.outdated import painted_of
 from layered_nst.video.result import VideoResult, is_painted, planes_of
 from layered_nst.video.stored import as_bytes
 from layered_nst.video.writing import check_film, even
@@ -366,7 +366,11 @@ class ClipRun:
         canvas = self.painter.first(number, scene, self._told)
         ripe, whose = torch.ones(self.size), whose_pixels(scene)
         photo = scene.picture.rgb.cpu()
-        return Past(number, photo, canvas.cpu(), ripe, whose, painted_of(photo))
+        return Past(number, photo, canvas.cpu(), ripe, whose, painted_of(photo), self._undrawn())
+
+    def _undrawn(self) -> Tensor:
+        """That nothing of a frame was drawn along."""
+        return torch.zeros(2, *self.size, dtype=torch.float16)
 
     def _begin_shot(self, number: int) -> None:
         self.shot += self.key != NONE
@@ -438,7 +442,8 @@ class ClipRun:
         """A frame that tells nothing of those behind it."""
         self.painter.kept = 1.0
         none, photo = torch.zeros(self.size), scene.picture.rgb.cpu()
-        return Past(number, photo, canvas, none, none.byte(), painted_of(photo))
+        of, drawn = painted_of(photo), self._undrawn()
+        return Past(number, photo, canvas, none, none.byte(), of, drawn)
 
     def _blank(self, number: int, frame: ClipFrame, started: float) -> None:
         """Let a frame that shows nothing be, without asking it of others or others of it."""
@@ -531,10 +536,8 @@ class ClipRun:
             if reach == nearest and found.seen >= CUT:
                 near = found
             if found.seen >= (CUT if reach == 1 or links else AGAIN):
-                other = outdated(found, photo, past.of, past.ripe)
-                found = replace(found, reliability=found.reliability * ~other)
-                links.append(Link(past, found, other))
-                told = torch.maximum(told, found.reliability.cpu())
+                links.append(Link.of(past, found, photo))
+                told = torch.maximum(told, links[-1].motion.reliability.cpu())
         best = max(links, key=lambda link: link.motion.seen, default=None)
         if best is not None and best.motion.seen > links[0].motion.seen + BETTER:
             links = [best, *(link for link in links if link is not best)]
@@ -586,6 +589,7 @@ class ClipRun:
             "photo": past.photo,
             "whose": past.whose,
             "of": past.of,
+            "drawn": past.drawn,
             **{f"regions.{name}": value for name, value in self.regions.state().items()},
             **{f"painter.{name}": value for name, value in self.painter.state().items()},
         }
@@ -653,7 +657,7 @@ class ClipRun:
         self.key, self.shot = line["key"], line["shot"]
         if number in self._asked_for(done):
             state = self.store.state(number)
-            parts = (state[name] for name in ("photo", "canvas", "ripe", "whose", "of"))
+            parts = (state[name] for name in ("photo", "canvas", "ripe", "whose", "of", "drawn"))
             self._remember(Past(number, *parts))
             if number == last["key"]:
                 picture, _ = self.scenery.look(frame.picture, size=self.size, remembered=False)
