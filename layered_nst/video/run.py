@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import chain, groupby, islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +41,13 @@ from layered_nst.video.carrying import RegionsInTime
 from layered_nst.video.clips import Clip, ClipFrame, Excerpt, open_clip
 from layered_nst.video.dissolving import Dissolve
 from layered_nst.video.fades import Fades
-from layered_nst.video.flow import CUT, FlowOf, Motion, flow_of, motion, moved
+from layered_nst.video.flow import CUT, FlowOf, Motion, flow_of
 from layered_nst.video.frames import REACHES, FramePainter, Link, Past, Told, whose_pixels
 from layered_nst.video.keeping import FrameStore, frames_folder, part_of
+from layered_nst.video.linking import links_to
 from layered_nst.video.loops import Loop
 from layered_nst.video.mixing import Mixing, Mixings
+from layered_nst.video.noting import changes, lost_notes, still_share
 from layered_nst.video.outdated import painted_of
 from layered_nst.video.result import VideoResult, is_painted, planes_of
 from layered_nst.video.stored import as_bytes
@@ -53,19 +55,9 @@ from layered_nst.video.writing import check_film, even
 
 log = logging.getLogger(__name__)
 
-AGAIN = 0.5
-"""A frame begins no shot if so much of it was seen in one of the few before the last, as after a
-flash."""
 WHOLE = Excerpt()
 NONE = -1
 """The number of a frame that there is not."""
-BETTER = 0.05
-"""By how much more an older frame has to show of this one to be asked before a nearer one, as what
-was before a flash does."""
-FLASH = 0.05
-"""Change of light, of 1, by which less may have been seen of one frame than of older ones."""
-HARDLY_NEW = 0.1
-"""Share of a frame that nothing nearer tells of, below which older ones are not asked."""
 
 
 @dataclass(frozen=True)
@@ -452,12 +444,14 @@ class ClipRun:
         self._keep(past, scene, frame, None, started, {"finding": 0.0, "painting": 0.0})
 
     def _scene(self, number: int, frame: ClipFrame) -> tuple[Scene, list[Link], Motion | None]:
-        """The recipe on a frame, and what ``_links`` says of that; with new styles at a cut."""
+        """The recipe on a frame, and what ``links_to`` says of that; with new styles at a cut."""
         self.now = number, frame.time
         if number == self.lit:
             return self.scene, [], None
         picture, eyes = self.scenery.look(frame.picture, size=self.size, remembered=False)
-        links, seen = self._links(number, picture.rgb.cpu())
+        links, seen = links_to(
+            number, picture.rgb.cpu(), self.pasts, first=self.key, flow=self.flow
+        )
         return self._scene_at(number, frame, picture, eyes, links, seen), links, seen
 
     def _scene_at(
@@ -516,33 +510,6 @@ class ClipRun:
         if self.asked_to_stop():
             raise _StoppedBetween
 
-    def _links(self, number: int, photo: Tensor) -> tuple[list[Link], Motion | None]:
-        """The earlier frames that a frame has come of, in the order they are asked; none at a cut.
-
-        Returns:
-            They, and the motion from the frame painted last, None where that tells nothing.
-        """
-        links: list[Link] = []
-        told = torch.zeros(self.size)
-        near: Motion | None = None
-        flashes = False
-        nearest = number - max(self.pasts, default=number)
-        for reach in dict.fromkeys((nearest, *REACHES, number - self.key)):
-            past = self.pasts.get(number - reach)
-            if past is None or (links and not flashes and float((1 - told).mean()) < HARDLY_NEW):
-                continue
-            flashes |= abs(float((photo - past.photo).mean())) > FLASH
-            found = motion(photo, past.photo, self.flow)
-            if reach == nearest and found.seen >= CUT:
-                near = found
-            if found.seen >= (CUT if reach == 1 or links else AGAIN):
-                links.append(Link.of(past, found, photo))
-                told = torch.maximum(told, links[-1].motion.reliability.cpu())
-        best = max(links, key=lambda link: link.motion.seen, default=None)
-        if best is not None and best.motion.seen > links[0].motion.seen + BETTER:
-            links = [best, *(link for link in links if link is not best)]
-        return links, near
-
     def _keep(
         self,
         past: Past,
@@ -599,6 +566,7 @@ class ClipRun:
         self, past: Past, masks: RegionMasks, frame: ClipFrame, seen: Motion | None
     ) -> dict[str, Any]:
         """What is known of a frame beside its pixels."""
+        before = self.pasts.get(past.number - 1)
         return {
             "time": str(frame.time),
             "length": str(frame.length),
@@ -606,11 +574,11 @@ class ClipRun:
             "key": self.key,
             "masks": list(masks.names),
             "seen": 0.0 if seen is None else round(seen.seen, 4),
-            "still": self._still(past),
+            "still": 0.0 if past.number == self.key else still_share(past, before),
             "kept": round(self.painter.kept, 4),
             "coverage": {name: round(share, 4) for name, share in masks.coverage.items()},
             "depth": 16 if self.clip.depth > 8 else 8,
-            **self._warped(past, seen),
+            **changes(past, before, seen),
             **({"damaged": True} if frame.is_damaged else {}),
             **({"lost": sorted(self.regions.lost)} if self.regions.lost else {}),
         }
@@ -619,28 +587,6 @@ class ClipRun:
         """Seconds for the rest, by the frames that are no first ones of their shot."""
         usual = sorted(self.spent[1:] or self.spent)
         return max(0, (self.count or 0) - number - 1) * usual[len(usual) // 2]
-
-    def _still(self, past: Past) -> float:
-        """Share of the frame that was kept from the one before, as it shows the same."""
-        before = self.pasts.get(past.number - 1)
-        if before is None or past.number == self.key:
-            return 0.0
-        return round(float((past.photo == before.photo).all(0).float().mean()), 4)
-
-    def _warped(self, past: Past, seen: Motion | None) -> dict[str, float]:
-        """How far the frame, and its photo, are from the frame before where that was seen."""
-        before = self.pasts.get(past.number - 1)
-        if before is None or seen is None:
-            return {}
-        sure = seen.reliability.cpu()
-        found = {}
-        for name, now, then in (
-            ("error", past.canvas, before.canvas),
-            ("own", past.photo, before.photo),
-        ):
-            gap = (now - moved(then, seen.back)).square().mean(0)
-            found[name] = float(f"{float((gap * sure).sum() / sure.sum().clamp(min=1)):.4g}")
-        return found
 
     def _alpha(self, scene: Scene) -> Tensor | None:
         return scene.visible.cpu() if self.clip.alpha else None
@@ -676,19 +622,6 @@ class ClipRun:
         near = {number for number in painted if number > last - max(REACHES)}
         return near | ({lines[-1]["key"]} & set(painted))
 
-    def _lost(self) -> Iterator[str]:
-        """What is to be said of drawn regions whose things are out of sight."""
-        lines = self.store.lines
-        for name in dict.fromkeys(name for line in lines for name in line.get("lost", ())):
-            numbers = [n for n, line in enumerate(lines) if name in line.get("lost", ())]
-            for first, last in _spells(numbers):
-                when = f"frame {first}" if first == last else f"frames {first} to {last}"
-                yield (
-                    f"{self.clip.path.name}, {when} ({float(Fraction(lines[first]['time'])):.2f} "
-                    f"s): what region {name} was drawn on is not to be seen; it stays where it was "
-                    f"last, and key frames draw it anew (select: {{frames: {{{first}: …}}}})"
-                )
-
     def _result(self, *, complete: bool) -> VideoResult:
         return VideoResult(
             store=self.store,
@@ -698,17 +631,18 @@ class ClipRun:
             plan=self.plan,
             inputs=self.inputs,
             size=self.size,
-            notes=tuple(dict.fromkeys([*self.notes, *self._lost(), *self.clip.notes])),
+            notes=tuple(
+                dict.fromkeys(
+                    [
+                        *self.notes,
+                        *lost_notes(self.clip.path.name, self.store.lines),
+                        *self.clip.notes,
+                    ]
+                )
+            ),
             complete=complete,
             temporary=self.temporary,
         )
-
-
-def _spells(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """The first and the last of numbers that follow one another."""
-    for _, spell in groupby(enumerate(numbers), lambda told: told[1] - told[0]):
-        found = [number for _, number in spell]
-        yield found[0], found[-1]
 
 
 def run_of(
