@@ -261,7 +261,8 @@ def steadiness(painter: str, frames: int = 8, shift: int = 3) -> dict[str, float
 
 def seams(painter: str, size: int = 384) -> dict[str, float]:
     """How much the borders of four regions stand out: of what is painted, of the same painted once
-    for each region and laid over one another by the masks, and of the photo."""
+    for each region and laid over one another by the masks, of those pictures in one style, which
+    have outlines there and no borders (their mean), and of the photo."""
     more = {"optimize.quality": "instant", "painter": painter}
     recipe = plain(api.load(FOUR, size=size, overrides=more)).model_copy(update={"encoder": None})
     scene, plan = api.prepare(recipe)
@@ -271,14 +272,17 @@ def seams(painter: str, size: int = 384) -> dict[str, float]:
     def shown(part: Scene) -> Tensor:
         return finished(paint_problem(network, encoder, problem(part, plan), plan), part)
 
-    pasted = torch.zeros_like(scene.picture.rgb)
+    pasted, alike = torch.zeros_like(scene.picture.rgb), []
     for number, region in enumerate(recipe.regions):
         whole = RegionMasks((region.name,), torch.ones(1, *scene.size))
         styles = {region.name: scene.styles[region.name]}
         one = replace(scene, recipe=alone(recipe, number), masks=whole, styles=styles)
-        pasted += shown(one) * scene.mask(region.name)
+        rgb = shown(one)
+        pasted += rgb * scene.mask(region.name)
+        alike.append(seam(rgb, scene.masks.masks))
     pictures = {"instant": shown(scene), "pasted": pasted, "the photo": scene.picture.rgb}
-    return {name: seam(rgb, scene.masks.masks) for name, rgb in pictures.items()}
+    found = {name: seam(rgb, scene.masks.masks) for name, rgb in pictures.items()}
+    return {**found, "in one style": statistics.fmean(alike)}
 
 
 def sheet(
