@@ -21,6 +21,7 @@ from layered_nst.painting.losses.content import (
     held_energy,
 )
 from layered_nst.painting.losses.contours import ContourLoss, contour_energy, contour_error
+from layered_nst.painting.losses.drawing import STILL_LEFT, drawn, left_to_style, usual
 from layered_nst.painting.losses.loss import FeatureLoss
 from layered_nst.painting.losses.pixels import (
     COLORS_SMOOTHED,
@@ -440,6 +441,49 @@ def test_a_stronger_contour_weighs_more() -> None:
         sums.append(sum(v.item() for k, v in terms.items() if k.startswith("contour")))
     assert sums[1] == pytest.approx(2 * sums[0], rel=1e-6)
     assert sums[2] == pytest.approx(4 * sums[0], rel=1e-6)
+
+
+def with_an_eye(side: int) -> Tensor:
+    """A gray photo with something drawn in its middle."""
+    photo = torch.full((3, side, side), 0.5, dtype=torch.float64)
+    low, high = side * 3 // 8, side * 5 // 8
+    y, x = np.mgrid[low:high, low:high]
+    photo[:, low:high, low:high] = torch.from_numpy(((x + y) % 4 < 2).astype(float))
+    return photo
+
+
+@pytest.mark.parametrize("side", [64, 400])
+def test_where_contours_are_held_the_photo_s_drawing_counts_little_for_the_style(side: int) -> None:
+    photo, masks = with_an_eye(side), torch.ones(2, side, side, dtype=torch.float64)
+    energy = drawn(photo, (side, side))
+    left = left_to_style(energy, usual(energy, masks), masks.new_tensor([0.0, 1.0]))
+    assert bool((left[0] == 1).all())
+    assert float(left[1, side // 2, side // 2]) == STILL_LEFT
+    assert float(left[1, : side // 4].min()) == 1
+    firmer = left_to_style(energy, usual(energy, masks), masks.new_tensor([0.3, 3.0]))
+    assert bool((firmer[1] == left[1]).all())
+    assert bool((firmer[0] >= left[1]).all())
+
+
+def test_a_photo_without_any_drawing_is_all_left_to_the_style() -> None:
+    masks = torch.ones(1, 20, 30, dtype=torch.float64)
+    energy = drawn(torch.full((3, 20, 30), 0.3, dtype=torch.float64), (20, 30))
+    left = left_to_style(energy, usual(energy, masks), masks.new_tensor([1.0]))
+    assert bool((left == 1).all())
+
+
+def test_a_style_pulls_less_at_an_eye_where_contours_are_held() -> None:
+    photo, mask = with_an_eye(32), torch.ones(32, 32, dtype=torch.float64)
+    shares = []
+    for contour in (0.0, 1.0):
+        region = PaintedRegion("dog", mask, [style(3, 20, 20)], contour=contour)
+        problem = Problem(photo, photo, photo, [region], torch.zeros_like(mask))
+        objective = Objective(narrow_encoder(), problem, plan_of(contour=0.0), (32, 32))
+        leaf = (photo[None] + 0.1 * random(1, 3, 32, 32, seed=8)).requires_grad_()
+        terms = [value for name, value in objective(leaf).items() if name.startswith("style.")]
+        (gradient,) = torch.autograd.grad(torch.stack(terms).sum(), leaf)
+        shares.append(float(gradient[..., 13:19, 13:19].norm() / gradient.norm()))
+    assert shares[1] < 0.8 * shares[0]
 
 
 def test_contours_pull_alike_on_every_pixel_of_a_region_of_any_size() -> None:

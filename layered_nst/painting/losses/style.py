@@ -10,6 +10,7 @@ from torch import Tensor
 
 from layered_nst.machine import allocator
 from layered_nst.networks.encoders.tiles import Sums, Tile, added
+from layered_nst.painting.losses.drawing import drawn, left_to_style, usual
 from layered_nst.painting.losses.loss import Read
 from layered_nst.painting.plan import Plan
 from layered_nst.painting.sight import Sight
@@ -44,6 +45,7 @@ class StyleLoss:
         self.sight = sight
         share = torch.stack(sight.masks).mean((1, 2))
         self.pull = self._pull(share)
+        self._see_drawing()
         parts = [self._layer_masks(tile) for tile in sight.tiles]
         self.totals = {
             layer: torch.stack([part[layer].sum((1, 2)) for part in parts]).sum(0)
@@ -114,9 +116,21 @@ class StyleLoss:
             found = added(found, part) if found else part
         return {layer: (mean, second) for layer, (mean, second) in found.items()}
 
+    def _see_drawing(self) -> None:
+        """Find the drawing of a photo of which some region holds the contours."""
+        self.drawn: Tensor | None = None
+        regions = self.sight.regions
+        if not any(region.contour for region in regions):
+            return
+        self.drawn = drawn(self.sight.problem.photo, self.sight.size)
+        self.contours = self.drawn.new_tensor([region.contour for region in regions])
+        self.usual = torch.cat([usual(self.drawn, mask[None]) for mask in self.sight.masks])
+
     def _layer_masks(self, tile: Tile) -> dict[str, Tensor]:
-        """Masks of the positions that a tile owns, shape (R, h, w) by layer."""
+        """How much the positions that a tile owns count in each region, (R, h, w) by layer."""
         masks = torch.stack([mask[tile.owned] for mask in self.sight.masks])
+        if self.drawn is not None:
+            masks *= left_to_style(self.drawn[tile.owned], self.usual, self.contours)
         sizes = self.sight.encoder.layer_sizes((masks.shape[1], masks.shape[2]))
         return layer_masks(masks, {layer: sizes[layer] for layer in self.layers})
 
