@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,10 @@ from layered_nst.instant.network import (
     LAYERS,
     Form,
     Painter,
+    blocks,
     coarse_colors,
     enlarged_and_convolved,
+    smooth,
 )
 from layered_nst.instant.painter_files import load_painter, write_painter
 from layered_nst.instant.painting import (
@@ -188,12 +191,16 @@ def test_carrying_mixes_regions_as_a_loop_over_positions_does() -> None:
 
 
 @pytest.mark.parametrize("size", [(8, 14), (7, 13)])
-def test_convolving_what_is_not_yet_enlarged_is_convolving_what_is(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("places", "mode"), [(blocks, "nearest"), (smooth, "bilinear")])
+def test_convolving_what_is_not_yet_enlarged_is_convolving_what_is(
+    size: tuple[int, int], places: Callable[[Tensor], Tensor], mode: str
+) -> None:
     torch.manual_seed(0)
     below, weight = torch.randn(2, 5, 4, 7).double(), torch.randn(6, 5, 3, 3).double()
-    enlarged = F.interpolate(below, scale_factor=2, mode="nearest")[:, :, : size[0], : size[1]]
+    enlarged = F.interpolate(below, scale_factor=2, mode=mode)
     expected = F.conv2d(F.pad(enlarged, (1, 1, 1, 1), "replicate"), weight)
-    assert torch.allclose(enlarged_and_convolved(below, weight, size), expected, atol=1e-12)
+    found = enlarged_and_convolved(below, places(weight), size)
+    assert torch.allclose(found, expected[:, :, : size[0], : size[1]], atol=1e-12)
 
 
 @pytest.mark.parametrize("depths", [(1, 1, 1, 0), (0, 2, 2, 0), (1, 1, 0, 1)])

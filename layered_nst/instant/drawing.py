@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from layered_nst.instant.network import Painter, PainterStage, coarse_colors, places_of
+from layered_nst.instant.network import Painter, PainterStage, blocks, coarse_colors, places_in
 from layered_nst.networks.encoders.rectified import at_once, framed, untouched, with_frame
 
 Mixed = Callable[[int, slice], Tensor]
@@ -29,7 +29,7 @@ class FrozenStage:
     """The weights of a ``PainterStage`` as they are multiplied by.
 
     Attributes:
-        below: those of the four places of a square, shape (4 · width, below, 2, 2), or None.
+        below: those of the four places of a square, as the stage's ``places`` gives them, or None.
         beside: shape (width, given, 3, 3).
         bias: shape (width,).
         more: weight and bias of each further convolution.
@@ -90,13 +90,13 @@ def _freeze(painter: Painter, dtype: torch.dtype) -> FrozenPainter:
         return ready(layer.weight), ready(layer.bias)
 
     def stage(one: PainterStage) -> FrozenStage:
-        below = None if one.below is None else ready(places_of(one.below))
+        below = None if one.below is None else ready(one.places(one.below))
         return FrozenStage(below, ready(one.beside), ready(one.bias), [of(m) for m in one.further])
 
     *coarser, fine = painter.every_stage
     assert fine.below is not None
     # Of a square that is one px off, the first px is the second of the place before.
-    below = torch.cat(places_of(fine.below).chunk(4)[::-1])
+    below = torch.cat(blocks(fine.below).chunk(4)[::-1])
     entering = torch.cat([below, _unshuffled(fine.beside)], 1)
     weight, bias = of(painter.last)
     return FrozenPainter(
@@ -150,7 +150,7 @@ def draw(painter: FrozenPainter, colors: Tensor, carried: Sequence[Tensor], mixe
     assert hidden is not None
     stage, rows = painter.stages[2], half.shape[2]
     picture = coarse[0]  # on which is drawn
-    beyond = 2 * -(-(len(stage.more) + len(painter.fine.more) + 3) // 2)
+    beyond = 2 * -(-(len(stage.more) + len(painter.fine.more) + 4) // 2)
     each = max(2 * beyond, at_once(colors.device) // half.shape[3] // 2 * 2)
     for start in range(0, rows, each):
         end = min(start + each, rows)
@@ -173,10 +173,9 @@ def stage_drawn(
     hidden = F.conv2d(_framed_together(given, stage.bias.dtype), stage.beside, stage.bias)
     if stage.below is not None and below is not None:
         every = F.conv2d(framed(below, below.dtype), stage.below)
-        for number, place in enumerate(every.chunk(4, 1)):
-            down, across = divmod(number, 2)
+        for (down, across), place in places_in(every, stage.below):
             under = hidden[:, :, down::2, across::2]
-            under += place[:, :, down:, across:][:, :, : under.shape[2], : under.shape[3]]
+            under += place[:, :, : under.shape[2], : under.shape[3]]
     if modulation is not None:
         factor, summand = modulation.chunk(2, 1)
         hidden.addcmul_(hidden, factor).add_(summand)

@@ -10,7 +10,7 @@ scaling and shifting. No layer normalizes: that would make a picture depend on i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -73,8 +73,10 @@ class Painter(nn.Module):
         # What each stage gets from the one below it, and what it is given beside that.
         entering = ((0, first), (deep, second), (middle, third + 3), (fine, 3))
         self.stages = nn.ModuleList(
-            PainterStage(below, given, width, depth)
-            for (below, given), width, depth in zip(entering, form.widths, form.depths, strict=True)
+            PainterStage(below, given, width, depth, places)
+            for (below, given), width, depth, places in zip(
+                entering, form.widths, form.depths, PLACES, strict=True
+            )
         )
         self.last = nn.Conv2d(full, 3, 3)
         self.condense = nn.Linear(2 * sum(channels), CODE)
@@ -141,10 +143,14 @@ class PainterStage(nn.Module):
         given: channels that come from beside.
         width: channels that it gives.
         depth: further convolutions.
+        places: how what comes from below is enlarged, ``blocks`` or ``smooth``.
     """
 
-    def __init__(self, below: int, given: int, width: int, depth: int) -> None:
+    def __init__(
+        self, below: int, given: int, width: int, depth: int, places: Callable[[Tensor], Tensor]
+    ) -> None:
         super().__init__()
+        self.places = places
         enter = nn.Conv2d(below + given, width, 3)
         nn.init.kaiming_normal_(enter.weight)
         self.below = nn.Parameter(enter.weight.detach()[:, :below].clone()) if below else None
@@ -168,7 +174,7 @@ class PainterStage(nn.Module):
         hidden = F.conv2d(_edged(given), self.beside, self.bias)
         if self.below is not None and below is not None:
             size = (given.shape[2], given.shape[3])
-            hidden = enlarged_and_convolved(below, self.below, size) + hidden
+            hidden = enlarged_and_convolved(below, self.places(self.below), size) + hidden
         if modulation is not None:
             factor, summand = modulation.to(hidden.dtype).chunk(2, 1)
             hidden = torch.addcmul(hidden + summand, hidden, factor)
@@ -187,39 +193,49 @@ def _small(width: int) -> nn.Conv2d:
     return layer
 
 
-def enlarged_and_convolved(below: Tensor, weight: Tensor, size: tuple[int, int]) -> Tensor:
-    """Every position twice along each side, and a 3 × 3 convolution of that; the edge is repeated.
+def enlarged_and_convolved(below: Tensor, places: Tensor, size: tuple[int, int]) -> Tensor:
+    """Twice as large along each side, and a 3 × 3 convolution of that; the edge is repeated.
 
     Transposed convolutions draw checkerboards; this cannot. But of nine taps several lie on the
-    same position: each of the four places in a square of 2 × 2 sees no more than 2 × 2 positions,
-    so they are summed first, which takes less than half of the products and nothing enlarged.
+    same positions: they are summed first, which takes less products and nothing enlarged.
 
     Args:
         below: shape (B, in, h, w).
-        weight: shape (out, in, 3, 3).
+        places: the convolution as ``blocks`` or ``smooth`` gives it.
         size: height and width of the result, twice those of ``below`` or one less.
 
     Returns:
         Shape (B, out, *size).
     """
     height, width = below.shape[2:]
-    every = F.conv2d(_edged(below), places_of(weight))
-    places = every.chunk(4, 1)
-    result = every.new_empty((len(below), len(weight), 2 * height, 2 * width)).contiguous(
+    every = F.conv2d(_edged(below), places)
+    result = every.new_empty((len(below), len(places) // 4, 2 * height, 2 * width)).contiguous(
         memory_format=torch.channels_last
     )
-    for number, place in enumerate(places):
-        down, across = divmod(number, 2)
-        part = place[:, :, down : down + height, across : across + width]
-        result[:, :, down::2, across::2] = part
+    for (down, across), place in places_in(every, places):
+        result[:, :, down::2, across::2] = place[:, :, :height, :width]
     return result[:, :, : size[0], : size[1]]
 
 
-def places_of(weight: Tensor) -> Tensor:
-    """What a convolution (out, in, 3, 3) of something enlarged is to what is not yet.
+def places_in(every: Tensor, places: Tensor) -> Iterator[tuple[tuple[int, int], Tensor]]:
+    """The four places of squares of 2 × 2 in what a convolution by ``places`` gives.
+
+    Yields row and column in the square, and what is there, shape (B, out, h, w) or larger.
+    """
+    # Taps of 2 × 2 positions begin at another one for each place, those of 3 × 3 at the same.
+    apart = 3 - places.shape[2]
+    for number, place in enumerate(every.chunk(4, 1)):
+        down, across = divmod(number, 2)
+        yield (down, across), place[:, :, apart * down :, apart * across :]
+
+
+def blocks(weight: Tensor) -> Tensor:
+    """What a convolution (out, in, 3, 3) of every position twice is to what is not yet enlarged.
+
+    Each of the four places in a square of 2 × 2 sees no more than 2 × 2 positions.
 
     Returns:
-        Shape (4 · out, in, 2, 2): for each of the four places in a square of 2 × 2, row by row.
+        Shape (4 · out, in, 2, 2): for each of the four places, row by row.
     """
     firsts = (weight[:, :, :1], weight[:, :, :2].sum(2, keepdim=True))
     rows = [torch.cat([f, weight.sum(2, keepdim=True) - f], 2) for f in firsts]
@@ -228,6 +244,29 @@ def places_of(weight: Tensor) -> Tensor:
         for first in (part[..., :1], part[..., :2].sum(3, keepdim=True)):
             taps.append(torch.cat([first, part.sum(3, keepdim=True) - first], 3))
     return torch.cat(taps)
+
+
+def smooth(weight: Tensor) -> Tensor:
+    """The same of what is enlarged linearly, of which each place sees 3 × 3 positions.
+
+    Returns:
+        Shape (4 · out, in, 3, 3).
+    """
+    taps = weight.new_tensor(LINEAR)
+    rows = torch.einsum("dpt,oitu->doipu", taps, weight)
+    found = torch.einsum("aqu,doipu->daoipq", taps, rows)
+    return found.flatten(0, 2)
+
+
+LINEAR = (
+    ((0.75, 0.25, 0.0), (0.25, 0.75, 0.75), (0.0, 0.0, 0.25)),
+    ((0.25, 0.0, 0.0), (0.75, 0.75, 0.25), (0.0, 0.25, 0.75)),
+)
+"""Of what is enlarged linearly, in either place of two: how much of three positions (row) each of a
+convolution's taps (column) sees."""
+PLACES = (blocks, smooth, smooth, blocks)
+"""How each stage's below is enlarged. Smooth steps are drawn nearer to styles and calmer, but the
+finest ones have been taught as blocks and grow pale."""
 
 
 def coarse_colors(colors: Tensor) -> Tensor:

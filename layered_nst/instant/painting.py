@@ -185,9 +185,10 @@ def border(painter: Painter, encoder: Encoder) -> int:
     """How far a position of the picture sees, in px, rounded up to a multiple of 16."""
     deepest = encoder.receptive_fields()[LAYERS[0]] // 2
     scales = (8, 4, 2, 1)
-    # Each convolution sees one position beyond its own, and a stage has one more than its depth.
+    # Each convolution sees one position beyond its own, and a stage has one more than its depth;
+    # of what is enlarged it may see one more.
     drawn = sum(
-        scale * (1 + depth) for scale, depth in zip(scales, painter.form.depths, strict=True)
+        scale * (2 + depth) for scale, depth in zip(scales, painter.form.depths, strict=True)
     )
     return math.ceil((deepest + drawn + scales[0] + 1 + COARSE) / 16) * 16
 
