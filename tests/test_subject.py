@@ -132,7 +132,7 @@ def test_a_photo_without_a_subject_leaves_the_region_empty() -> None:
 
 def test_a_segmenter_without_a_head_for_it_says_which_has_one() -> None:
     classes = Segmentation(torch.full((2, *SIZE), 0.5), ("object", "sky"), "mine")
-    sentence = r"^subject: mine tells classes apart and finds no subject; scenes does$"
+    sentence = r"^subject: mine tells classes apart and finds no subject; scenes and careful do$"
     with pytest.raises(RegionError, match=sentence):
         chosen({"subject": True}, classes)
 

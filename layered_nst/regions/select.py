@@ -191,7 +191,7 @@ def _subject(view: View, seen: Segmentation, count: int | None) -> Tensor:
     if seen.subject is None:
         raise RegionError(
             f"subject: {seen.segmenter} tells classes apart and finds no subject; "
-            f"{listed(FINDS_SUBJECTS)} does"
+            f"{listed(FINDS_SUBJECTS)} do"
         )
     surely = _at_size(seen.subject, view.picture.size)
     mask = antialias(surely - 0.5).cpu().numpy()

@@ -91,7 +91,7 @@ SAME = {
 PRODUCT = ("product", "products")
 """Words for the subject, where a segmenter finds one; elsewhere they mean its objects."""
 
-FINDS_SUBJECTS = ("scenes",)
+FINDS_SUBJECTS = ("scenes", "careful")
 """Segmenters of the catalogue that find a photo's subject beside its classes."""
 
 KINDS = {

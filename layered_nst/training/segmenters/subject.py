@@ -1,0 +1,303 @@
+"""Teach the subject head of ``scenes`` on, by masks, by DINOv2 and by drawn scenes.
+
+    python -m layered_nst.training.segmenters.subject SCENES MORE SEEN WHITE OUT.safetensors [START]
+
+SCENES, MORE and SEEN are those of ``careful``, whose bundled head is the teacher: what it thinks of
+a photo is a share of the aim, and all of it where nobody drew a mask. WHITE is a folder of photos
+of things before white. Classes and what they share with the head stay as they are. The file is
+written anew every so many steps, so that a long training can be ended when it is good enough.
+START is a segmenter to go on from in place of the bundled one.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from layered_nst.networks.catalogue import BUNDLE, CAREFUL_HEAD, weights_path
+from layered_nst.networks.own_files import read_bundled
+from layered_nst.networks.segmenters import load_segmenter
+from layered_nst.networks.segmenters.careful import FORMAT, CarefulHead
+from layered_nst.networks.segmenters.checkpoints import (
+    fill_part,
+    read_described,
+    save_segmenter,
+)
+from layered_nst.networks.segmenters.network import LITE0_MEAN, LITE0_STD
+from layered_nst.networks.segmenters.subject import SHARED, SubjectHead
+from layered_nst.picture import read_picture
+from layered_nst.training.segmenters.careful import (
+    TELLING,
+    HeadPlan,
+    KeptFeatures,
+    Lesson,
+    aside_of,
+    subject_lessons,
+)
+from layered_nst.training.segmenters.depthwise import FasterDepthwise
+from layered_nst.training.segmenters.served import Cutout, Plane, cut_out, drawn, on_white
+from layered_nst.training.steps import averaged, check_loss, descend, set_learning_rate
+
+
+@dataclass(frozen=True)
+class SubjectPlan:
+    """How a subject head was taught on; stored in its file.
+
+    Attributes:
+        steps, batch: updates, and crops in each.
+        side: of a crop, px.
+        least_share: smallest share of a photo that a crop shows.
+        learning_rate, weight_decay: of AdamW; the rate falls as a half cosine.
+        ema: decay of the average of weights that is kept.
+        teacher: share of the aim that the teacher has where there is a mask.
+        untold: share of crops of photos without one, of which it has all.
+        drawn: share of crops that are drawn scenes.
+        keep: steps after which the file is written anew.
+    """
+
+    steps: int = 1000
+    batch: int = 8
+    side: int = 320
+    least_share: float = 0.4
+    learning_rate: float = 4e-4
+    weight_decay: float = 0.02
+    ema: float = 0.995
+    teacher: float = 0.25
+    untold: float = 0.12
+    drawn: float = 0.3
+    keep: int = 200
+    seed: int = 0
+
+
+REST = 8
+"""Of the photos with masks of persons, animals and cars each so manyth gives a cut-out."""
+
+
+class CarefulTeacher:
+    """What the bundled head of ``careful`` thinks of photos, shape (h, w) in [0, 1]."""
+
+    def __init__(self, seen: KeptFeatures) -> None:
+        self.seen = seen
+        path = BUNDLE / CAREFUL_HEAD
+        self.head = CarefulHead()
+        fill_part(self.head, read_bundled(path, FORMAT, "holds no head"), path=path)
+        self.head.eval().requires_grad_(False)
+        self.said: dict[Path, Tensor] = {}
+
+    def __call__(self, photo: Path) -> Tensor:
+        if photo not in self.said:
+            logits = self.head(*self.seen(photo))[0, 0]
+            self.said[photo] = (logits.sigmoid() * 255).round().to(torch.uint8)
+        return self.said[photo].float() / 255
+
+
+class SubjectLessons:
+    """Draws photos and what is to be learned from them.
+
+    Args:
+        told: photos with masks.
+        untold: photos without.
+    """
+
+    def __init__(
+        self,
+        told: Sequence[Lesson],
+        untold: Sequence[Path],
+        teacher: Callable[[Path], Tensor],
+        things: Sequence[Cutout],
+        grounds: Sequence[Plane],
+        plan: SubjectPlan,
+    ) -> None:
+        self.told, self.untold, self.teacher = told, untold, teacher
+        self.things, self.grounds, self.plan = things, grounds, plan
+        self.often = [lesson.often for lesson in told]
+        self.draw = random.Random(plan.seed)
+        self.vary = varied(plan.side, plan.least_share)
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Crops (B, 3, S, S) in [0, 1], and the subject (B, S, S) in [0, 1]."""
+        crops = [self._crop() for _ in range(self.plan.batch)]
+        photos, aims = zip(*crops, strict=True)
+        return torch.stack(photos), torch.stack(aims)
+
+    def _crop(self) -> tuple[Tensor, Tensor]:
+        rgb, aim = self._whole()
+        shown = tv_tensors.Image((rgb.clamp(0, 1) * 255).round().to(torch.uint8))
+        # As a picture of its own, since masks are not smoothed when they are resized.
+        cut, said = self.vary(shown, tv_tensors.Mask((aim * 255).round().to(torch.uint8)[None]))
+        return cut.float() / 255, said[0].float() / 255
+
+    def _whole(self) -> tuple[Tensor, Tensor]:
+        chance = self.draw.random()
+        if chance < self.plan.drawn:
+            return drawn(self.things, self.grounds, self.draw)
+        if chance < self.plan.drawn + self.plan.untold:
+            photo = self.draw.choice(self.untold)
+            rgb = read_picture(photo).rgb
+            return rgb, self._thought(photo, rgb)
+        lesson = self.draw.choices(self.told, self.often)[0]
+        rgb = read_picture(lesson.photo).rgb
+        aim = lesson.truth().lerp(self._thought(lesson.photo, rgb), self.plan.teacher)
+        return rgb, aim
+
+    def _thought(self, photo: Path, rgb: Tensor) -> Tensor:
+        said = self.teacher(photo)[None, None]
+        found = F.interpolate(said, rgb.shape[-2:], mode="bilinear", align_corners=False)
+        return found[0, 0]
+
+
+def varied(side: int, least_share: float) -> v2.Transform:
+    """Crops of photos as they come from phones and shops: colors, blur, noise of a JPEG."""
+    return v2.Compose(
+        [
+            v2.RandomResizedCrop(side, scale=(least_share, 1.0), ratio=(0.7, 1.45), antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.RandomApply([v2.ColorJitter(0.35, 0.35, 0.4, 0.05)], p=0.7),
+            v2.RandomGrayscale(0.05),
+            v2.RandomApply([v2.GaussianBlur(5, (0.3, 1.5))], p=0.15),
+            v2.RandomApply([v2.JPEG((30, 90))], p=0.3),
+        ]
+    )
+
+
+def shared_features(encoder: Any, rgb: Tensor) -> list[Tensor]:
+    """What classes and subject share, at a half, a quarter and an eighth of the side.
+
+    Args:
+        rgb: shape (B, 3, h, w), in [0, 1].
+    """
+    model = encoder.model
+    x = (rgb - LITE0_MEAN) / LITE0_STD
+    x = model.bn1(model.conv_stem(x.contiguous(memory_format=torch.channels_last)))
+    found = []
+    for block in model.blocks[:SHARED]:
+        x = block(x)
+        found.append(x)
+    return found
+
+
+def subject_losses(logits: Tensor, aims: Tensor) -> Tensor:
+    """Cross-entropy and, where there is a subject, half a Dice loss, in the mean.
+
+    Args:
+        logits: shape (B, 1, h, w).
+        aims: shape (B, H, W), in [0, 1].
+    """
+    wanted = F.interpolate(aims[:, None], logits.shape[-2:], mode="area")
+    loss = F.binary_cross_entropy_with_logits(logits, wanted)
+    found = logits.sigmoid()
+    both, either = ((x).sum((1, 2, 3)) for x in (found * wanted, found + wanted))
+    there = (wanted.sum((1, 2, 3)) > 1).float()
+    return loss + 0.5 * ((1 - 2 * both / either.clamp(min=1e-6)) * there).mean()
+
+
+def teach_subject(
+    head: SubjectHead,
+    encoder: Any,
+    lessons: SubjectLessons,
+    plan: SubjectPlan,
+    *,
+    keep: Callable[[nn.Module, int], None],
+    told: Callable[[str], None] = print,
+) -> nn.Module:
+    """Teach a head on and give it with the average of its weights.
+
+    Args:
+        encoder: of the class network; is left as it is.
+        keep: is given the average and the number of steps now and then.
+
+    Raises:
+        ModelError: the loss is no number.
+    """
+    # Normalizations stay as they are: their statistics are in their weights.
+    head.eval().requires_grad_(True)
+    average = averaged(head, decay=plan.ema)
+    optimizer = torch.optim.AdamW(
+        head.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
+    )
+    recent = 0.0
+    for step in range(plan.steps):
+        set_learning_rate(optimizer, plan.learning_rate, step, plan.steps, least=0.02)
+        photos, aims = lessons.batch()
+        with ExitStack() as stack:
+            stack.enter_context(FasterDepthwise())
+            stack.enter_context(torch.autocast("cpu", torch.bfloat16))
+            with torch.no_grad():
+                early = shared_features(encoder, photos)
+            logits = head(early).float()
+        loss = descend(subject_losses(logits, aims), head, average, optimizer)
+        check_loss(loss, step, plan.learning_rate)
+        recent += loss / TELLING
+        if (step + 1) % TELLING == 0:
+            told(f"step {step + 1} of {plan.steps}: loss {recent:.4f}")
+            recent = 0.0
+        if (step + 1) % plan.keep == 0 or step + 1 == plan.steps:
+            keep(average.module, step + 1)
+    return average.module
+
+
+def main(
+    scenes: Path, more: Path, seen: Path, white: Path, output: Path, start: Path | None = None
+) -> None:
+    """Teach a head on and write it; see the module's docstring."""
+    plan = SubjectPlan()
+    torch.manual_seed(plan.seed)
+    start = weights_path("scenes") if start is None else start
+    segmenter = load_segmenter(str(start))
+    network: Any = segmenter.network
+    assert segmenter.subject is not None
+    told = subject_lessons(scenes, more, HeadPlan())
+    known = {lesson.photo for lesson in told}
+    aside = aside_of(more)
+    val = {*(scenes / "val.txt").read_text("utf-8").split()}
+    untold = [
+        photo
+        for folder in (scenes, more)
+        for photo in sorted((folder / "images").glob("*.jpg"))
+        if photo not in known and photo.stem not in aside | val
+    ]
+    things = [found for path in sorted(white.rglob("*.jp*g")) if (found := on_white(path))]
+    things += _things(told)
+    grounds = [_pixels(lesson.photo) for lesson in told if not lesson.truth().any()]
+    print(f"{len(told)} told, {len(untold)} untold, {len(things)} things, {len(grounds)} grounds")
+    lessons = SubjectLessons(
+        told, untold, CarefulTeacher(KeptFeatures(seen)), things, grounds, plan
+    )
+    described = read_described(start)
+
+    def keep(head: nn.Module, steps: int) -> None:
+        notes = {**described.notes, "subject": {**asdict(plan), "taken_after": steps}}
+        save_segmenter(network, output, replace(described, notes=notes), subject=head)
+
+    teach_subject(segmenter.subject, network.encoder, lessons, plan, keep=keep)
+
+
+def _things(told: Sequence[Lesson]) -> list[Cutout]:
+    """Cut-outs by masks: of many kinds those of things, which are rough, and some of the rest."""
+    found = []
+    for number, lesson in enumerate(told):
+        if lesson.photo.stem.startswith("obj_") or number % REST == 0:
+            truth = lesson.truth()
+            if 0.02 < float(truth.mean()) < 0.7:
+                found.append(cut_out(_pixels(lesson.photo), truth.numpy()))
+    return found
+
+
+def _pixels(photo: Path) -> Plane:
+    pixels: Plane = read_picture(photo).rgb.movedim(0, -1).numpy()
+    return pixels
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

@@ -1,0 +1,177 @@
+"""The subject's head is taught on: by masks, by a teacher, by drawn scenes."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from layered_nst.errors import ModelError
+from layered_nst.networks.segmenters import load_segmenter
+from layered_nst.networks.segmenters.network import LITE0_MEAN, LITE0_STD
+from layered_nst.picture import read_picture
+from layered_nst.training.segmenters import served
+from layered_nst.training.segmenters.careful import Lesson
+from layered_nst.training.segmenters.served import Cutout, drawn, on_white
+from layered_nst.training.segmenters.subject import (
+    SubjectLessons,
+    SubjectPlan,
+    shared_features,
+    subject_losses,
+    teach_subject,
+)
+
+CAT = Path(__file__).parents[1] / "assets" / "photos" / "cat.jpg"
+RED = Cutout(
+    np.broadcast_to(np.float32([1, 0, 0]), (40, 60, 3)).copy(), np.ones((40, 60), np.float32)
+)
+GRAY = np.full((80, 120, 3), 0.5, np.float32)
+SMALL = SubjectPlan(steps=3, batch=2, side=64, keep=2)
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> Any:
+    return load_segmenter("scenes")
+
+
+def lessons(plan: SubjectPlan) -> SubjectLessons:
+    """The upper half of a cat is the subject, and a teacher who takes the left one for it."""
+    height, width = read_picture(CAT).size
+    upper = torch.zeros(height, width)
+    upper[: height // 2] = 1
+
+    def left(photo: Path) -> Tensor:
+        return (torch.arange(40) < 20).float().expand(30, 40)
+
+    return SubjectLessons([Lesson(CAT, lambda: upper)], [CAT], left, [RED], [GRAY], plan)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_thing_is_the_subject_and_its_shadow_is_not(seed: int) -> None:
+    scene, subject = served._alone(
+        np.full((120, 90, 3), 0.5, np.float32), [RED], random.Random(seed)
+    )
+    red = (scene[..., 0] > 0.6) & (scene[..., 1:] < 0.02).all(-1)
+    assert (red == (subject > 0.99))[(subject > 0.99) | (subject < 0.01)].all()
+    assert 0.02 < red.mean() < 0.9
+
+
+def test_most_things_throw_a_shadow() -> None:
+    shaded = 0
+    for seed in range(20):
+        ground = np.full((120, 90, 3), 0.5, np.float32)
+        scene, subject = served._alone(ground, [RED], random.Random(seed))
+        shaded += bool((scene[subject < 0.01] < 0.45).any())
+    assert 10 <= shaded < 20
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_plate_belongs_to_what_lies_on_it(seed: int) -> None:
+    ground = np.full((120, 120, 3), 0.5, np.float32)
+    scene, subject = served._dish(ground, [RED], random.Random(seed))
+    red = (scene[..., 0] > 0.6) & (scene[..., 1:] < 0.02).all(-1)
+    assert red.any()
+    assert (subject[red] > 0.9).all()
+    assert ((subject > 0.99) & ~red).mean() > 0.02
+
+
+def test_of_a_drawn_photo_each_pixel_is_told_of() -> None:
+    for seed in range(6):
+        rgb, subject = drawn([RED], [GRAY], random.Random(seed))
+        assert rgb.shape == (3, *subject.shape)
+        assert rgb.dtype == subject.dtype == torch.float32
+        assert 0 <= float(rgb.min()) <= float(rgb.max()) <= 1
+        assert 0.01 < float(subject.mean()) < 0.95
+
+
+def test_a_thing_before_white_is_cut_out_and_another_photo_is_not(tmp_path: Path) -> None:
+    pixels = np.full((60, 80, 3), 255, np.uint8)
+    pixels[20:50, 10:70] = (30, 90, 160)
+    Image.fromarray(pixels).save(tmp_path / "thing.png")
+    found = on_white(tmp_path / "thing.png")
+    assert found is not None
+    height, width = found.alpha.shape
+    assert (abs(height - 28), abs(width - 58)) <= (1, 1)  # a rim is taken off
+    assert float(np.abs(found.rgb[found.alpha > 0.5] * 255 - (30, 90, 160)).max()) < 1
+    assert on_white(CAT) is None
+
+
+def test_a_teacher_has_its_share_of_the_aim_and_all_of_it_without_a_mask() -> None:
+    plan = SubjectPlan(side=64, drawn=0, untold=0, teacher=0.25)
+    told = lessons(plan)
+    told.vary = lambda photo, mask: (photo, mask)
+    _, aim = told._crop()
+    height, width = aim.shape
+    corners = [aim[y, x] for y in (height // 4, -height // 4) for x in (width // 4, -width // 4)]
+    assert [round(float(corner), 2) for corner in corners] == [1, 0.75, 0.25, 0]
+    untold = lessons(SubjectPlan(side=64, drawn=0, untold=1))
+    untold.vary = told.vary
+    _, aim = untold._crop()
+    assert float(aim[:, : width // 3].min()) == 1
+    assert float(aim[:, -width // 3 :].max()) == 0
+
+
+def test_the_head_is_taught_what_it_is_asked_in_use(segmenter: Any) -> None:
+    photo = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+    encoder = segmenter.network.encoder
+    with torch.no_grad():
+        found = shared_features(encoder, photo)
+        wanted = encoder((photo - LITE0_MEAN) / LITE0_STD)[1:4]
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_teaching_lowers_the_loss_and_leaves_classes_and_normalizations(segmenter: Any) -> None:
+    torch.manual_seed(0)
+    told = lessons(SMALL)
+    photos, aims = told.batch()
+    told.batch = lambda: (photos, aims)  # type: ignore[method-assign]
+    classes = {k: v.clone() for k, v in segmenter.network.state_dict().items()}
+    head = load_segmenter("scenes").subject
+    assert head is not None
+    statistics = {k: v.clone() for k, v in head.state_dict().items() if "running" in k}
+    encoder = segmenter.network.encoder
+
+    def loss() -> float:
+        with torch.no_grad():
+            return float(subject_losses(head(shared_features(encoder, photos)), aims))
+
+    before, kept = loss(), []
+    teach_subject(
+        head, encoder, told, SMALL, keep=lambda _, steps: kept.append(steps), told=lambda _: None
+    )
+    assert loss() < before
+    assert kept == [2, 3]
+    assert all(torch.equal(v, segmenter.network.state_dict()[k]) for k, v in classes.items())
+    assert all(torch.equal(v, head.state_dict()[k]) for k, v in statistics.items())
+
+
+def test_a_loss_is_that_of_each_crop_alone() -> None:
+    generator = torch.Generator().manual_seed(2)
+    logits, aims = torch.randn(2, 1, 8, 8, generator=generator), torch.zeros(2, 16, 16)
+    aims[0, 4:12, 2:10] = 1
+    wanted = 0.0
+    for one, aim in zip(logits, aims, strict=True):
+        small = aim.reshape(8, 2, 8, 2).mean((1, 3))
+        found = one[0].sigmoid()
+        wanted -= float((small * found.log() + (1 - small) * (1 - found).log()).mean())
+        if aim.any():
+            both = float((found * small).sum())
+            wanted += 0.5 * (1 - 2 * both / float(found.sum() + small.sum()))
+    assert float(subject_losses(logits, aims)) == pytest.approx(wanted / 2, rel=1e-5)
+
+
+def test_a_loss_that_is_no_number_ends_the_teaching(segmenter: Any) -> None:
+    told = lessons(SMALL)
+    photos, aims = told.batch()
+    told.batch = lambda: (photos * torch.nan, aims)  # type: ignore[method-assign]
+    head = load_segmenter("scenes").subject
+    assert head is not None
+    with pytest.raises(ModelError, match="try a learning rate below"):
+        teach_subject(head, segmenter.network.encoder, told, SMALL, keep=lambda *_: None)
