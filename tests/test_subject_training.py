@@ -22,6 +22,7 @@ from layered_nst.training.segmenters.served import Cutout, drawn, on_white
 from layered_nst.training.segmenters.subject import (
     SubjectLessons,
     SubjectPlan,
+    closely,
     shared_features,
     subject_losses,
     teach_subject,
@@ -50,6 +51,21 @@ def lessons(plan: SubjectPlan) -> SubjectLessons:
         return (torch.arange(40) < 20).float().expand(30, 40)
 
     return SubjectLessons([Lesson(CAT, lambda: upper)], [CAT], left, [RED], [GRAY], plan)
+
+
+def test_a_close_view_lies_within_the_subjects_box() -> None:
+    truth = torch.zeros(200, 300)
+    truth[40:160, 100:280] = 1
+    sides = []
+    for seed in range(20):
+        rows, columns = closely(truth, random.Random(seed))
+        assert 40 <= rows.start < rows.stop <= 160
+        assert 100 <= columns.start < columns.stop <= 280
+        sides.append(rows.stop - rows.start)
+    assert min(sides) == 48  # of 36
+    assert max(sides) > 90
+    rows, columns = closely(torch.eye(30), random.Random(1))  # smaller than is shown at least
+    assert (rows, columns) == (slice(0, 30), slice(0, 30))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -103,7 +119,7 @@ def test_a_thing_before_white_is_cut_out_and_another_photo_is_not(tmp_path: Path
 
 
 def test_a_teacher_has_its_share_of_the_aim_and_all_of_it_without_a_mask() -> None:
-    plan = SubjectPlan(side=64, drawn=0, untold=0, teacher=0.25)
+    plan = SubjectPlan(side=64, drawn=0, untold=0, teacher=0.25, close=0)
     told = lessons(plan)
     told.vary = lambda photo, mask: (photo, mask)
     _, aim = told._crop()

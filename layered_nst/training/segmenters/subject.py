@@ -63,6 +63,7 @@ class SubjectPlan:
         teacher: share of the aim that the teacher has where there is a mask.
         untold: share of crops of photos without one, of which it has all.
         drawn: share of crops that are drawn scenes.
+        close: share of crops of photos with a mask that show hardly more than a part of it.
         keep: steps after which the file is written anew.
     """
 
@@ -76,6 +77,7 @@ class SubjectPlan:
     teacher: float = 0.25
     untold: float = 0.12
     drawn: float = 0.3
+    close: float = 0.25
     keep: int = 200
     seed: int = 0
 
@@ -148,13 +150,39 @@ class SubjectLessons:
             return rgb, self._thought(photo, rgb)
         lesson = self.draw.choices(self.told, self.often)[0]
         rgb = read_picture(lesson.photo).rgb
-        aim = lesson.truth().lerp(self._thought(lesson.photo, rgb), self.plan.teacher)
+        truth = lesson.truth()
+        aim = truth.lerp(self._thought(lesson.photo, rgb), self.plan.teacher)
+        if self.draw.random() < self.plan.close and bool(truth.any()):
+            part = closely(truth, self.draw)
+            return rgb[:, *part], truth[part]  # a teacher who has seen all of it knows no better
         return rgb, aim
 
     def _thought(self, photo: Path, rgb: Tensor) -> Tensor:
         said = self.teacher(photo)[None, None]
         found = F.interpolate(said, rgb.shape[-2:], mode="bilinear", align_corners=False)
         return found[0, 0]
+
+
+CLOSE = (0.3, 0.9)
+"""Sides of a close view, as shares of those of the subject's box."""
+FEWEST = 48
+"""Px of a side that are shown at least."""
+
+
+def closely(truth: Tensor, draw: random.Random) -> tuple[slice, slice]:
+    """A part of a photo within the box of its subject, rows and columns.
+
+    Args:
+        truth: 1 where the subject is, shape (H, W).
+    """
+    part = []
+    for axis, side in zip((1, 0), truth.shape, strict=True):
+        there = truth.amax(axis).nonzero()
+        first, last = int(there[0]), int(there[-1]) + 1
+        long = min(side, max(FEWEST, round(draw.uniform(*CLOSE) * (last - first))))
+        start = min(max(0, round(draw.uniform(first, max(first, last - long)))), side - long)
+        part.append(slice(start, start + long))
+    return part[0], part[1]
 
 
 def varied(side: int, least_share: float) -> v2.Transform:
