@@ -99,9 +99,9 @@ def by_ground(logits: Tensor, rgb: Tensor) -> Tensor:
     grid = fit_within(full, min(GRID, max(full)))
     if min(grid) < 4 * MARGIN:
         return logits
-    shown = guided.resample(rgb, grid).double().cpu().numpy()
-    thought = guided.resample(logits[None], grid)[0].double().cpu().numpy()
-    fine = guided.resample(_texture(rgb), grid)[0].double().cpu().numpy()
+    shown = guided.resample(rgb, grid).cpu().double().numpy()
+    thought = guided.resample(logits[None], grid)[0].cpu().double().numpy()
+    fine = guided.resample(_texture(rgb), grid)[0].cpu().double().numpy()
     said = _said(shown, thought, fine)
     if said is None:
         return logits
