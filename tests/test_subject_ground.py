@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from elsewhere import OnlyFloat32, there
 from torch import Tensor
 
 from layered_nst.networks.segmenters.ground import by_ground
@@ -42,6 +43,16 @@ def test_the_ground_inside_a_ring_is_not_the_ring() -> None:
     said = changed(with_ring(backdrop()), logits(FROM_THE_MIDDLE < 62, 4.0))
     assert (said[HOLE] < 0).mean() > 0.98
     assert (said[RING] > 0).mean() > 0.98
+
+
+def test_a_device_without_float64_says_the_same() -> None:
+    rgb = torch.from_numpy(with_ring(backdrop())).float()
+    thought = torch.from_numpy(logits(FROM_THE_MIDDLE < 62, 4.0)).float()
+    wanted = by_ground(thought, rgb)
+    assert not torch.equal(wanted, thought)
+    with OnlyFloat32():
+        found = by_ground(there(thought), there(rgb))
+    assert torch.equal(found.cpu(), wanted)
 
 
 def test_so_is_the_white_inside_a_golden_one_on_white() -> None:

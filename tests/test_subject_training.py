@@ -15,16 +15,15 @@ from torch import Tensor
 from layered_nst.errors import ModelError
 from layered_nst.networks.segmenters import load_segmenter
 from layered_nst.networks.segmenters.network import LITE0_MEAN, LITE0_STD
+from layered_nst.networks.segmenters.subject import shared_features
 from layered_nst.picture import read_picture
 from layered_nst.training.segmenters import served
-from layered_nst.training.segmenters.careful import Lesson
+from layered_nst.training.segmenters.careful import Lesson, subject_loss
 from layered_nst.training.segmenters.served import Cutout, drawn, on_white
 from layered_nst.training.segmenters.subject import (
     SubjectLessons,
     SubjectPlan,
     closely,
-    shared_features,
-    subject_losses,
     teach_subject,
 )
 
@@ -156,7 +155,7 @@ def test_teaching_lowers_the_loss_and_leaves_classes_and_normalizations(segmente
 
     def loss() -> float:
         with torch.no_grad():
-            return float(subject_losses(head(shared_features(encoder, photos)), aims))
+            return float(subject_loss(head(shared_features(encoder, photos)), aims))
 
     before, kept = loss(), []
     teach_subject(
@@ -180,7 +179,7 @@ def test_a_loss_is_that_of_each_crop_alone() -> None:
         if aim.any():
             both = float((found * small).sum())
             wanted += 0.5 * (1 - 2 * both / float(found.sum() + small.sum()))
-    assert float(subject_losses(logits, aims)) == pytest.approx(wanted / 2, rel=1e-5)
+    assert float(subject_loss(logits, aims)) == pytest.approx(wanted / 2, rel=1e-5)
 
 
 def test_a_loss_that_is_no_number_ends_the_teaching(segmenter: Any) -> None:

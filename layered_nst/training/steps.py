@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,22 @@ AVERAGING = 0.998
 """Decay a step of the average of weights that is scored and kept."""
 WARM = 100
 """Steps over which the learning rate rises."""
+
+TELLING = 50
+"""Steps between two lines on how far a training is."""
+
+
+class StepPlan(Protocol):
+    """What a plan says of its steps: their number, AdamW's rate and decay, that of the average."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def ema(self) -> float: ...
 
 
 def averaged(
@@ -65,3 +83,40 @@ def check_loss(loss: float, step: int, learning_rate: float) -> None:
         raise ModelError(
             f"step {step}: the loss is {loss}; try a learning rate below {learning_rate:g}"
         )
+
+
+def taught(
+    network: nn.Module,
+    loss_of: Callable[[], Tensor],
+    plan: StepPlan,
+    *,
+    least: float,
+    told: Callable[[str], None],
+    keep: Callable[[nn.Module, int], None] = lambda *_: None,
+) -> nn.Module:
+    """Teach a network by all steps of a plan and give it with the average of its weights.
+
+    Args:
+        loss_of: draws what is to be learned in the next step, and gives the network's loss.
+        least: of the highest rate, what the last step has.
+        told: called now and then with a line on how far it is.
+        keep: is given the average, and how many steps there were, after each.
+
+    Raises:
+        ModelError: the loss is no number.
+    """
+    average = averaged(network, decay=plan.ema)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
+    )
+    recent = 0.0
+    for step in range(plan.steps):
+        set_learning_rate(optimizer, plan.learning_rate, step, plan.steps, least=least)
+        loss = descend(loss_of(), network, average, optimizer)
+        check_loss(loss, step, plan.learning_rate)
+        recent += loss / TELLING
+        if (step + 1) % TELLING == 0:
+            told(f"step {step + 1} of {plan.steps}: loss {recent:.4f}")
+            recent = 0.0
+        keep(average.module, step + 1)
+    return average.module

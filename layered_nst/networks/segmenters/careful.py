@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from layered_nst.networks.own_files import read_bundled
 from layered_nst.networks.segmenters import vision
 from layered_nst.networks.segmenters.checkpoints import fill_part
-from layered_nst.networks.segmenters.network import LITE0_MEAN, LITE0_STD
+from layered_nst.networks.segmenters.subject import shared_features
 from layered_nst.picture.guided import resample
 
 PIXELS = 560 * 420
@@ -108,10 +108,20 @@ def load_second_opinion(transformer: Path, weights: Path) -> SecondOpinion:
     Raises:
         ModelError: a file is missing, broken or holds something else.
     """
+    head = load_careful_head(weights)
+    return SecondOpinion(vision.read_transformer(transformer), head)
+
+
+def load_careful_head(weights: Path) -> CarefulHead:
+    """The head in a file, as it is used.
+
+    Raises:
+        ModelError: the file is missing, broken or holds something else.
+    """
     tensors = read_bundled(weights, FORMAT, f"holds no head of {FORMAT!r}, or is damaged")
     head = CarefulHead()
     fill_part(head, tensors, path=weights)
-    return SecondOpinion(vision.read_transformer(transformer), head.eval().requires_grad_(False))
+    return head.eval().requires_grad_(False)
 
 
 def shown_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -134,10 +144,7 @@ def early_features(encoder: Any, rgb: Tensor) -> Tensor:
         encoder: of the class network; classes and subject share what is used of it.
         rgb: shape (B, 3, h, w), in [0, 1].
     """
-    model = encoder.model
-    x = model.bn1(model.conv_stem((rgb - LITE0_MEAN) / LITE0_STD))
-    seen: Tensor = model.blocks[1](model.blocks[0](x))
-    return seen
+    return shared_features(encoder, rgb, blocks=2)[-1]
 
 
 def seen_by(

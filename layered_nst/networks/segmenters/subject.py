@@ -10,12 +10,14 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from layered_nst.networks.segmenters.network import LITE0_MEAN, LITE0_STD
 from layered_nst.picture import fit_within, guided
 from layered_nst.picture.lab import rgb_to_lab
 
@@ -111,6 +113,23 @@ def subject_head(encoder: nn.Module) -> SubjectHead:
     last = blocks[5]
     assert isinstance(last, nn.Sequential)
     return SubjectHead(nn.Sequential(*blocks[SHARED:5], last[:LAST_LAYERS]))
+
+
+def shared_features(encoder: Any, rgb: Tensor, blocks: int = SHARED) -> list[Tensor]:
+    """What the first blocks of the encoder see, at a half, a quarter and an eighth of the side.
+
+    Args:
+        encoder: of segmentation-models-pytorch around an EfficientNet-Lite1 of timm.
+        rgb: shape (B, 3, h, w), in [0, 1].
+        blocks: how many; classes and subject share all of these.
+    """
+    model = encoder.model
+    x = model.bn1(model.conv_stem((rgb - LITE0_MEAN) / LITE0_STD))
+    found = []
+    for block in model.blocks[:blocks]:
+        x = block(x)
+        found.append(x)
+    return found
 
 
 def by_colors(logits: Tensor, rgb: Tensor) -> Tensor:

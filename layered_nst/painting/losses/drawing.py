@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from layered_nst.painting.problem import at_size, size_of
-from layered_nst.picture import fit_within
+from layered_nst.picture import fit_within, guided
 
 SEEN = 256
 """Side in px at which a photo is looked at, at most: what is finer is grain as often as drawing."""
@@ -35,11 +35,10 @@ def drawn(photo: Tensor, size: tuple[int, int]) -> Tensor:
         Shape (h, w), not negative.
     """
     seen = at_size(photo, fit_within(size_of(photo), min(SEEN, max(size_of(photo)))))
-    light = seen.mean(0)[None, None]
-    fine = (light - _around(light, 3)).square()
-    side = 2 * round(max(size_of(seen)) * AROUND / 2) + 1
-    spread = _around(fine, max(3, side))
-    return F.interpolate(spread, size, mode="bilinear", align_corners=False)[0, 0]
+    light = seen.mean(0, keepdim=True)
+    fine = (light - guided.box_mean(light, 1)).square()
+    spread = guided.box_mean(fine, max(1, round(max(size_of(seen)) * AROUND / 2)))
+    return F.interpolate(spread[None], size, mode="bilinear", align_corners=False)[0, 0]
 
 
 def usual(energy: Tensor, masks: Tensor) -> Tensor:
@@ -65,8 +64,3 @@ def left_to_style(energy: Tensor, common: Tensor, contours: Tensor) -> Tensor:
     beyond = ((energy + GRAIN) / (common[:, None, None] + GRAIN)).clamp(min=1)
     left = beyond ** (-RELEASE * contours.clamp(max=1)[:, None, None])
     return left.clamp(min=STILL_LEFT)
-
-
-def _around(values: Tensor, side: int) -> Tensor:
-    """The mean over a square of an odd side around each position of (1, 1, h, w)."""
-    return F.avg_pool2d(values, side, 1, side // 2, count_include_pad=False)

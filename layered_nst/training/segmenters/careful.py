@@ -42,7 +42,7 @@ from layered_nst.networks.segmenters.labels import SCENES
 from layered_nst.networks.segmenters.vision import PATCH
 from layered_nst.picture import guided, read_picture
 from layered_nst.training.segmenters.dataset import read_labeled_photos
-from layered_nst.training.steps import averaged, check_loss, descend, set_learning_rate
+from layered_nst.training.steps import taught
 
 ALONE = 0.9
 """Share of its class's pixels that a thing must have to be a photo's subject."""
@@ -197,19 +197,19 @@ def _only_thing(label: Tensor) -> str | None:
     return there[0] if sizes.max() >= ALONE * sizes.sum() else None
 
 
-def subject_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """Cross-entropy and, where there is a subject, half a Dice loss.
+def subject_loss(logits: Tensor, aims: Tensor) -> Tensor:
+    """Cross-entropy and, where there is a subject, half a Dice loss, in the mean.
 
     Args:
-        logits: shape (1, 1, h, w).
-        truth: as a ``Lesson`` gives it, in the size that is shown.
+        logits: shape (B, 1, h, w).
+        aims: how far each pixel is of the subject, shape (B, H, W), in [0, 1].
     """
-    wanted = F.interpolate(truth[None, None], logits.shape[-2:], mode="area")
+    wanted = F.interpolate(aims[:, None], logits.shape[-2:], mode="area")
     loss = F.binary_cross_entropy_with_logits(logits, wanted)
-    if wanted.sum() < 1:
-        return loss
     found = logits.sigmoid()
-    return loss + 0.5 * (1 - 2 * (found * wanted).sum() / (found.sum() + wanted.sum()))
+    both, either = (x.sum((1, 2, 3)) for x in (found * wanted, found + wanted))
+    there = (wanted.sum((1, 2, 3)) >= 1).float()
+    return loss + 0.5 * ((1 - 2 * both / either.clamp(min=1e-6)) * there).mean()
 
 
 def train_head(
@@ -230,31 +230,18 @@ def train_head(
         ModelError: the loss is no number.
     """
     draw = random.Random(plan.seed)
-    average = averaged(head, decay=plan.ema)
-    optimizer = torch.optim.AdamW(
-        head.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
-    )
     often = [lesson.often for lesson in lessons]
-    recent = 0.0
-    for step in range(plan.steps):
-        set_learning_rate(optimizer, plan.learning_rate, step, plan.steps, least=0.01)
+
+    def loss() -> Tensor:
         losses = []
         for lesson in draw.choices(lessons, often, k=plan.batch):
             places, early, truth = _varied(seen(lesson.photo), lesson.truth(), draw, plan)
             with torch.autocast("cpu", torch.bfloat16, enabled=plan.bfloat16):
                 logits = head(places, early)
-            losses.append(subject_loss(logits.float(), truth))
-        loss = descend(torch.stack(losses).mean(), head, average, optimizer)
-        check_loss(loss, step, plan.learning_rate)
-        recent += loss / TELLING
-        if (step + 1) % TELLING == 0:
-            told(f"step {step + 1} of {plan.steps}: loss {recent:.4f}")
-            recent = 0.0
-    return average.module
+            losses.append(subject_loss(logits.float(), truth[None]))
+        return torch.stack(losses).mean()
 
-
-TELLING = 50
-"""Steps between two lines on how far a training is."""
+    return taught(head, loss, plan, least=0.01, told=told)
 
 
 def _varied(

@@ -158,8 +158,8 @@ def _laid(
     """
     size = scene.shape[:2]
     scale = share * min(side / own for side, own in zip(size, thing.alpha.shape, strict=True))
-    own = max(4, round(thing.alpha.shape[0] * scale)), max(4, round(thing.alpha.shape[1] * scale))
-    alpha, rgb = _resized(thing.alpha, own), _resized(thing.rgb, own)
+    alpha, rgb = _scaled(thing, scale)
+    own = alpha.shape
     if draw.random() < 0.5:
         alpha, rgb = alpha[:, ::-1], rgb[:, ::-1]
     spare = [side - part for side, part in zip(size, own, strict=True)]
@@ -172,9 +172,20 @@ def _laid(
         )
     where = _placed(alpha, corner, size)
     lit = rgb * draw.uniform(0.85, 1.1)
-    scene = _shaded(scene, where, draw)
-    over = np.stack([_placed(lit[..., c], corner, size) for c in range(3)], -1)
-    return scene * (1 - where[..., None]) + over * where[..., None], where
+    return _covered(_shaded(scene, where, draw), lit, where, corner), where
+
+
+def _scaled(thing: Cutout, scale: float) -> tuple[Plane, Plane]:
+    """Alpha and colors of a thing, so many times as large."""
+    height, width = (max(4, round(side * scale)) for side in thing.alpha.shape)
+    return _resized(thing.alpha, (height, width)), _resized(thing.rgb, (height, width))
+
+
+def _covered(scene: Plane, rgb: Plane, where: Plane, corner: tuple[int, int]) -> Plane:
+    """A scene with colors laid over it from a corner on, as far as ``where`` (H, W) says."""
+    over = np.stack([_placed(plane, corner, where.shape) for plane in np.moveaxis(rgb, -1, 0)], -1)
+    covered: Plane = scene * (1 - where[..., None]) + over * where[..., None]
+    return covered
 
 
 def _placed(plane: Plane, corner: tuple[int, int], size: tuple[int, ...]) -> Plane:
@@ -234,20 +245,16 @@ def _dish(scene: Plane, things: Sequence[Cutout], draw: random.Random) -> tuple[
         thing = draw.choice(things)
         wide = draw.uniform(0.5, 1.5) * radius
         scale = wide / max(thing.alpha.shape)
-        own = (
-            max(4, round(thing.alpha.shape[0] * scale)),
-            max(4, round(thing.alpha.shape[1] * scale)),
-        )
+        alpha, rgb = _scaled(thing, scale)
         turned = round(draw.uniform(0, 360))
-        rgb = ndimage.rotate(_resized(thing.rgb, own), turned, order=1, mode="nearest")
-        alpha = ndimage.rotate(_resized(thing.alpha, own), turned, order=1).clip(0, 1)
+        rgb = ndimage.rotate(rgb, turned, order=1, mode="nearest")
+        alpha = ndimage.rotate(alpha, turned, order=1).clip(0, 1)
         corner = (
             round(y + draw.uniform(-0.35, 0.35) * radius * flat - alpha.shape[0] / 2),
             round(x + draw.uniform(-0.35, 0.35) * radius - alpha.shape[1] / 2),
         )
         where = _placed(alpha, corner, size)
         scene = _shaded(scene, where, draw) if draw.random() < 0.5 else scene
-        over = np.stack([_placed(rgb[..., c], corner, size) for c in range(3)], -1)
-        scene = scene * (1 - where[..., None]) + over * where[..., None]
+        scene = _covered(scene, rgb, where, corner)
         subject = np.maximum(subject, where)
     return scene.astype(np.float32), subject.astype(np.float32)

@@ -26,28 +26,22 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from layered_nst.networks.catalogue import BUNDLE, CAREFUL_HEAD, weights_path
-from layered_nst.networks.own_files import read_bundled
 from layered_nst.networks.segmenters import load_segmenter
-from layered_nst.networks.segmenters.careful import FORMAT, CarefulHead
-from layered_nst.networks.segmenters.checkpoints import (
-    fill_part,
-    read_described,
-    save_segmenter,
-)
-from layered_nst.networks.segmenters.network import LITE0_MEAN, LITE0_STD
-from layered_nst.networks.segmenters.subject import SHARED, SubjectHead
+from layered_nst.networks.segmenters.careful import load_careful_head
+from layered_nst.networks.segmenters.checkpoints import read_described, save_segmenter
+from layered_nst.networks.segmenters.subject import SubjectHead, shared_features
 from layered_nst.picture import read_picture
 from layered_nst.training.segmenters.careful import (
-    TELLING,
     HeadPlan,
     KeptFeatures,
     Lesson,
     aside_of,
     subject_lessons,
+    subject_loss,
 )
 from layered_nst.training.segmenters.depthwise import FasterDepthwise
 from layered_nst.training.segmenters.served import Cutout, Plane, cut_out, drawn, on_white
-from layered_nst.training.steps import averaged, check_loss, descend, set_learning_rate
+from layered_nst.training.steps import taught
 
 
 @dataclass(frozen=True)
@@ -91,10 +85,7 @@ class CarefulTeacher:
 
     def __init__(self, seen: KeptFeatures) -> None:
         self.seen = seen
-        path = BUNDLE / CAREFUL_HEAD
-        self.head = CarefulHead()
-        fill_part(self.head, read_bundled(path, FORMAT, "holds no head"), path=path)
-        self.head.eval().requires_grad_(False)
+        self.head = load_careful_head(BUNDLE / CAREFUL_HEAD)
         self.said: dict[Path, Tensor] = {}
 
     def __call__(self, photo: Path) -> Tensor:
@@ -199,37 +190,6 @@ def varied(side: int, least_share: float) -> v2.Transform:
     )
 
 
-def shared_features(encoder: Any, rgb: Tensor) -> list[Tensor]:
-    """What classes and subject share, at a half, a quarter and an eighth of the side.
-
-    Args:
-        rgb: shape (B, 3, h, w), in [0, 1].
-    """
-    model = encoder.model
-    x = (rgb - LITE0_MEAN) / LITE0_STD
-    x = model.bn1(model.conv_stem(x.contiguous(memory_format=torch.channels_last)))
-    found = []
-    for block in model.blocks[:SHARED]:
-        x = block(x)
-        found.append(x)
-    return found
-
-
-def subject_losses(logits: Tensor, aims: Tensor) -> Tensor:
-    """Cross-entropy and, where there is a subject, half a Dice loss, in the mean.
-
-    Args:
-        logits: shape (B, 1, h, w).
-        aims: shape (B, H, W), in [0, 1].
-    """
-    wanted = F.interpolate(aims[:, None], logits.shape[-2:], mode="area")
-    loss = F.binary_cross_entropy_with_logits(logits, wanted)
-    found = logits.sigmoid()
-    both, either = ((x).sum((1, 2, 3)) for x in (found * wanted, found + wanted))
-    there = (wanted.sum((1, 2, 3)) > 1).float()
-    return loss + 0.5 * ((1 - 2 * both / either.clamp(min=1e-6)) * there).mean()
-
-
 def teach_subject(
     head: SubjectHead,
     encoder: Any,
@@ -250,29 +210,23 @@ def teach_subject(
     """
     # Normalizations stay as they are: their statistics are in their weights.
     head.eval().requires_grad_(True)
-    average = averaged(head, decay=plan.ema)
-    optimizer = torch.optim.AdamW(
-        head.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
-    )
-    recent = 0.0
-    for step in range(plan.steps):
-        set_learning_rate(optimizer, plan.learning_rate, step, plan.steps, least=0.02)
+
+    def loss() -> Tensor:
         photos, aims = lessons.batch()
         with ExitStack() as stack:
             stack.enter_context(FasterDepthwise())
             stack.enter_context(torch.autocast("cpu", torch.bfloat16))
             with torch.no_grad():
-                early = shared_features(encoder, photos)
+                shown = photos.contiguous(memory_format=torch.channels_last)
+                early = shared_features(encoder, shown)
             logits = head(early).float()
-        loss = descend(subject_losses(logits, aims), head, average, optimizer)
-        check_loss(loss, step, plan.learning_rate)
-        recent += loss / TELLING
-        if (step + 1) % TELLING == 0:
-            told(f"step {step + 1} of {plan.steps}: loss {recent:.4f}")
-            recent = 0.0
-        if (step + 1) % plan.keep == 0 or step + 1 == plan.steps:
-            keep(average.module, step + 1)
-    return average.module
+        return subject_loss(logits, aims)
+
+    def kept(average: nn.Module, steps: int) -> None:
+        if steps % plan.keep == 0 or steps == plan.steps:
+            keep(average, steps)
+
+    return taught(head, loss, plan, least=0.02, told=told, keep=kept)
 
 
 def main(
