@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import ndimage
 from torch import Tensor
 
 from layered_nst.errors import ModelError
@@ -190,3 +194,102 @@ def test_a_loss_that_is_no_number_ends_the_teaching(segmenter: Any) -> None:
     assert head is not None
     with pytest.raises(ModelError, match="try a learning rate below"):
         teach_subject(head, segmenter.network.encoder, told, SMALL, keep=lambda *_: None)
+
+
+def test_a_teaching_that_was_broken_off_ends_as_an_unbroken_one(
+    segmenter: Any, tmp_path: Path
+) -> None:
+    def taught(checkpoint: Path | None, keep: Callable[..., None] = lambda *_: None) -> Any:
+        torch.manual_seed(3)
+        head = load_segmenter("scenes").subject
+        assert head is not None
+        encoder = segmenter.network.encoder
+        return teach_subject(
+            head, encoder, lessons(SMALL), SMALL, keep=keep, told=said.append, checkpoint=checkpoint
+        ).state_dict()
+
+    def breaks(_: Any, steps: int) -> None:
+        if steps == 3:
+            raise KeyboardInterrupt
+
+    said: list[str] = []
+    whole = taught(None)
+    checkpoint = tmp_path / "head.safetensors.training"
+    with pytest.raises(KeyboardInterrupt):
+        taught(checkpoint, breaks)
+    again = taught(checkpoint)
+    assert said[-1] == "goes on after step 2 of 3"
+    assert all(torch.equal(value, again[name]) for name, value in whole.items())
+    kept: list[int] = []
+    done = taught(checkpoint, lambda _, steps: kept.append(steps))
+    assert kept == [3]  # so that a file that was lost is written again
+    assert all(torch.equal(value, done[name]) for name, value in whole.items())
+
+
+def test_a_teaching_does_not_go_on_from_another_one(segmenter: Any, tmp_path: Path) -> None:
+    encoder, checkpoint = segmenter.network.encoder, tmp_path / "head.safetensors.training"
+    for plan in (SMALL, replace(SMALL, batch=3)):
+        head = load_segmenter("scenes").subject
+        assert head is not None
+        with (
+            contextlib.nullcontext()
+            if plan is SMALL
+            else pytest.raises(ModelError, match="made with batch 2, not 3")
+        ):
+            teach_subject(
+                head, encoder, lessons(plan), plan, keep=lambda *_: None, checkpoint=checkpoint
+            )
+
+
+def test_a_bowl_has_a_side_and_what_is_in_it_does_not_hang_over_it() -> None:
+    ground, sides = np.full((120, 120, 3), 0.5, np.float32), 0
+    for seed in range(12):
+        scene, subject = served._dish(ground, [RED], random.Random(seed))
+        red = (scene[..., 0] > 0.6) & (scene[..., 1:] < 0.02).all(-1)
+        rows = np.flatnonzero((subject > 0.99).any(1))
+        below = rows[-1] - np.flatnonzero(red.any(1))[-1]
+        sides += bool(below > 0.15 * (rows[-1] - rows[0]))
+        assert (subject[red] > 0.9).all()
+    assert 2 <= sides < 12
+
+
+def test_a_mirror_image_has_the_things_colors_and_is_not_the_subject() -> None:
+    ground = np.full((120, 90, 3), 0.5, np.float32)
+    where = np.zeros((120, 90), np.float32)
+    where[30:70, 20:80] = 1
+    below = served._mirrored(ground, RED.rgb, where, (30, 20), random.Random(1))
+    assert below is not None
+    assert below[75, 50, 0] > 0.5 > 0.45 > below[75, 50, 1]
+    assert below[75, 50, 0] - below[75, 50, 1] > below[100, 50, 0] - below[100, 50, 1]  # it fades
+    assert np.array_equal(below[:25], ground[:25])
+    where[:] = 0
+    where[30:118, 20:80] = 1  # no room below
+    assert served._mirrored(ground, RED.rgb, where, (30, 20), random.Random(1)) is None
+
+
+def test_a_hard_shadow_begins_at_the_foot() -> None:
+    where, ground = np.zeros((120, 120), np.float32), np.ones((120, 120, 3), np.float32)
+    where[30:70, 50:60] = 1
+    deepest = []
+    for seed in range(60):
+        dark = served._shaded(ground, where, random.Random(seed))[..., 0] < 0.7
+        free = dark & (where == 0)
+        if dark[68:74, 48:62].any() and free.any():
+            deepest.append(float(served._shaded(ground, where, random.Random(seed)).min()))
+    assert min(deepest) < 0.2
+
+
+def test_what_is_behind_and_on_the_table_is_not_the_subject() -> None:
+    table = np.full((120, 160, 3), 0.5, np.float32)
+    changed = [
+        (abs(served._set(table, [RED], random.Random(seed)) - table).max(-1) > 0.05).mean()
+        for seed in range(12)
+    ]
+    assert min(changed) == 0
+    assert max(changed) > 0.1
+    behind = served._crowded(table, [RED], random.Random(2))
+    assert (abs(behind - table).max(-1) > 0.05).mean() > 0.02
+    for seed in range(30):
+        _, subject = drawn([RED], [GRAY], random.Random(seed))
+        _, count = ndimage.label((subject > 0.5).numpy())
+        assert 1 <= count <= 3, seed

@@ -45,7 +45,7 @@ def save_training(path: Path, state: Mapping[str, Any], belongs: Mapping[str, An
     """
     # By way of memory: torch hides what goes wrong with a file.
     buffer = io.BytesIO()
-    torch.save({**state, GENERATOR: torch.get_rng_state(), **belongs}, buffer)
+    torch.save({**state, GENERATOR: torch.get_rng_state(), **_plain(belongs)}, buffer)
     with replacing(path) as file:
         file.write(buffer.getbuffer())
 
@@ -65,7 +65,7 @@ def restored(path: Path, belongs: Mapping[str, Any]) -> Iterator[dict[str, Any]]
         ModelError: it is broken, or was made with others; says what to do.
     """
     saved = _read(path)
-    for what, ours in belongs.items():
+    for what, ours in _plain(belongs).items():
         if saved.get(what, ours) != ours:
             raise ModelError(
                 f"{path}: made with {_other(what, saved[what], ours)}; repeat the "
@@ -76,6 +76,13 @@ def restored(path: Path, belongs: Mapping[str, Any]) -> Iterator[dict[str, Any]]
         torch.set_rng_state(saved[GENERATOR])
     except (KeyError, IndexError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise _broken(path) from error
+
+
+def _plain(value: Any) -> Any:
+    """Mappings as dicts and tuples as lists, all the way down: as a checkpoint gives them back."""
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, (tuple, list)) else value
 
 
 def _read(path: Path) -> dict[str, Any]:

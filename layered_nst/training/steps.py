@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Protocol
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from layered_nst.errors import ModelError
+from layered_nst.training.checkpoints import restored, save_training
 
 AVERAGING = 0.998
 """Decay a step of the average of weights that is scored and kept."""
@@ -85,6 +89,23 @@ def check_loss(loss: float, step: int, learning_rate: float) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a training that was broken off, even by kill -9, goes on when it is called again.
+
+    Attributes:
+        path: the file.
+        belongs: what it goes on with and no other; see ``save_training``.
+        draw: draws what is learned; its state goes along with that of torch.
+        every: steps from one to the next.
+    """
+
+    path: Path
+    belongs: Mapping[str, Any]
+    draw: random.Random
+    every: int = 100
+
+
 def taught(
     network: nn.Module,
     loss_of: Callable[[], Tensor],
@@ -93,6 +114,7 @@ def taught(
     least: float,
     told: Callable[[str], None],
     keep: Callable[[nn.Module, int], None] = lambda *_: None,
+    checkpoint: Checkpoint | None = None,
 ) -> nn.Module:
     """Teach a network by all steps of a plan and give it with the average of its weights.
 
@@ -101,16 +123,23 @@ def taught(
         least: of the highest rate, what the last step has.
         told: called now and then with a line on how far it is.
         keep: is given the average, and how many steps there were, after each.
+        checkpoint: written now and then, and gone on from where it is there.
 
     Raises:
-        ModelError: the loss is no number.
+        ModelError: the loss is no number; the checkpoint is broken, or of another training.
+        OutputError: the checkpoint cannot be written.
     """
     average = averaged(network, decay=plan.ema)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
     )
+    parts = {"network": network, "average": average, "optimizer": optimizer}
+    first = 0 if checkpoint is None else _taken_up(parts, checkpoint)
+    if first:
+        told(f"goes on after step {first} of {plan.steps}")
+        keep(average.module, first)
     recent = 0.0
-    for step in range(plan.steps):
+    for step in range(first, plan.steps):
         set_learning_rate(optimizer, plan.learning_rate, step, plan.steps, least=least)
         loss = descend(loss_of(), network, average, optimizer)
         check_loss(loss, step, plan.learning_rate)
@@ -119,4 +148,29 @@ def taught(
             told(f"step {step + 1} of {plan.steps}: loss {recent:.4f}")
             recent = 0.0
         keep(average.module, step + 1)
+        if checkpoint is not None and (
+            (step + 1) % checkpoint.every == 0 or step + 1 == plan.steps
+        ):
+            _put_down(parts, checkpoint, step + 1)
     return average.module
+
+
+def _put_down(parts: Mapping[str, Any], checkpoint: Checkpoint, steps: int) -> None:
+    """Write how far a training is."""
+    states = {name: part.state_dict() for name, part in parts.items()}
+    version, internal, spare = checkpoint.draw.getstate()
+    states |= {"step": steps, "draw": [version, list(internal), spare]}
+    save_training(checkpoint.path, states, checkpoint.belongs)
+
+
+def _taken_up(parts: Mapping[str, Any], checkpoint: Checkpoint) -> int:
+    """Go on from a checkpoint, where there is one; how many steps it has behind it."""
+    if not checkpoint.path.exists():
+        return 0
+    with restored(checkpoint.path, checkpoint.belongs) as saved:
+        for name, part in parts.items():
+            part.load_state_dict(saved[name])
+        version, internal, spare = saved["draw"]
+        checkpoint.draw.setstate((version, tuple(internal), spare))
+        steps = int(saved["step"])
+    return steps

@@ -452,18 +452,11 @@ def _belonging(
     """What a checkpoint can go on with and no other."""
     return {
         "start": "" if start is None else digest(start.state_dict()),
-        "plan": _plain(asdict(plan)),
+        "plan": asdict(plan),
         "encoder": encoder.fingerprint,
         "photos": pictures_digest(photos),
         "styles": pictures_digest(styles),
     }
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, all the way down: a checkpoint gives them back as what they were."""
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    return [_plain(part) for part in value] if isinstance(value, tuple) else value
 
 
 def _save(state: TeachingState, checkpoint: Path, belongs: Mapping[str, Any]) -> None:

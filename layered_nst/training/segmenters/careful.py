@@ -7,14 +7,16 @@ SCENES is a folder as ``layered-nst segmenter train`` takes it. MORE has ``image
 source is put aside and never trained on, nor is ``val.txt``. Features are kept in the folder SEEN,
 3.4 MB a photo, and found in bfloat16 where they are not there yet, half a second to a second of one
 core each. A step takes half a second on one core that multiplies in bfloat16.
+A training that was broken off goes on from ``careful.safetensors.training`` when called again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -41,8 +43,9 @@ from layered_nst.networks.segmenters.careful import (
 from layered_nst.networks.segmenters.labels import SCENES
 from layered_nst.networks.segmenters.vision import PATCH
 from layered_nst.picture import guided, read_picture
+from layered_nst.training.checkpoints import swept
 from layered_nst.training.segmenters.dataset import read_labeled_photos
-from layered_nst.training.steps import taught
+from layered_nst.training.steps import Checkpoint, taught
 
 ALONE = 0.9
 """Share of its class's pixels that a thing must have to be a photo's subject."""
@@ -219,15 +222,18 @@ def train_head(
     plan: HeadPlan,
     *,
     told: Callable[[str], None] = print,
+    checkpoint: Path | None = None,
 ) -> nn.Module:
     """Train a head and give it with the average of its weights.
 
     Args:
         seen: gives the features of a photo, as ``KeptFeatures`` does.
         told: called now and then with a line on how far it is.
+        checkpoint: a file to keep how far it is in, and to go on from.
 
     Raises:
-        ModelError: the loss is no number.
+        ModelError: the loss is no number; the checkpoint is broken, or of another training.
+        OutputError: the checkpoint cannot be written.
     """
     draw = random.Random(plan.seed)
     often = [lesson.often for lesson in lessons]
@@ -241,7 +247,16 @@ def train_head(
             losses.append(subject_loss(logits.float(), truth[None]))
         return torch.stack(losses).mean()
 
-    return taught(head, loss, plan, least=0.01, told=told)
+    kept = None
+    if checkpoint is not None:
+        kept = Checkpoint(checkpoint, belonging(head, plan, [one.photo for one in lessons]), draw)
+    return taught(head, loss, plan, least=0.01, told=told, checkpoint=kept)
+
+
+def belonging(head: nn.Module, plan: Any, photos: Iterable[Path]) -> dict[str, Any]:
+    """What the training of a head goes on with and no other: start, plan, names of photos."""
+    names = hashlib.sha256("\n".join(photo.name for photo in photos).encode()).hexdigest()
+    return {"start": digest(head.state_dict()), "plan": asdict(plan), "photos": names}
 
 
 def _varied(
@@ -289,7 +304,8 @@ def main(scenes: Path, more: Path, seen: Path, output: Path) -> None:
     plan = HeadPlan()
     torch.manual_seed(plan.seed)
     lessons = subject_lessons(scenes, more, plan)
-    write_head(output, train_head(CarefulHead(), lessons, KeptFeatures(seen), plan), plan)
+    head = train_head(CarefulHead(), lessons, KeptFeatures(seen), plan, checkpoint=swept(output))
+    write_head(output, head, plan)
 
 
 if __name__ == "__main__":

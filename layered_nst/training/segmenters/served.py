@@ -2,7 +2,8 @@
 
 Photos with masks by hand show persons, animals and cars; of things that stand on something, throw
 a shadow on it and have others beside them there are few. So cut-outs are laid over grounds, with
-shadows that are not the subject, and on plates that are.
+shadows, mirror images, things behind them, cloths and cutlery that are not the subject, and on
+plates and in bowls that are.
 """
 
 from __future__ import annotations
@@ -80,11 +81,81 @@ def drawn(
     """
     size = _size(draw)
     scene = _ground(grounds, size, draw)
-    if draw.random() < 0.35:  # something else that is not meant, at the frame
-        scene, _ = _laid(scene, draw.choice(things), 0.45, draw, aside=True)
-    make = _dish if draw.random() < 0.5 else _alone
-    scene, subject = make(scene, things, draw)
+    kind = draw.random()
+    if kind < 0.45:
+        scene = _set(scene, things, draw)
+        scene, subject = _dish(scene, things, draw)
+    else:
+        if kind < 0.7:
+            scene = _crowded(scene, things, draw)
+        elif kind < 0.85:  # something else that is not meant, at the frame
+            scene, _ = _laid(scene, draw.choice(things), 0.45, draw, aside=True)
+        scene, subject = _alone(scene, things, draw)
     return torch.from_numpy(scene.clip(0, 1)).movedim(-1, 0), torch.from_numpy(subject)
+
+
+def _crowded(scene: Plane, things: Sequence[Cutout], draw: random.Random) -> Plane:
+    """A scene with smaller things behind what will be shown, mostly out of focus."""
+    for _ in range(draw.randint(2, 5)):
+        scene, _ = _laid(scene, draw.choice(things), draw.uniform(0.2, 0.5), draw)
+    blur = draw.choice((0.0, draw.uniform(0.8, 2), draw.uniform(1.5, 6)))
+    behind: Plane = ndimage.gaussian_filter(scene, (blur, blur, 0)) * draw.uniform(0.6, 1)
+    return behind
+
+
+def _set(scene: Plane, things: Sequence[Cutout], draw: random.Random) -> Plane:
+    """A table laid: at times a cloth, cutlery, another dish that the frame cuts off."""
+    if draw.random() < 0.4:
+        where = _slab(scene.shape[:2], draw, draw.uniform(0.25, 0.5), draw.uniform(0.5, 1))
+        noise = np.random.default_rng(draw.getrandbits(32))
+        grain = ndimage.gaussian_filter(noise.standard_normal(where.shape), draw.uniform(0.5, 4))
+        grain *= draw.uniform(0.01, 0.06) / max(float(grain.std()), 1e-6)
+        light = draw.choice((draw.uniform(0.75, 1), draw.uniform(0.1, 0.8)))
+        color = np.array([light + draw.uniform(-0.2, 0.2) for _ in range(3)], np.float32)
+        if draw.random() < 0.4:  # checks and stripes
+            down, across = np.mgrid[: where.shape[0], : where.shape[1]]
+            turned, width = draw.uniform(0, np.pi), draw.uniform(6, 25)
+            along = down * np.sin(turned) + across * np.cos(turned)
+            grain = grain + draw.uniform(0.05, 0.3) * (np.sin(along / width * np.pi) > 0)
+        cloth = (color + grain[..., None]).astype(np.float32)
+        scene = _covered(_shaded(scene, where, draw), cloth, where, (0, 0))
+    if draw.random() < 0.4:
+        scene = _crossed(scene, draw)
+    if draw.random() < 0.3:
+        at = draw.choice((0.02, 0.98)), draw.uniform(0, 1)
+        scene, _ = _dish(scene, things, draw, at=at[:: draw.choice((1, -1))], most=0.35)
+    return scene
+
+
+def _crossed(scene: Plane, draw: random.Random) -> Plane:
+    """A scene with one to three pieces of cutlery: bars of metal or wood."""
+    turned = draw.uniform(0, np.pi)
+    for _ in range(draw.randint(1, 3)):
+        where = _slab(scene.shape[:2], draw, 0.02, draw.uniform(0.35, 0.6), turned)
+        bright = ndimage.gaussian_filter(where, 2) ** 2 * draw.uniform(0.5, 1)
+        tint = np.array(draw.choice(((1, 1, 1), (0.9, 0.6, 0.35))), np.float32)
+        bar = (bright[..., None] * tint).astype(np.float32)
+        scene = _covered(_shaded(scene, where, draw), bar, where, (0, 0))
+        turned += draw.gauss(0, 0.08)
+    return scene
+
+
+def _slab(
+    size: tuple[int, ...],
+    draw: random.Random,
+    wide: float,
+    long: float,
+    turned: float | None = None,
+) -> Plane:
+    """A turned rectangle somewhere, sides as shares of the scene's longer side, shape (H, W)."""
+    y, x = (side * draw.uniform(0.1, 0.9) for side in size)
+    turned = draw.uniform(0, np.pi) if turned is None else turned
+    down, across = np.mgrid[: size[0], : size[1]].astype(np.float32)
+    along = (down - y) * np.sin(turned) + (across - x) * np.cos(turned)
+    aside = (down - y) * np.cos(turned) - (across - x) * np.sin(turned)
+    half = [share * max(size) / 2 for share in (long, wide)]
+    inside: Plane = np.minimum(half[0] - abs(along), half[1] - abs(aside)).clip(0, 1)
+    return inside.astype(np.float32)
 
 
 def _size(draw: random.Random) -> tuple[int, int]:
@@ -172,7 +243,9 @@ def _laid(
         )
     where = _placed(alpha, corner, size)
     lit = rgb * draw.uniform(0.85, 1.1)
-    return _covered(_shaded(scene, where, draw), lit, where, corner), where
+    below = _mirrored(scene, lit, where, corner, draw) if draw.random() < 0.12 else None
+    scene = _shaded(scene, where, draw) if below is None else below
+    return _covered(scene, lit, where, corner), where
 
 
 def _scaled(thing: Cutout, scale: float) -> tuple[Plane, Plane]:
@@ -208,39 +281,92 @@ def _shaded(scene: Plane, where: Plane, draw: random.Random) -> Plane:
     if kind < 0.2:
         return scene
     long = max(scene.shape)
-    far = draw.uniform(0.01, 0.12) * long, draw.uniform(-0.15, 0.15) * long
-    if kind < 0.55:  # close to it
-        far = far[0] / 3, far[1] / 4
-    cast = ndimage.shift(where, far, order=1)
-    if kind < 0.9:
+    deep = draw.uniform(0.15, 0.7)
+    if kind < 0.75:
+        far = draw.uniform(0.01, 0.12) * long, draw.uniform(-0.15, 0.15) * long
+        if kind < 0.5:  # close to it
+            far = far[0] / 3, far[1] / 4
+        cast = ndimage.shift(where, far, order=1)
         cast = ndimage.gaussian_filter(cast, draw.uniform(0.002, 0.03) * long)
-    else:  # a mirror image below, as on glass
-        rows = np.flatnonzero(where.max(1) > 0.5)
-        foot = int(rows[-1]) if len(rows) else 0
-        cast = np.zeros_like(where)
-        mirrored = where[foot::-1][: len(where) - foot]
-        cast[foot : foot + len(mirrored)] = mirrored
-        cast = ndimage.gaussian_filter(cast, 1.5)
-    dark: Plane = scene * (1 - draw.uniform(0.15, 0.7) * cast[..., None])
+    else:  # by the sun or a lamp: its form laid down on the ground, from its foot on, hard
+        foot = _foot(where)
+        flat, lean = draw.choice((-1, 1)) * draw.uniform(0.15, 0.7), draw.uniform(-1.5, 1.5)
+        # At (y, x) is cast what stands at (foot + (y - foot) / flat, x - lean * (y - foot)).
+        to = np.array([[1 / flat, 0], [-lean, 1]])
+        cast = ndimage.affine_transform(where, to, (foot - foot / flat, lean * foot), order=1)
+        cast = ndimage.gaussian_filter(cast, draw.uniform(0.3, 3))
+        deep = draw.uniform(0.4, 0.95)
+    tint = 1 - deep * np.array([1, 1, draw.uniform(0.8, 1)], np.float32) * cast[..., None]
+    dark: Plane = scene * tint
     return dark
 
 
-def _dish(scene: Plane, things: Sequence[Cutout], draw: random.Random) -> tuple[Plane, Plane]:
-    """A plate or a bowl with something on it, from above or aslant; the frame may cut it off."""
+def _foot(where: Plane) -> int:
+    """The lowest row of what is there."""
+    rows = np.flatnonzero(where.max(1) > 0.5)
+    return int(rows[-1]) if len(rows) else where.shape[0] - 1
+
+
+def _mirrored(
+    scene: Plane, rgb: Plane, where: Plane, corner: tuple[int, int], draw: random.Random
+) -> Plane | None:
+    """A scene with a thing's image below it, as on glass or polish; None where it has no room."""
+    foot = _foot(where)
+    deep = min(where.shape[0] - foot, foot + 1)
+    if deep < 12:
+        return None
+    whole = _covered(np.zeros_like(scene), rgb, where, corner)
+    image, there = np.zeros_like(scene), np.zeros_like(where)
+    image[foot : foot + deep] = whole[foot::-1][:deep]
+    there[foot : foot + deep] = where[foot::-1][:deep]
+    blur = draw.uniform(0.3, 3)
+    image = ndimage.gaussian_filter(image, (blur, blur, 0))
+    fades = draw.uniform(0.3, 0.9) * np.linspace(1, draw.uniform(0, 0.7), deep, dtype=np.float32)
+    there[foot : foot + deep] *= fades[:, None]
+    return _covered(scene, image, ndimage.gaussian_filter(there, blur), (0, 0))
+
+
+def _dish(
+    scene: Plane,
+    things: Sequence[Cutout],
+    draw: random.Random,
+    *,
+    at: Sequence[float] | None = None,
+    most: float = 0.55,
+) -> tuple[Plane, Plane]:
+    """A plate or a bowl with something on it, from above or aslant; the frame may cut it off.
+
+    Args:
+        at: its middle, down and across, as shares of the scene.
+        most: largest radius, as a share of the scene's shorter side.
+    """
     size = scene.shape[:2]
-    flat = draw.choice((1.0, draw.uniform(0.45, 0.95)))
-    radius = draw.uniform(0.28, 0.55) * min(size[0] / flat, size[1])
-    y, x = (side * min(max(draw.gauss(0.5, 0.1), 0.2), 0.8) for side in size)
+    flat = draw.choice((1.0, draw.uniform(0.35, 0.95)))
+    radius = draw.uniform(0.5 * most, most) * min(size[0] / flat, size[1])
+    if at is None:
+        at = [min(max(draw.gauss(0.5, 0.1), 0.2), 0.8) for _ in size]
+    y, x = (side * share for side, share in zip(size, at, strict=True))
     down, across = np.mgrid[: size[0], : size[1]].astype(np.float32)
     far = np.hypot((down - y) / flat, across - x)
     plate = (radius - far).clip(0, 1).astype(np.float32)
-    scene = _shaded(scene, plate, draw)
+    wall = np.zeros_like(plate)
+    if flat < 0.9 and draw.random() < 0.6:  # a bowl or a cup, seen from the side
+        tall, foot = draw.uniform(0.3, 1.2) * radius * np.sqrt(1 - flat**2), draw.uniform(0.4, 0.95)
+        round_by = draw.uniform(1, 2.5)
+        for part in np.linspace(0, 1, 40):
+            side = radius * (1 - (1 - foot) * part**round_by)
+            low = np.hypot((down - y - part * tall) / flat, across - x)
+            wall = np.maximum(wall, (side - low).clip(0, 1))
+    there = np.maximum(plate, wall).astype(np.float32)
+    scene = _shaded(scene, there, draw)
     light = draw.choice((draw.uniform(0.8, 1), draw.uniform(0.1, 0.7)))
-    color = [light + draw.uniform(-0.12, 0.12) for _ in range(3)]
-    rim = 1 - 0.12 * np.exp(-np.square((far - 0.72 * radius) / (0.05 * radius)))
-    rim = rim + draw.uniform(-0.15, 0.15) * (across - x) / radius
-    scene = scene * (1 - plate[..., None]) + (rim[..., None] * color) * plate[..., None]
-    scene, subject = scene.astype(np.float32), plate
+    color = np.array([light + draw.uniform(-0.12, 0.12) for _ in range(3)], np.float32)
+    leans = draw.uniform(-0.2, 0.2) * (across - x) / radius
+    outside = draw.uniform(0.6, 0.95) * (1 + 2 * leans)
+    scene = _covered(scene, outside[..., None] * color, there, (0, 0))
+    rim = 1 - 0.12 * np.exp(-np.square((far - 0.72 * radius) / (0.05 * radius))) + leans
+    scene = _covered(scene, rim[..., None] * color, plate, (0, 0)).astype(np.float32)
+    subject = there
     for _ in range(draw.randint(1, 4)):
         thing = draw.choice(things)
         wide = draw.uniform(0.5, 1.5) * radius
@@ -254,6 +380,8 @@ def _dish(scene: Plane, things: Sequence[Cutout], draw: random.Random) -> tuple[
             round(x + draw.uniform(-0.35, 0.35) * radius - alpha.shape[1] / 2),
         )
         where = _placed(alpha, corner, size)
+        if wall.any():  # what is in a bowl does not hang over its side
+            where = where * np.where(down > y, plate, 1)
         scene = _shaded(scene, where, draw) if draw.random() < 0.5 else scene
         scene = _covered(scene, rgb, where, corner)
         subject = np.maximum(subject, where)

@@ -5,8 +5,9 @@
 SCENES, MORE and SEEN are those of ``careful``, whose bundled head is the teacher: what it thinks of
 a photo is a share of the aim, and all of it where nobody drew a mask. WHITE is a folder of photos
 of things before white. Classes and what they share with the head stay as they are. The file is
-written anew every so many steps, so that a long training can be ended when it is good enough.
-START is a segmenter to go on from in place of the bundled one.
+written anew every so many steps, so that a long training can be ended when it is good enough, and
+one that was broken off goes on from ``OUT.safetensors.training`` when it is called again. START is
+a segmenter to go on from in place of the bundled one.
 """
 
 from __future__ import annotations
@@ -31,17 +32,19 @@ from layered_nst.networks.segmenters.careful import load_careful_head
 from layered_nst.networks.segmenters.checkpoints import read_described, save_segmenter
 from layered_nst.networks.segmenters.subject import SubjectHead, shared_features
 from layered_nst.picture import read_picture
+from layered_nst.training.checkpoints import swept
 from layered_nst.training.segmenters.careful import (
     HeadPlan,
     KeptFeatures,
     Lesson,
     aside_of,
+    belonging,
     subject_lessons,
     subject_loss,
 )
 from layered_nst.training.segmenters.depthwise import FasterDepthwise
 from layered_nst.training.segmenters.served import Cutout, Plane, cut_out, drawn, on_white
-from layered_nst.training.steps import taught
+from layered_nst.training.steps import Checkpoint, taught
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,10 @@ class SubjectLessons:
         self.often = [lesson.often for lesson in told]
         self.draw = random.Random(plan.seed)
         self.vary = varied(plan.side, plan.least_share)
+
+    def photos(self) -> list[Path]:
+        """All that is learned from."""
+        return [*(lesson.photo for lesson in self.told), *self.untold]
 
     def batch(self) -> tuple[Tensor, Tensor]:
         """Crops (B, 3, S, S) in [0, 1], and the subject (B, S, S) in [0, 1]."""
@@ -198,15 +205,18 @@ def teach_subject(
     *,
     keep: Callable[[nn.Module, int], None],
     told: Callable[[str], None] = print,
+    checkpoint: Path | None = None,
 ) -> nn.Module:
     """Teach a head on and give it with the average of its weights.
 
     Args:
         encoder: of the class network; is left as it is.
         keep: is given the average and the number of steps now and then.
+        checkpoint: a file to keep how far it is in, and to go on from.
 
     Raises:
-        ModelError: the loss is no number.
+        ModelError: the loss is no number; the checkpoint is broken, or of another training.
+        OutputError: the checkpoint cannot be written.
     """
     # Normalizations stay as they are: their statistics are in their weights.
     head.eval().requires_grad_(True)
@@ -226,7 +236,11 @@ def teach_subject(
         if steps % plan.keep == 0 or steps == plan.steps:
             keep(average, steps)
 
-    return taught(head, loss, plan, least=0.02, told=told, keep=kept)
+    standing = None
+    if checkpoint is not None:
+        belongs = belonging(head, plan, lessons.photos())
+        standing = Checkpoint(checkpoint, belongs, lessons.draw, every=plan.keep)
+    return taught(head, loss, plan, least=0.02, told=told, keep=kept, checkpoint=standing)
 
 
 def main(
@@ -262,7 +276,9 @@ def main(
         notes = {**described.notes, "subject": {**asdict(plan), "taken_after": steps}}
         save_segmenter(network, output, replace(described, notes=notes), subject=head)
 
-    teach_subject(segmenter.subject, network.encoder, lessons, plan, keep=keep)
+    teach_subject(
+        segmenter.subject, network.encoder, lessons, plan, keep=keep, checkpoint=swept(output)
+    )
 
 
 def _things(told: Sequence[Lesson]) -> list[Cutout]:
