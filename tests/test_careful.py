@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import struct
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from PIL import Image
@@ -187,58 +188,55 @@ def test_a_head_that_is_damaged_or_of_something_else_is_refused(
         careful.load_second_opinion(folder / FILE, BUNDLE / "blazeface.safetensors")
 
 
-def field(number: int, value: bytes | int) -> bytes:
-    """One field of protobuf."""
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    return varint(number << 3 | 2) + varint(len(value)) + value
-
-
-def varint(value: int) -> bytes:
-    low, high = value & 0x7F, value >> 7
-    return bytes([low | 0x80]) + varint(high) if high else bytes([low])
-
-
-def onnx(tensors: dict[str, np.ndarray], linear: dict[str, str], *, packed: bool = False) -> bytes:
+def graph(tensors: dict[str, np.ndarray], linear: dict[str, str]) -> bytes:
     """A graph of constants and of nodes that multiply by them."""
-    graph = b""
-    for node, constant in linear.items():
-        said = [(1, b"x"), (1, constant.encode()), (3, node.encode()), (4, b"MatMul")]
-        graph += field(1, b"".join(field(*part) for part in said))
-    for name, value in tensors.items():
-        sides = [field(1, side) for side in value.shape]
-        shape = field(1, b"".join(map(varint, value.shape))) if packed else b"".join(sides)
-        said = shape + field(2, 1) + field(8, name.encode()) + field(9, value.tobytes())
-        graph += field(5, said)
-    return field(1, 7) + struct.pack("<Bf", 99 << 3 & 0x7F | 5, 1.0) + field(7, graph)
+    made = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("MatMul", ["x", one], ["y"], name=node)
+            for node, one in linear.items()
+        ],
+        "constants",
+        [],
+        [],
+        [onnx.numpy_helper.from_array(value, name) for name, value in tensors.items()],
+    )
+    return onnx.helper.make_model(made).SerializeToString()
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_constants_of_an_onnx_file_are_read_without_its_library(
-    tmp_path: Path, packed: bool
-) -> None:
+def test_float_constants_of_an_onnx_file_are_read_and_whose_they_are(tmp_path: Path) -> None:
     matrix = np.random.default_rng(0).random((300, 2), np.float32)
     path = tmp_path / "graph.onnx"
-    path.write_bytes(
-        onnx({"onnx::MatMul_7": matrix}, {"/layer.0/fc1/MatMul": "onnx::MatMul_7"}, packed=packed)
-    )
-    tensors, linear = vision.read_onnx(path)
+    tensors = {"onnx::MatMul_7": matrix, "axes": np.array([1], np.int64)}
+    path.write_bytes(graph(tensors, {"/layer.0/fc1/MatMul": "onnx::MatMul_7"}))
+    found, linear = vision.read_onnx(path)
     assert linear == {"layer.0.fc1": "onnx::MatMul_7"}
-    assert np.array_equal(tensors["onnx::MatMul_7"].numpy(), matrix)
+    assert list(found) == ["onnx::MatMul_7"]
+    assert np.array_equal(found["onnx::MatMul_7"].numpy(), matrix)
 
 
 def test_a_file_that_holds_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / FILE
-    whole = onnx({"a": np.zeros((2, 2), np.float32)}, {})
+    whole = graph({"a": np.zeros((2, 2), np.float32)}, {})
     for data, why in (
         (whole, "does not hold the DINOv2"),
         (whole[:-3], "broken, or no ONNX file"),
-        (b"", "broken, or no ONNX file"),
+        (b"", "does not hold the DINOv2"),
         (b"no network at all", "broken, or no ONNX file"),
     ):
         path.write_bytes(data)
         with pytest.raises(ModelError, match=why):
             vision.read_transformer(path)
+    path.unlink()
+    with pytest.raises(ModelError, match="broken, or no ONNX file"):
+        vision.read_transformer(path)
+
+
+def test_without_the_package_that_reads_the_file_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ModelError, match=r"run `pip install 'layered-nst\[careful\]'`"):
+        vision.read_transformer(tmp_path / FILE)
 
 
 def test_places_of_the_transformer_see_their_own_part_of_the_photo() -> None:

