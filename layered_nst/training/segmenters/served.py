@@ -326,6 +326,26 @@ def _mirrored(
     return _covered(scene, image, ndimage.gaussian_filter(there, blur), (0, 0))
 
 
+@dataclass(frozen=True)
+class _Vessel:
+    """A plate or a bowl: its middle, its radius across, how far it is seen from above."""
+
+    y: float
+    x: float
+    radius: float
+    flat: float
+
+    @property
+    def box(self) -> tuple[float, float]:
+        return self.radius * self.flat, self.radius
+
+    def far(self, size: tuple[int, ...], lower: float = 0) -> Plane:
+        """How far each pixel is from its middle, as on the vessel, px."""
+        down, across = np.mgrid[: size[0], : size[1]].astype(np.float32)
+        found: Plane = np.hypot((down - self.y - lower) / self.flat, across - self.x)
+        return found
+
+
 def _dish(
     scene: Plane,
     things: Sequence[Cutout],
@@ -345,43 +365,65 @@ def _dish(
     radius = draw.uniform(0.5 * most, most) * min(size[0] / flat, size[1])
     if at is None:
         at = [min(max(draw.gauss(0.5, 0.1), 0.2), 0.8) for _ in size]
-    y, x = (side * share for side, share in zip(size, at, strict=True))
-    down, across = np.mgrid[: size[0], : size[1]].astype(np.float32)
-    far = np.hypot((down - y) / flat, across - x)
-    plate = (radius - far).clip(0, 1).astype(np.float32)
-    wall = np.zeros_like(plate)
-    if flat < 0.9 and draw.random() < 0.6:  # a bowl or a cup, seen from the side
+    vessel = _Vessel(size[0] * at[0], size[1] * at[1], radius, flat)
+    plate = (radius - vessel.far(size)).clip(0, 1).astype(np.float32)
+    wall = _wall(vessel, size, draw)
+    there = np.maximum(plate, wall)
+    scene = _empty(_shaded(scene, there, draw), vessel, plate, there, draw)
+    # What is in a bowl does not hang over its side.
+    down = np.arange(size[0])[:, None]
+    free = np.where(down > vessel.y, plate, 1) if wall.any() else np.ones_like(plate)
+    return _filled(scene, vessel, there, free.astype(np.float32), things, draw)
+
+
+def _wall(vessel: _Vessel, size: tuple[int, ...], draw: random.Random) -> Plane:
+    """Where the side of a bowl or a cup is seen, shape (H, W); nowhere for a plate."""
+    wall = np.zeros(size, np.float32)
+    flat, radius = vessel.flat, vessel.radius
+    if flat < 0.9 and draw.random() < 0.6:
         tall, foot = draw.uniform(0.3, 1.2) * radius * np.sqrt(1 - flat**2), draw.uniform(0.4, 0.95)
         round_by = draw.uniform(1, 2.5)
         for part in np.linspace(0, 1, 40):
             side = radius * (1 - (1 - foot) * part**round_by)
-            low = np.hypot((down - y - part * tall) / flat, across - x)
-            wall = np.maximum(wall, (side - low).clip(0, 1))
-    there = np.maximum(plate, wall).astype(np.float32)
-    scene = _shaded(scene, there, draw)
+            wall = np.maximum(wall, (side - vessel.far(size, part * tall)).clip(0, 1))
+    return wall.astype(np.float32)
+
+
+def _empty(scene: Plane, vessel: _Vessel, plate: Plane, there: Plane, draw: random.Random) -> Plane:
+    """A scene with an empty vessel, whose inside is ``plate``."""
     light = draw.choice((draw.uniform(0.8, 1), draw.uniform(0.1, 0.7)))
     color = np.array([light + draw.uniform(-0.12, 0.12) for _ in range(3)], np.float32)
-    leans = draw.uniform(-0.2, 0.2) * (across - x) / radius
-    outside = draw.uniform(0.6, 0.95) * (1 + 2 * leans)
+    across = np.arange(plate.shape[1])[None]
+    leans = draw.uniform(-0.2, 0.2) * (across - vessel.x) / vessel.radius
+    outside = draw.uniform(0.6, 0.95) * (1 + 2 * leans) * np.ones_like(plate)
     scene = _covered(scene, outside[..., None] * color, there, (0, 0))
-    rim = 1 - 0.12 * np.exp(-np.square((far - 0.72 * radius) / (0.05 * radius))) + leans
-    scene = _covered(scene, rim[..., None] * color, plate, (0, 0)).astype(np.float32)
+    from_rim = (vessel.far(plate.shape) - 0.72 * vessel.radius) / (0.05 * vessel.radius)
+    inside = 1 - 0.12 * np.exp(-np.square(from_rim)) + leans
+    return _covered(scene, inside[..., None] * color, plate, (0, 0)).astype(np.float32)
+
+
+def _filled(
+    scene: Plane,
+    vessel: _Vessel,
+    there: Plane,
+    free: Plane,
+    things: Sequence[Cutout],
+    draw: random.Random,
+) -> tuple[Plane, Plane]:
+    """A scene with things in a vessel, as far as ``free`` says; and all of it, (H, W)."""
     subject = there
     for _ in range(draw.randint(1, 4)):
         thing = draw.choice(things)
-        wide = draw.uniform(0.5, 1.5) * radius
-        scale = wide / max(thing.alpha.shape)
-        alpha, rgb = _scaled(thing, scale)
+        wide = draw.uniform(0.5, 1.5) * vessel.radius
+        alpha, rgb = _scaled(thing, wide / max(thing.alpha.shape))
         turned = round(draw.uniform(0, 360))
         rgb = ndimage.rotate(rgb, turned, order=1, mode="nearest")
         alpha = ndimage.rotate(alpha, turned, order=1).clip(0, 1)
         corner = (
-            round(y + draw.uniform(-0.35, 0.35) * radius * flat - alpha.shape[0] / 2),
-            round(x + draw.uniform(-0.35, 0.35) * radius - alpha.shape[1] / 2),
+            round(vessel.y + draw.uniform(-0.35, 0.35) * vessel.box[0] - alpha.shape[0] / 2),
+            round(vessel.x + draw.uniform(-0.35, 0.35) * vessel.box[1] - alpha.shape[1] / 2),
         )
-        where = _placed(alpha, corner, size)
-        if wall.any():  # what is in a bowl does not hang over its side
-            where = where * np.where(down > y, plate, 1)
+        where = _placed(alpha, corner, there.shape) * free
         scene = _shaded(scene, where, draw) if draw.random() < 0.5 else scene
         scene = _covered(scene, rgb, where, corner)
         subject = np.maximum(subject, where)
