@@ -242,9 +242,11 @@ def test_content_and_contour_weigh_by_powers_so_that_steps_look_alike(
     assert weights(content=1e300, contour=1e300) == (1e3**1.5, 1e300)  # no overflow
 
 
-def test_noise_has_no_product_to_start_from(look: Path) -> None:
-    with pytest.raises(RecipeError, match=r"optimize\.start: found noise, allowed: color, content"):
-        load_recipe({**RECIPE, "optimize": {"start": "noise"}})
+@pytest.mark.parametrize("start", ["noise", "strokes"])
+def test_neither_noise_nor_strokes_have_a_product_to_start_from(look: Path, start: str) -> None:
+    sentence = rf"optimize\.start: found {start}, allowed: color, content"
+    with pytest.raises(RecipeError, match=sentence):
+        load_recipe({**RECIPE, "optimize": {"start": start}})
 
 
 def test_same_recipe_same_bytes(scene: Callable[..., Scene], encoder: Encoder) -> None:

@@ -17,7 +17,7 @@ from layered_nst.painting.canvas import Pixels
 from layered_nst.painting.descent import Descent
 from layered_nst.painting.objective import Objective, Objectives
 from layered_nst.painting.optimizers import Pair
-from layered_nst.painting.plan import COMPOSING, Level, Plan
+from layered_nst.painting.plan import Level, Plan, composing
 from layered_nst.painting.problem import (
     PaintedRegion,
     Problem,
@@ -93,7 +93,7 @@ def optimize(
     painted = _beginning(problem, plan) if begun is None else begun
     judged, lessons = lessons is None, lessons or Lessons()
     first, problem = _resumed(resume, problem, lessons)
-    composed = sum(level.longest <= COMPOSING[-1] for level in plan.levels)
+    composed = sum(level.longest <= composing(plan.start)[-1] for level in plan.levels)
     for number, level in enumerate(plan.levels[first - 1 :], first):
         seen = problem.at(level.longest)
         size = fit_within(size_of(seen.start), level.longest)

@@ -58,6 +58,10 @@ PRESETS: Mapping[str, Preset] = {
 # so that all show one composition. What is finer sharpens it, and is held to it.
 COMPOSING = (128, 181, 256)
 COMPOSING_STEPS = (84, 26)
+STROKES = "strokes"
+STROKED = (362,)
+"""The same where a picture begins with the strokes of its styles: of thin lines coarser levels see
+nothing but gray, and press folds into it that finer ones then draw along."""
 # Part of the style that the light levels find is lost when hed-vgg16 looks, so they pull harder;
 # and they see forms less well.
 LIGHT_TUNING = Tuning(style=3.5, content=2.0)
@@ -116,7 +120,7 @@ class Plan:
         layers, content_layers: weights of the encoder's layers, normalized to sum 1.
         area_exponent: γ, how a region's pull depends on its share of the picture.
         pooling: ``max`` or ``average``.
-        start: ``color``, ``content`` or ``noise``.
+        start: ``color``, ``content``, ``noise`` or ``strokes``.
         optimizer: ``lbfgs`` or ``adam``, with its learning rate and L-BFGS history.
         precision: ``float32`` or ``bfloat16``, in which the encoder multiplies.
         composition: weight of what the coarse levels have laid out, at the finer ones.
@@ -213,6 +217,11 @@ def make_plan(
     )
 
 
+def composing(start: str) -> tuple[int, ...]:
+    """Longest sides of the levels that lay out a picture which starts so, in px."""
+    return STROKED if start == STROKES else COMPOSING
+
+
 def _layers(encoder: str | None) -> tuple[Mapping[str, float], Mapping[str, float]]:
     """The layers at which styles and forms are compared, as far as a recipe leaves them open."""
     part = None if encoder is None else plugins.find("encoder", plugins.name_in(encoder))
@@ -236,9 +245,10 @@ def _levels(
     if optimize.quality == INSTANT:
         return (Level(max(size), 1, encoder or LIGHT, strokes=_strokes(max(size), size)),)
     preset = PRESETS[optimize.quality]
-    sides = _sides(optimize.levels, max(size), preset)
-    counts = _counts(optimize.steps, sides, preset)
-    encoders = [encoder or chosen for chosen in _encoders(sides, preset)]
+    laid = composing(optimize.start)
+    sides = _sides(optimize.levels, max(size), preset, laid)
+    counts = _counts(optimize.steps, sides, preset, laid)
+    encoders = [encoder or chosen for chosen in _encoders(sides, preset, laid)]
     known = {LIGHT: LIGHT_TUNING, HEAVY: preset.finish} if encoder is None else {}
     tunings = [known.get(name, Tuning()) for name in encoders]
     if optimize.steps is None:  # who gives the steps means just these
@@ -251,11 +261,11 @@ def _levels(
     return tuple(v for v in levels if v.longest > approved * NEAREST or v.longest == sides[-1])
 
 
-def _encoders(sides: Sequence[int], preset: Preset) -> list[str]:
+def _encoders(sides: Sequence[int], preset: Preset, laid: Sequence[int]) -> list[str]:
     """HEAVY for the finest levels that do not compose, LIGHT for the others."""
     if preset.heavy == 0:
         return [LIGHT] * len(sides)
-    finer = [n for n, side in enumerate(sides) if side > COMPOSING[-1]] or [len(sides) - 1]
+    finer = [n for n, side in enumerate(sides) if side > laid[-1]] or [len(sides) - 1]
     heavy = {len(sides) - 1, *finer[-preset.heavy :]}
     return [HEAVY if number in heavy else LIGHT for number in range(len(sides))]
 
@@ -266,28 +276,36 @@ def _strokes(side: int, size: tuple[int, int]) -> int | None:
     return None if found == side else found
 
 
-def _counts(steps: int | Sequence[int] | None, sides: Sequence[int], preset: Preset) -> list[int]:
+def _counts(
+    steps: int | Sequence[int] | None,
+    sides: Sequence[int],
+    preset: Preset,
+    laid: Sequence[int],
+) -> list[int]:
     if steps is None:
-        return [_steps(side, preset) for side in sides]
+        # What is too small to be composed at a level of its own is composed at its own size.
+        first = sides[0] if laid is STROKED else 0
+        return [_steps(side, preset, composes=side <= max(laid[-1], first)) for side in sides]
     if isinstance(steps, int):
         return [steps] * len(sides)
     # A shorter list of steps is meant for the finest levels, which are the ones that cost.
     return [steps[0]] * (len(sides) - len(steps)) + list(steps[-len(sides) :])
 
 
-def _sides(wanted: Sequence[int] | None, longest: int, preset: Preset) -> list[int]:
+def _sides(
+    wanted: Sequence[int] | None, longest: int, preset: Preset, laid: Sequence[int]
+) -> list[int]:
     if wanted is not None:
         return [side for side in wanted if side < longest] + [longest]
-    sides = [*COMPOSING]
+    sides = [*laid]
     while sides[-1] < longest:
-        sides.append(round(COMPOSING[-1] * preset.ratio ** (len(sides) - len(COMPOSING) + 1)))
+        sides.append(round(laid[-1] * preset.ratio ** (len(sides) - len(laid) + 1)))
     return [side for side in sides if side * NEAREST <= longest] + [longest]
 
 
-def _steps(side: int, preset: Preset) -> int:
+def _steps(side: int, preset: Preset, *, composes: bool) -> int:
     """Steps of a level: falling with the logarithm of its side, so that cost grows slower."""
-    composing = side <= COMPOSING[-1]
-    first, last = COMPOSING_STEPS if composing else (preset.first_steps, preset.last_steps)
+    first, last = COMPOSING_STEPS if composes else (preset.first_steps, preset.last_steps)
     low, high = map(math.log, STEPS_FALL)
     fallen = min(1.0, max(0.0, (math.log(side) - low) / (high - low)))
     return round(first * float((last / first) ** fallen))

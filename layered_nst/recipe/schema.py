@@ -349,9 +349,11 @@ class Optimize(Section):
     such as a weight."""
     pooling: Literal["max", "average"] | None = None
     """How the encoder halves its maps. Without it, `max`."""
-    start: Literal["color", "content", "noise"] = "color"
+    start: Literal["color", "content", "noise", "strokes"] = "color"
     """What the coarsest level starts from: the photo with its colors moved to those of the styles
-    (`color`), the photo (`content`), or `noise`."""
+    (`color`), that with strokes cut out of the styles, as dark as what they are laid on
+    (`strokes`, for drawings, etchings and woodcuts: thin lines in place of relief), the photo
+    (`content`), or `noise`."""
     levels: (
         Annotated[tuple[Annotated[int, Whole(1, MAX_SIZE)], ...], Field(min_length=1)] | None
     ) = None
@@ -569,9 +571,11 @@ class Recipe(Section):
         if self.strategy == "product-then-style" and not self.products:
             sentence = "product-then-style needs product: [region, …], or a region of the subject"
             raise problem(sentence, at=("strategy",))
-        if self.strategy == "product-then-style" and self.optimize.start == "noise":
+        start = self.optimize.start
+        if self.strategy == "product-then-style" and start in ("noise", "strokes"):
             sentence = (
-                "found noise, allowed: color, content (product-then-style starts from the product)"
+                f"found {start}, allowed: color, content (product-then-style starts from the "
+                "product)"
             )
             raise problem(sentence, at=("optimize", "start"))
         return self

@@ -8,7 +8,7 @@ from functools import partial
 from layered_nst import regions
 from layered_nst.machine.device import choose_precision
 from layered_nst.networks.encoders import ENCODERS, Encoder
-from layered_nst.painting.plan import COMPOSING, HEAVY, INSTANT, NEAREST, Plan, make_plan
+from layered_nst.painting.plan import HEAVY, INSTANT, NEAREST, Plan, composing, make_plan
 from layered_nst.recipe import Recipe
 from layered_nst.regions import thin_layers
 from layered_nst.scene.scene import Scene
@@ -20,8 +20,9 @@ from layered_nst.styles.style import stroke_side
 def sketch_side(recipe: Recipe) -> int | None:
     """Longest side in px of the sketch by which a recipe is composed; None where it is not, or at
     its own size."""
-    composed = recipe.size >= COMPOSING[0] * NEAREST and recipe.optimize.quality != INSTANT
-    return COMPOSING[-1] if composed else None
+    laid = composing(recipe.optimize.start)
+    composed = recipe.size >= laid[0] * NEAREST and recipe.optimize.quality != INSTANT
+    return laid[-1] if composed else None
 
 
 def planned(scene: Scene) -> Plan:

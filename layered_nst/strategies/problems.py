@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from layered_nst.machine.device import in_float64
-from layered_nst.painting.plan import Plan
+from layered_nst.painting.losses.drawing import drawn, left_to_style, usual
+from layered_nst.painting.plan import STROKES, Plan
 from layered_nst.painting.problem import PaintedRegion, Problem, size_of, toward
 from layered_nst.picture import fit_within, resize
 from layered_nst.picture.guided import locally_affine
@@ -19,6 +20,7 @@ from layered_nst.recipe import Recipe, Region
 from layered_nst.scene.resolving import FEWEST_PIXELS
 from layered_nst.scene.scene import Scene
 from layered_nst.styles.colors import color_moments, move_colors, with_light_of
+from layered_nst.styles.strokes import chosen, strokes
 from layered_nst.styles.style import (
     style_color,
     weighing,
@@ -30,6 +32,9 @@ steps look alike: a sixteenth of the weight of contours shows most lines, and tw
 can hardly be seen. Past sixteen times that, plain skies have a mesh."""
 MOST = 1e3
 """A ``content`` past this weighs no more."""
+BESIDE = 0.5
+"""How much of the strokes that a picture begins with keeps off its drawing, as a region's contours
+of so much do in its moments."""
 FREE = 1.5
 """How much smaller than the result a picture is at which its composition is held."""
 
@@ -75,6 +80,8 @@ def problem(scene: Scene, plan: Plan) -> Problem:
     painted = [part for region in scene.painted for part in _painted(region, scene, plan)]
     moved = _moved_colors(scene)
     start = scene.picture.rgb if plan.start == "content" else moved
+    if plan.start == STROKES:
+        start = _with_strokes(moved, scene)
     return Problem(
         content=moved,
         photo=scene.picture.rgb,
@@ -146,6 +153,22 @@ def _moved_colors(scene: Scene) -> Tensor:
         mask = scene.mask(region.name)
         for channel, moved in zip(total, _moved(region, scene), strict=True):
             channel += moved * mask
+    return total.clamp_(0, 1)
+
+
+def _with_strokes(moved: Tensor, scene: Scene) -> Tensor:
+    """A photo in its regions' colors with their strokes, the same at all sizes: the sketch says
+    what is laid where."""
+    small = scene if scene.sketch is None else scene.sketch
+    light = moved if scene.sketch is None else _moved_colors(small)
+    drawing, total = drawn(scene.picture.rgb, scene.size), moved.clone()
+    for region in scene.painted:
+        styles, scale = small.styles[region.name], region.strokes
+        laid = chosen(light, small.mask(region.name), styles, scale=scale)
+        added = strokes(laid, scene.styles[region.name], scene.size, scale=scale).to(moved)
+        mask = scene.mask(region.name)
+        beside = left_to_style(drawing, usual(drawing, mask[None]), drawing.new_tensor([BESIDE]))
+        total += added.mul_(mask * beside[0] * toward(region.strength))
     return total.clamp_(0, 1)
 
 

@@ -1,0 +1,189 @@
+"""Strokes cut out of styles and laid by light: what a picture in thin lines starts from.
+
+What is pulled to a style's moments has its strokes wherever it takes the fewest steps to come to
+them, and from a smooth start that is relief: edges and plain ground embossed. What begins with
+lines keeps them.
+
+Source: Efros and Freeman 2001, Image Quilting. Departure: rims are mixed, steeply, not cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from layered_nst.picture import average, fit_within, resize
+from layered_nst.styles.style import Style, StylePicture, pictures_of, stroke_side
+
+SIDE = 256
+"""Side in px at which it is chosen what is laid where, whatever the size of the result."""
+PATCH, APART = 16, 8
+"""Side of what is cut out, and how far apart it is laid, in px of ``SIDE``."""
+CELLS = 4
+"""Patches are compared by their light in so many cells a side."""
+CHOICE = 64
+"""Of so many that are as light the one is laid that goes on best from those beside it."""
+COARSE = 64
+"""Side in px of what is none of a stroke: the light that they are laid by."""
+SHARP = 6
+"""Power of the weight of a patch, from its middle to its rim: lines that are mixed turn gray."""
+
+
+@dataclass(frozen=True)
+class Laid:
+    """What is laid where.
+
+    Attributes:
+        size: height and width of the picture at ``SIDE``.
+        patches: of each its row and column there, the number of the style's picture, and row and
+            column in that, all in px of ``SIDE``.
+    """
+
+    size: tuple[int, int]
+    patches: Sequence[tuple[int, int, int, int, int]]
+
+
+@torch.no_grad()
+def chosen(picture: Tensor, mask: Tensor, styles: Sequence[Style], *, scale: float = 1.0) -> Laid:
+    """Choose what is laid on a region of a picture.
+
+    Args:
+        picture: shape (3, H, W) in [0, 1]; its light and dark choose, by their rank in the region.
+        mask: the region, shape (H, W).
+        styles: the blend that it gets; all pictures are cut from alike.
+        scale: of its strokes.
+
+    Returns:
+        No patches where picture or styles are too small to be cut.
+    """
+    size = fit_within((picture.shape[1], picture.shape[2]), SIDE)
+    seen, own = resize(picture.cpu(), size), average(mask.cpu()[None], size)[0]
+    light = _coarse(seen).mean(0)
+    cut = [_seen(picture, SIDE, scale) for picture in pictures_of(styles)]
+    coarse = [_coarse(rgb).mean(0) for rgb, _ in cut]
+    places = [
+        (number, row, column)
+        for number, (_, shown) in enumerate(cut)
+        for row, column in _wholly(shown, step=max(2, round(2 * scale)))
+    ]
+    here = [(row, column) for row, column in _grid(size) if bool((_at(own, row, column) > 0).any())]
+    if not places or not here or not bool((own > 0.5).any()):
+        return Laid(size, ())
+    ranked = _as_dark(light, light[own > 0.5], torch.cat([c.flatten() for c in coarse]))
+    there = torch.stack([_cells(_at(coarse[n], row, column)) for n, row, column in places])
+    wanted = torch.stack([_cells(_at(ranked, row, column)) for row, column in here])
+    nearest = torch.cdist(wanted, there).topk(min(CHOICE, len(places)), largest=False).indices
+    fine = [rgb - _coarse(rgb) for rgb, _ in cut]
+    sheet = _Sheet(size, PATCH)
+    patches = []
+    for (row, column), numbers in zip(here, nearest.tolist(), strict=True):
+        found = [places[number] for number in numbers]
+        best = sheet.lay_best(row, column, [_at(fine[n], r, c) for n, r, c in found])
+        patches.append((row, column, *found[best]))
+    return Laid(size, patches)
+
+
+@torch.no_grad()
+def strokes(
+    laid: Laid, styles: Sequence[Style], size: tuple[int, int], *, scale: float = 1.0
+) -> Tensor:
+    """The strokes that were chosen, at a size: what they add to the light that they lie on.
+
+    Args:
+        styles, scale: as they were chosen from.
+        size: height and width.
+
+    Returns:
+        Shape (3, h, w), on the CPU, about 0 in the mean.
+    """
+    grown = max(size) / max(laid.size)
+    side = round(PATCH * grown) + 1
+    sheet = _Sheet(size, side)
+    cut = [_seen(picture, max(size), scale)[0] for picture in pictures_of(styles)]
+    fine = [F.pad((rgb - _coarse(rgb))[None], (0, side, 0, side), "replicate")[0] for rgb in cut]
+    for row, column, number, *place in laid.patches:
+        down, across = (round(at * grown) for at in place)
+        patch = fine[number][:, down : down + side, across : across + side]
+        sheet.lay(round(row * grown), round(column * grown), patch)
+    return sheet.shown()
+
+
+class _Sheet:
+    """Patches laid over one another: in each pixel those whose middles are near count most."""
+
+    def __init__(self, size: tuple[int, int], side: int) -> None:
+        self.size, self.side = size, side
+        across = (1 - torch.linspace(-1, 1, side).abs()).clamp(min=0) + 1e-3
+        self.window = torch.outer(across, across) ** SHARP
+        self.window /= self.window.max()
+        self.sum = torch.zeros(3, size[0] + side, size[1] + side)
+        self.weight = torch.full_like(self.sum[0], 1e-30)
+
+    def lay_best(self, row: int, column: int, patches: Sequence[Tensor]) -> int:
+        """Lay the one of several that is most like what lies there; its number."""
+        there = _at(self.sum, row, column) / _at(self.weight, row, column)
+        covered = _at(self.weight, row, column) > 1e-20
+        apart = ((torch.stack(list(patches)) - there).square().sum(1) * covered).sum((1, 2))
+        best = int(apart.argmin())
+        self.lay(row, column, patches[best])
+        return best
+
+    def lay(self, row: int, column: int, patch: Tensor) -> None:
+        height, width = patch.shape[1:]
+        window = self.window[:height, :width]
+        self.sum[:, row : row + height, column : column + width] += patch * window
+        self.weight[row : row + height, column : column + width] += window
+
+    def shown(self) -> Tensor:
+        """Shape (3, h, w)."""
+        self.sum /= self.weight
+        return self.sum[:, : self.size[0], : self.size[1]]
+
+
+def _seen(style: StylePicture, side: int, scale: float) -> tuple[Tensor, Tensor]:
+    """A style's picture (3, h, w) and its mask (h, w) where strokes are sized by ``side``."""
+    size = fit_within((style.rgb.shape[1], style.rgb.shape[2]), stroke_side(side, scale))
+    return resize(style.rgb.cpu(), size), average(style.mask.cpu()[None], size)[0]
+
+
+def _coarse(rgb: Tensor) -> Tensor:
+    """A picture (3, h, w) without what is finer than ``COARSE``."""
+    size = rgb.shape[1], rgb.shape[2]
+    return resize(resize(rgb, fit_within(size, min(COARSE, max(size)))), size)
+
+
+def _grid(size: tuple[int, int]) -> list[tuple[int, int]]:
+    """Where patches are laid on a picture, the last ones at its edge."""
+    if min(size) < PATCH:
+        return []
+    rows, columns = ([*range(0, side - PATCH, APART), side - PATCH] for side in size)
+    return [(row, column) for row in rows for column in columns]
+
+
+def _wholly(shown: Tensor, step: int) -> list[tuple[int, int]]:
+    """Where a patch of a style is all style, by its mask (h, w)."""
+    if min(shown.shape) < PATCH:
+        return []
+    part = F.avg_pool2d(shown[None], PATCH, step)[0]
+    found: list[list[int]] = ((part > 0.99).nonzero() * step).tolist()
+    return [(row, column) for row, column in found]
+
+
+def _at(planes: Tensor, row: int, column: int) -> Tensor:
+    return planes[..., row : row + PATCH, column : column + PATCH]
+
+
+def _cells(light: Tensor) -> Tensor:
+    return average(light[None], (CELLS, CELLS)).flatten()
+
+
+def _as_dark(light: Tensor, own: Tensor, style: Tensor) -> Tensor:
+    """Light that has the style's values, by its rank among its own."""
+    shares = torch.linspace(0, 1, 257)
+    known, wanted = (torch.quantile(values, shares).numpy() for values in (own, style))
+    return torch.from_numpy(np.interp(light.numpy(), known, wanted)).float()
