@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 from workbench import lay_out, photo, run
 
-from layered_nst import Interrupted, apply, apply_video, check, score, segment
+from layered_nst import Interrupted, apply, apply_video, check, plugins, score, segment
 from layered_nst.machine import device
 from layered_nst.networks.segmenters import Segmentation
 from layered_nst.plugins import manifests
@@ -32,8 +32,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(device, "KINDS", (*device.KINDS, THERE.type))
     monkeypatch.setattr(device, "WITHOUT_FLOAT64", (THERE.type,))
     monkeypatch.setattr(manifests, "DEVICES", (*manifests.DEVICES, THERE.type))
+    # Where other tests have read what is built in, it is said to run on the usual ones alone.
+    monkeypatch.setattr(plugins, "_registry", None)
+    plugins._built_in.cache_clear()
     with OnlyFloat32():
         yield tmp_path
+    plugins._built_in.cache_clear()
 
 
 def recipe(*regions: dict[str, Any], **said: Any) -> dict[str, Any]:
