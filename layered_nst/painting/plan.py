@@ -284,7 +284,7 @@ def _counts(
 ) -> list[int]:
     if steps is None:
         # What is too small to be composed at a level of its own is composed at its own size.
-        first = sides[0] if laid is STROKED else 0
+        first = sides[0] if laid == STROKED else 0
         return [_steps(side, preset, composes=side <= max(laid[-1], first)) for side in sides]
     if isinstance(steps, int):
         return [steps] * len(sides)

@@ -184,6 +184,7 @@ def _cells(light: Tensor) -> Tensor:
 
 def _as_dark(light: Tensor, own: Tensor, style: Tensor) -> Tensor:
     """Light that has the style's values, by its rank among its own."""
-    shares = torch.linspace(0, 1, 257)
-    known, wanted = (torch.quantile(values, shares).numpy() for values in (own, style))
+    # Not torch's quantiles: some of its versions refuse many values.
+    shares = np.linspace(0, 1, 257)
+    known, wanted = (np.quantile(values.numpy(), shares) for values in (own, style))
     return torch.from_numpy(np.interp(light.numpy(), known, wanted)).float()
