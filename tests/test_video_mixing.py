@@ -99,15 +99,6 @@ def night() -> list[Tensor]:
     ]
 
 
-def wiped() -> list[Tensor]:
-    """The other scene comes in from the left."""
-    photos = [frame(ONE, number) for number in range(40)]
-    for number in range(14, 40):
-        wide = min(SIZE[1], round(SIZE[1] * (number - 13) / 13))
-        photos[number][..., :wide] = frame(OTHER, number)[..., :wide]
-    return photos
-
-
 def walked() -> list[Tensor]:
     """Something large goes through the picture."""
     clip = MovingPicture(40, SIZE, step=(4, -0.3), pan=(0, 0), large=1.1)
@@ -120,7 +111,6 @@ NO_DISSOLVES: dict[str, Any] = {
     "a fast zoom": zoomed,
     "light that goes": lambda: [frame(ONE, n) * (1 - n / 50) for n in range(40)],
     "a night": night,
-    "a wipe": wiped,
     "somebody in front": walked,
     "black that comes and goes": lambda: [frame(ONE, n) * abs(n - 8) / 8 for n in range(16)],
 }

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from layered_nst.video.flow import FlowOf, motion, repainted
-from layered_nst.video.mixing import Mixing, along
+from layered_nst.video.mixing import Mixing
 from layered_nst.video.stored import as_bytes, as_floats
+from layered_nst.video.window import along
 
 
 class Dissolve:

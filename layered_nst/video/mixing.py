@@ -1,4 +1,4 @@
-"""Dissolves and fades through a color: frames in which one scene goes over into another."""
+"""Frames in which one scene goes over into another: dissolves, fades through a color and wipes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from layered_nst.picture import fit_within
-from layered_nst.video.flow import dis, hidden_by, lands_inside, moved, unlit
-from layered_nst.video.opencv import box_mean, cv2
+from layered_nst.video.flow import lands_inside, moved, unlit
+from layered_nst.video.window import (
+    NOISE,
+    Window,
+    along,
+    is_flat,
+    is_one_scene,
+    likeness,
+    soft,
+)
+from layered_nst.video.wipes import Wipe, is_switched, wipe_around
 
-SIDE = 128
-"""Longest side in px at which scenes are told apart."""
+LEFT = 0.25
+"""Share of a frame that is left of another, times how like it that is, below which there may be a
+wipe."""
 EVERY, ORIGINS = 8, 6
 """Each so manyth frame is held against those behind it, and only the last so many of them."""
 OTHER = 0.35
@@ -23,9 +32,6 @@ OTHER = 0.35
 dark stays above 0.43, and two scenes are below 0.2."""
 FEWEST_SEEN, ALL_BUT = 0.25, 0.99
 """Share of a frame that must be in sight for it to be compared, and share of a pixel."""
-SAME = 0.5
-"""As like as that, led by the flow from one to the other alone, are frames of one scene, of a night
-with much noise too; those of two scenes are below 0.43."""
 SUDDEN = 0.5
 """Where less than so much of a frame is seen in the one before, frames around it may be mixed."""
 REACHES = (2, 4, 6, 10, 16, 24, 34)
@@ -50,14 +56,10 @@ MOST_STEPS = 3
 """By how many times what it would be in even steps it may go on."""
 CUT_SHORT = 0.7
 """A share that changes by more is a cut."""
-UNTOLD, NOISE = 0.15, 0.02
-"""Of what a mixed frame shows, the share that the two scenes need not tell, and what is no more
-than noise, of 1."""
+UNTOLD = 0.15
+"""Of what a mixed frame shows, the share that the two scenes need not tell."""
 ALL = 0.07
 """Shares that lack less of 1 are all that there is: no color is mixed in."""
-GRAIN, SOFT = 1, 2
-"""Px by which pictures are softened, since noise of a night is no scene, and once more where shares
-are looked for, since flows are not exact."""
 
 
 @dataclass(frozen=True)
@@ -102,20 +104,21 @@ class Mixings:
 
     From one frame to the next a dissolve shows all but the same, so no flow notices it. But what
     was followed for a while comes to where it no longer is. The frames around that are then to be
-    explained by two scenes, each led there by the flow; what is not is no dissolve.
+    explained by two scenes, each led there by the flow; what is not is no dissolve. A wipe shows
+    all of what was there before it less and less, until nothing is left to be followed.
 
     Args:
         photos: of the clip, one after the other, shape (3, H, W) in [0, 1].
     """
 
     def __init__(self, photos: Iterator[Tensor]) -> None:
-        self.window = _Window(photos)
+        self.window = Window(photos)
         self.told = self.begun = self.calm = 0
         self.was_flat = False
         self.origins: list[_Origin] = []
-        self.found: list[Mixing] = []
+        self.found: list[Mixing | Wipe] = []
 
-    def at(self, number: int) -> Mixing | None:
+    def at(self, number: int) -> Mixing | Wipe | None:
         """The frames that are mixed, if they begin behind that one. Numbers must not fall."""
         while self.told <= number + AHEAD and self._look():
             pass
@@ -127,17 +130,36 @@ class Mixings:
         if not self.window.reaches(number + AHEAD) and number >= self.window.read:
             return False
         self.window.forget(number - AHEAD - 1)
-        if self._is_other(number):
-            since = self.found[-1].last if self.found else 0
-            found = mixing_around(self.window, number, since)
-            if found is not None and found.mixes:
-                self.found.append(found)
-            self.told = self.begun = number if found is None else found.last
-            self.origins, self.calm = [], number + EVERY if found is None else 0
+        before = sum(origin.is_gone for origin in self.origins)
+        is_other = self._is_other(number)
+        if is_other or sum(origin.is_gone for origin in self.origins) > before:
+            self._ask(number, is_other=is_other)
         if (self.told - self.begun) % EVERY == 0:
             self._hold(self.window.small[self.told])
         self.told += 1
         return True
+
+    def _ask(self, number: int, *, is_other: bool) -> None:
+        """Ask whether a frame lies in a dissolve or, also where only little is left of what was
+        seen, in a wipe."""
+        since = self.found[-1].last if self.found else 0
+        mixing = mixing_around(self.window, number, since) if is_other else None
+        if mixing is not None and mixing.mixes and self._is_switched(mixing, since):
+            mixing = None
+        found: Mixing | Wipe | None = mixing
+        if mixing is None or not mixing.mixes:
+            found = wipe_around(self.window, number, since) or mixing
+        if found is not None and found.last > found.first + 1:
+            self.found.append(found)
+        if is_other or found is not None:
+            self.told = self.begun = number if found is None else found.last
+            self.origins, self.calm = [], number + EVERY if found is None else 0
+
+    def _is_switched(self, mixing: Mixing, since: int) -> bool:
+        """Whether what seems to be mixed shows one scene here and the other there, as a fast pan
+        does that has left the one behind, and a wipe."""
+        first, last = max(since, mixing.first - ALONE), mixing.last + ALONE
+        return is_switched(self.window, first, min(self.window.read - 1, last))
 
     def _hold(self, photo: Tensor) -> None:
         """Hold the frames to come against a frame, if it shows anything."""
@@ -149,8 +171,9 @@ class Mixings:
         if number == self.begun:
             return False
         back, hidden = self.window.back[number], self.window.hidden[number]
-        self.origins = [origin.followed(back, hidden) for origin in self.origins]
         photo = self.window.small[number]
+        now = torch.from_numpy(unlit(photo))
+        self.origins = [origin.followed(back, hidden, now) for origin in self.origins]
         if is_flat(photo):
             self.was_flat = True
             return False
@@ -159,10 +182,9 @@ class Mixings:
             return True
         if number < self.calm:
             return False
-        now = torch.from_numpy(unlit(photo))
         if float((~hidden).float().mean()) < SUDDEN:
             return True
-        return any(origin.likeness(now) < OTHER for origin in self.origins)
+        return any(origin.is_other for origin in self.origins)
 
 
 @dataclass(frozen=True)
@@ -173,118 +195,41 @@ class _Origin:
         even: its light and dark, shape (H, W).
         way: where the pixels of the present frame were in it, px, shape (2, H, W).
         seen: how far they were in sight, shape (H, W).
+        share: of the frame that is in sight.
+        like: how like it the present frame is there, in any light, from -1 to 1.
     """
 
     even: Tensor
     way: Tensor
     seen: Tensor
+    share: float = 1.0
+    like: float = 1.0
 
     @classmethod
     def of(cls, photo: Tensor) -> _Origin:
         even = torch.from_numpy(unlit(photo))
         return cls(even, torch.zeros(2, *even.shape), torch.ones(even.shape))
 
-    def followed(self, back: Tensor, hidden: Tensor) -> _Origin:
-        """The same, seen from the next frame."""
+    def followed(self, back: Tensor, hidden: Tensor, now: Tensor) -> _Origin:
+        """The same, seen from the next frame, of which ``now`` is the light and dark."""
         way = along(self.way, back)
         seen = moved(self.seen[None], back, smooth=True)[0] * ~hidden * lands_inside(way)
-        return _Origin(self.even, way, seen)
+        there = seen > ALL_BUT
+        like = likeness(moved(self.even[None], way, smooth=True)[0][there], now[there])
+        return _Origin(self.even, way, seen, float(there.float().mean()), like)
 
-    def likeness(self, now: Tensor) -> float:
-        """How like it the present frame is where it is in sight, in any light, from -1 to 1; 1
-        where too little is."""
-        seen = self.seen > ALL_BUT
-        if float(seen.float().mean()) < FEWEST_SEEN:
-            return 1.0
-        return _likeness(moved(self.even[None], self.way, smooth=True)[0][seen], now[seen])
+    @property
+    def is_other(self) -> bool:
+        """Whether the present frame shows another scene, as far as enough is in sight."""
+        return self.share >= FEWEST_SEEN and self.like < OTHER
 
-
-def _likeness(one: Tensor, other: Tensor) -> float:
-    return float((one * other).sum() / (one.norm() * other.norm()).clamp(min=1e-6))
-
-
-def is_flat(photo: Tensor) -> bool:
-    """Whether a photo (3, H, W) shows one color alone."""
-    return float(photo.flatten(1).std(1).max()) < NOISE
+    @property
+    def is_gone(self) -> bool:
+        """Whether little is left of it, as in a wipe and where the camera turns."""
+        return self.share * self.like < LEFT
 
 
-def _is_one_scene(now: Tensor, then: Tensor) -> bool:
-    """Whether two photos (3, H, W) show the same, in any light."""
-    there = moved(torch.from_numpy(unlit(then))[None], dis(now, then), smooth=True)[0]
-    return _likeness(there, torch.from_numpy(unlit(now))) > SAME
-
-
-def along(way: Tensor, back: Tensor) -> Tensor:
-    """Two flows (2, H, W) one after the other: where a pixel was before it was where ``back``
-    leads."""
-    return back + moved(way, back, smooth=True)
-
-
-class _Window:
-    """The frames around one, small, with the flows between neighbors both ways."""
-
-    def __init__(self, photos: Iterator[Tensor]) -> None:
-        self.photos = photos
-        self.small: dict[int, Tensor] = {}
-        self.back: dict[int, Tensor] = {}
-        self.forth: dict[int, Tensor] = {}
-        self.hidden: dict[int, Tensor] = {}
-        self.read = self.oldest = 0
-
-    def reaches(self, last: int) -> bool:
-        """Read on to a frame; False if there are not so many."""
-        while self.read <= last:
-            photo = next(self.photos, None)
-            if photo is None:
-                return False
-            self._add(self.read, small(photo))
-            self.read += 1
-        return True
-
-    def _add(self, number: int, now: Tensor) -> None:
-        self.small[number], then = now, self.small.get(number - 1)
-        if then is not None:
-            self.back[number], self.forth[number] = dis(now, then), dis(then, now)
-            self.hidden[number] = hidden_by(self.back[number], self.forth[number])
-
-    def forget(self, number: int) -> None:
-        """Let all frames go that lie before one."""
-        for kept in (self.small, self.back, self.forth, self.hidden):
-            for old in range(self.oldest, number):
-                kept.pop(old, None)
-        self.oldest = max(self.oldest, number)
-
-    def led_on(self, first: int, last: int) -> Mapping[int, Tensor]:
-        """A frame as the flow leads it to those behind it, soft, each (3, H, W)."""
-        return self._led(first, [(n, self.back[n]) for n in range(first + 1, last)])
-
-    def led_back(self, first: int, last: int) -> Mapping[int, Tensor]:
-        """A frame as the flow leads it to those before it, soft, each (3, H, W)."""
-        return self._led(last, [(n, self.forth[n + 1]) for n in range(last - 1, first, -1)])
-
-    def _led(self, start: int, steps: Sequence[tuple[int, Tensor]]) -> Mapping[int, Tensor]:
-        """A frame led from one to the next of others, each with the flow from it to the one
-        before."""
-        found, way = {}, torch.zeros(2, *self.small[start].shape[1:])
-        for number, flow in steps:
-            way = along(way, flow)
-            found[number] = _soft(moved(self.small[start], way, smooth=True))
-        return found
-
-
-def small(photo: Tensor) -> Tensor:
-    """A photo (3, H, W) at which scenes are told apart."""
-    height, width = fit_within((photo.shape[1], photo.shape[2]), min(SIDE, max(photo.shape)))
-    pixels = np.ascontiguousarray(photo.cpu().movedim(0, -1).numpy())
-    shrunk = cv2().resize(pixels, (width, height), interpolation=cv2().INTER_AREA)
-    return box_mean(torch.from_numpy(shrunk).movedim(-1, 0).contiguous(), GRAIN)
-
-
-def _soft(photo: Tensor) -> Tensor:
-    return box_mean(photo, SOFT)
-
-
-def mixing_around(window: _Window, number: int, since: int) -> Mixing | None:
+def mixing_around(window: Window, number: int, since: int) -> Mixing | None:
     """The frames around one that are mixed of the scenes before and behind them; none of them at a
     cut.
 
@@ -297,7 +242,7 @@ def mixing_around(window: _Window, number: int, since: int) -> Mixing | None:
         None where two scenes do not explain the frames between them.
     """
     far = window.small[max(since, number - REACHES[-1])]
-    if _is_one_scene(window.small[min(window.read - 1, number + REACHES[-1])], far):
+    if is_one_scene(window.small[min(window.read - 1, number + REACHES[-1])], far):
         return None
     for before, behind in BOTH_WAYS:
         found = _mixing_within(window, max(since, number - before), number + behind)
@@ -306,7 +251,7 @@ def mixing_around(window: _Window, number: int, since: int) -> Mixing | None:
     return None
 
 
-def _widened(window: _Window, found: Mixing, since: int) -> Mixing:
+def _widened(window: Window, found: Mixing, since: int) -> Mixing:
     """The same with frames that show a little of the other scene."""
     # They look as if they showed nothing of it as long as none is asked that does not.
     for before, behind in sorted(product(FURTHER, FURTHER), key=sum, reverse=True):
@@ -319,7 +264,7 @@ def _widened(window: _Window, found: Mixing, since: int) -> Mixing:
     return _of(first, _shares(window, first, last)) or found
 
 
-def _mixing_within(window: _Window, first: int, last: int) -> Mixing | None:
+def _mixing_within(window: Window, first: int, last: int) -> Mixing | None:
     """The frames between two that are mixed of what these show."""
     last = min(window.read - 1, last)
     if last - first < 2 * ALONE:
@@ -329,7 +274,7 @@ def _mixing_within(window: _Window, first: int, last: int) -> Mixing | None:
     other = next((n for n in reversed(shares) if not shares[n].is_of_other), first) + 1
     if one - first < ALONE or last - other < ALONE or other <= one:
         return None
-    if _is_one_scene(window.small[other], window.small[one]):
+    if is_one_scene(window.small[other], window.small[one]):
         return None
     return _of(one, _shares(window, one, other))
 
@@ -362,11 +307,11 @@ class _Shares:
         return self.one < HARDLY and self.other**2 + self.untold > WHOLE
 
 
-def _shares(window: _Window, first: int, last: int) -> dict[int, _Shares]:
+def _shares(window: Window, first: int, last: int) -> dict[int, _Shares]:
     """What two frames have in those between them."""
     before, behind = window.led_on(first, last), window.led_back(first, last)
     return {
-        number: _share(_soft(window.small[number]), before[number], behind[number])
+        number: _share(soft(window.small[number]), before[number], behind[number])
         for number in range(first + 1, last)
     }
 

@@ -51,6 +51,8 @@ from layered_nst.video.noting import changes, lost_notes, still_share
 from layered_nst.video.outdated import painted_of
 from layered_nst.video.result import VideoResult, is_painted, planes_of
 from layered_nst.video.stored import as_bytes
+from layered_nst.video.wipes import Wipe
+from layered_nst.video.wiping import Wiping
 from layered_nst.video.writing import check_film, even
 
 log = logging.getLogger(__name__)
@@ -368,7 +370,7 @@ class ClipRun:
         self.shot += self.key != NONE
         self.key = number
 
-    def _mixing(self, number: int) -> Mixing | None:
+    def _mixing(self, number: int) -> Mixing | Wipe | None:
         """The frames behind one that are mixed of the scene painted last and another."""
         found = self.mixings.at(number) if number >= 0 else None
         if number not in self.pasts:
@@ -377,7 +379,7 @@ class ClipRun:
             return found
         return None  # what a loop comes back to is one scene
 
-    def _begin_between(self, mixing: Mixing, frame: ClipFrame) -> None:
+    def _begin_between(self, mixing: Mixing | Wipe, frame: ClipFrame) -> None:
         """Paint the first frame of another scene, before those that are mixed of both.
 
         Args:
@@ -386,21 +388,21 @@ class ClipRun:
         self.now = mixing.first + 1, frame.time
         past = self.pasts[mixing.first]
         photos, last = [as_bytes(past.photo)], frame
-        for last in islice(self._from(mixing.first + 1), len(mixing.mixes) + 1):
+        for last in islice(self._from(mixing.first + 1), mixing.last - mixing.first):
             picture, eyes = self.scenery.look(last.picture, size=self.size, remembered=False)
             photos.append(as_bytes(picture.rgb))
         self.now = mixing.last, last.time
         scene = self._scene_at(mixing.last, last, picture, eyes, [])
         behind = self._first(mixing.last, scene)
-        dissolve = Dissolve(
-            mixing,
-            photos,
-            before=planes_of(self.store.pixels(mixing.first))[:3],
-            behind=self._faded(behind, scene, self.fades.shown(mixing.last, last.picture)),
-            flow=self.flow,
+        before = planes_of(self.store.pixels(mixing.first))[:3]
+        shown = self._faded(behind, scene, self.fades.shown(mixing.last, last.picture))
+        led: Dissolve | Wiping = (
+            Wiping(mixing, photos, before=before, behind=shown, flow=self.flow)
+            if isinstance(mixing, Wipe)
+            else Dissolve(mixing, photos, before=before, behind=shown, flow=self.flow)
         )
         kept = self._keeps(past, scene) * scene.kept.cpu()
-        self.between = _Between(dissolve.pictures(), behind, scene, kept)
+        self.between = _Between(led.pictures(), behind, scene, kept)
 
     def _keeps(self, past: Past, scene: Scene) -> Tensor:
         """Where an earlier frame keeps its photo, shape (H, W), bool."""
