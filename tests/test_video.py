@@ -42,6 +42,7 @@ from moving_pictures import MovingPicture, warping_error  # noqa: E402
 from layered_nst.video import frames  # noqa: E402
 from layered_nst.video.carrying import carried, settled  # noqa: E402
 from layered_nst.video.clips import Excerpt  # noqa: E402
+from layered_nst.video.earlier import _stands  # noqa: E402
 from layered_nst.video.fades import Fades, shown  # noqa: E402
 from layered_nst.video.filling import Sighted, joined, painted_as_before  # noqa: E402
 from layered_nst.video.flow import (  # noqa: E402
@@ -55,7 +56,6 @@ from layered_nst.video.flow import (  # noqa: E402
     moved,
     repainted,
 )
-from layered_nst.video.frames import _stands  # noqa: E402
 from layered_nst.video.fusion import fused  # noqa: E402
 from layered_nst.video.keeping import FORMAT, FrameStore  # noqa: E402
 from layered_nst.video.keys import between, led_back  # noqa: E402

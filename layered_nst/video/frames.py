@@ -6,11 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
-from torch.nn.functional import avg_pool2d as pool
 
 from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.descent import learned_of
@@ -33,17 +30,22 @@ from layered_nst.scene.scene import Scene
 from layered_nst.strategies.at_once import paint_problem, painter_for
 from layered_nst.strategies.problems import problem
 from layered_nst.strategies.run import paint_canvas
+from layered_nst.video.earlier import (
+    Link,
+    Past,
+    Told,
+    known_share,
+    now_painted_of,
+    told_of,
+    unmoved,
+    whose_pixels,
+)
 from layered_nst.video.filling import Filler, Sighted, joined, painted_as_before
-from layered_nst.video.flow import Motion, gone_since, moved, repainted
+from layered_nst.video.flow import Motion, gone_since, moved
 from layered_nst.video.keeping import part_of
-from layered_nst.video.opencv import box_mean
 from layered_nst.video.outdated import (
     comes_in,
-    drawn_along,
-    led_on,
     left_drawn,
-    outdated,
-    painted_of,
 )
 from layered_nst.video.steady import SteadyMoments
 
@@ -59,13 +61,6 @@ COARSE_SHARE = 0.3
 RIPENS = 0.3
 """Share of what is missing that each frame adds to how far a pixel's painting is to be held: one
 that has just come into sight has had few steps."""
-WAY, HARDLY = 7, 0.3
-"""What moves by less than so many px, in the mean of so many px around, stands still."""
-SPOT = 0.01
-"""Share of the frame that a spot has at most, within what stands still."""
-SHADE = 1.0 / 255
-BLOCK = 8
-"""Squares of so many px that differ by less than this show the same: less is noise."""
 HOLD = 0.8
 """How far what was painted before stays as it is while a frame takes its steps."""
 RIPE = 0.9
@@ -79,62 +74,6 @@ FEWEST_NEW = 20
 PAIRS = 2
 """Steps of L-BFGS, and what they changed of the gradient, that go along from frame to frame: more
 make the loss fall no faster."""
-REACHES = (1, 2, 4)
-"""How many frames before each frame those lie that it is held to, where those nearer tell
-nothing."""
-
-
-@dataclass(frozen=True)
-class Past:
-    """A frame that has been painted.
-
-    Attributes:
-        number: of the frame.
-        photo: as it was, at the result's size, shape (3, H, W).
-        canvas: as it was painted, shape (3, H, W), on the CPU.
-        ripe: how far the painting of each pixel is to be held, shape (H, W) in [0, 1].
-        whose: number of the region that has most of each pixel, shape (H, W).
-        of: what each pixel was painted of, shape (3, H, W), by ``painted_of``.
-        drawn: how far it was drawn in over the picture's edge since, shape (2, H, W), by
-            ``drawn_along``.
-    """
-
-    number: int
-    photo: Tensor
-    canvas: Tensor
-    ripe: Tensor
-    whose: Tensor
-    of: Tensor
-    drawn: Tensor
-
-
-@dataclass(frozen=True)
-class Link:
-    """An earlier frame, and how this one has come of it.
-
-    Attributes:
-        other: where it was painted of something else than is seen now, shape (H, W), bool.
-        drawn: ``drawn_along`` of its painting where it is now, shape (2, H, W).
-    """
-
-    past: Past
-    motion: Motion
-    other: Tensor
-    drawn: Tensor
-
-    @classmethod
-    def of(cls, past: Past, motion: Motion, photo: Tensor) -> Link:
-        """How a photo (3, H, W) has come of an earlier frame: what was painted of something else
-        and what has come in over the edge does not count as seen.
-
-        Args:
-            motion: from then to now.
-        """
-        other = outdated(motion, photo, past.of, past.ripe)
-        drawn = drawn_along(motion, past.drawn)
-        known = ~other & ~comes_in(drawn).any(0)
-        sure = replace(motion, reliability=motion.reliability * known.to(motion.reliability))
-        return cls(past, sure, other, drawn)
 
 
 @dataclass
@@ -216,7 +155,7 @@ class FramePainter:
         self._recall(links, scene.picture.rgb.device)
         canvas, ripe = self._painted(scene, links, still, tell, toward)
         self._carry(number)
-        of = _painted_of(links, photo, still)
+        of = now_painted_of(links, photo, still)
         drawn = torch.where(still, nearest.drawn, left_drawn(links[0].drawn))
         return Past(number, photo, canvas.cpu(), ripe, whose, of, drawn)
 
@@ -229,7 +168,7 @@ class FramePainter:
         toward: Told | None,
     ) -> tuple[Tensor, Tensor]:
         """The canvas (3, H, W), and how far it is to be held, (H, W) on the CPU."""
-        told = _told(links, scene, still)
+        told = told_of(links, scene, still)
         if toward is not None:
             less = [replace(one, share=one.share * (1 - toward.share)) for one in told]
             told = [*less, toward]
@@ -238,7 +177,7 @@ class FramePainter:
             return self._at_once(scene, told)
         asked = self._asked(scene, told, links[0])
         # What is known by half has its strokes: it is the softness of a border, or a doubt.
-        known = _share(told, scene.size).clamp(min=0.5)
+        known = known_share(told, scene.size).clamp(min=0.5)
         ripe = sum((one.share * one.ripe for one in told), torch.zeros(scene.size)) / known
         asked = self._held(asked, ripe, still, toward)
         plan = self._coarse(asked, ripe)
@@ -314,7 +253,7 @@ class FramePainter:
 
     def _asked(self, scene: Scene, told: Sequence[Told], nearest: Link) -> Problem:
         still, device = problem(scene, self.plan), scene.picture.rgb.device
-        share = _share(told, scene.size)
+        share = known_share(told, scene.size)
         known = sum((one.picture * one.share for one in told), torch.zeros(3, *scene.size))
         start = known + (1 - share) * self._new(scene, still, nearest, known, share)
         start = start.clamp(0, 1).to(device)
@@ -433,100 +372,3 @@ def _names(regions: Sequence[PaintedRegion]) -> list[str]:
         seen[region.name] = seen.get(region.name, 0) + 1
         names.append(f"{region.name}#{seen[region.name]}")
     return names
-
-
-@dataclass(frozen=True)
-class Told:
-    """What an earlier frame says of this one, on the CPU.
-
-    Attributes:
-        picture: it, where its things are now, shape (3, H, W).
-        share: how far its pixels are those of this frame, shape (H, W); those of all frames
-            together are at most 1.
-        ripe: how far their painting is to be held, shape (H, W).
-    """
-
-    picture: Tensor
-    share: Tensor
-    ripe: Tensor
-
-
-def _told(links: Sequence[Link], scene: Scene, still: Tensor) -> list[Told]:
-    """What earlier frames say, each where none nearer says anything.
-
-    Source: Ruder et al. 2016, equation 8.
-
-    Args:
-        still: where nothing has changed since the nearest: that says all there, without moving.
-    """
-    known = torch.zeros(scene.size)
-    found: list[Told] = []
-    for link in links:
-        past, unchanged = link.past, still if not found else torch.zeros_like(still)
-        sure = torch.where(unchanged, 1.0, link.motion.reliability.cpu())
-        share = (sure - known).clamp(min=0)
-        known = known + share
-        picture = repainted(past.canvas, link.motion.back)
-        ripe = moved(past.ripe[None], link.motion.back, smooth=True)[0].clamp(0, 1)
-        found.append(
-            Told(
-                torch.where(unchanged, past.canvas, picture),
-                share,
-                torch.where(unchanged, past.ripe, ripe),
-            )
-        )
-    return found
-
-
-def _painted_of(links: Sequence[Link], photo: Tensor, still: Tensor) -> Tensor:
-    """What a frame is painted of, shape (3, H, W): by the nearest of those before it that tells."""
-    found = painted_of(photo)
-    for link in links[::-1]:
-        share = (link.motion.reliability.cpu() > 0.5).float()
-        found = torch.where(share > 0, led_on(link.past.of, link.motion, photo, share), found)
-    return torch.where(still, links[0].past.of, found)
-
-
-def whose_pixels(scene: Scene) -> Tensor:
-    """The number of the region that has most of each pixel, shape (H, W), on the CPU."""
-    most, *others = scene.masks.masks.cpu()
-    whose = torch.zeros(scene.size, dtype=torch.uint8)
-    for number, mask in enumerate(others, 1):  # ten times as fast as argmax over so few
-        whose[mask > most] = number
-        most = torch.maximum(most, mask)
-    return whose
-
-
-def unmoved(photo: Tensor, whose: Tensor, link: Link) -> Tensor:
-    """Where a frame shows what an earlier one did, in the same place, shape (H, W).
-
-    A clear sky shows the same too while the camera turns; what is painted on it is to turn along.
-    """
-    gap = pool((photo - link.past.photo)[None], BLOCK, ceil_mode=True)[0]
-    other = (gap.abs().amax(0) >= SHADE).float()
-    near = torch.nn.functional.max_pool2d(other[None, None], 3, 1, 1)
-    size = photo.shape[1:]
-    changed = torch.nn.functional.interpolate(near, scale_factor=BLOCK)[0, 0, : size[0], : size[1]]
-    way = box_mean(link.motion.back.cpu(), WAY).norm(dim=0)
-    same = (changed < 0.5) & (whose == link.past.whose)
-    return same & _stands(way < HARDLY, same)
-
-
-def _stands(slow: Tensor, same: Tensor) -> Tensor:
-    """What is slow, and spots within it that show the same: in a clear sky a flow is whatever
-    comes, and a few pixels of it that seem to move do not.
-
-    Args:
-        slow, same: what hardly moves, and what shows the same, shape (H, W), bool.
-    """
-    spots, _ = ndimage.label(~slow.numpy(), np.ones((3, 3)))
-    areas = np.bincount(spots.ravel())
-    areas[np.unique(spots[~same.numpy()])] = spots.size
-    small = areas < SPOT * spots.size
-    small[0] = True  # is not of any spot: slow
-    return torch.from_numpy(small[spots])
-
-
-def _share(told: Sequence[Told], size: tuple[int, int]) -> Tensor:
-    """How far each pixel is known from earlier frames, shape (H, W)."""
-    return sum((one.share for one in told), torch.zeros(size)).clamp(0, 1)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from layered_nst.video.earlier import REACHES, Link, Past
 from layered_nst.video.flow import CUT, FlowOf, Motion, motion
-from layered_nst.video.frames import REACHES, Link, Past
 
 AGAIN = 0.5
 """A frame begins no shot if so much of it was seen in one of the few before the last, as after a

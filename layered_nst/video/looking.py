@@ -27,8 +27,8 @@ from layered_nst.regions.overlay import overlay
 from layered_nst.strategies.checking import Check, checked
 from layered_nst.strategies.costs import estimate
 from layered_nst.video.clips import ClipFrame, Excerpt
+from layered_nst.video.earlier import REACHES
 from layered_nst.video.flow import CUT, motion
-from layered_nst.video.frames import REACHES
 from layered_nst.video.run import WHOLE, ClipRun, run_of
 from layered_nst.words import duration, fine_duration, pixels, storage
 

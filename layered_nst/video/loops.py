@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from layered_nst.video.earlier import Told
 from layered_nst.video.flow import FlowOf, motion, moved
-from layered_nst.video.frames import Told
 from layered_nst.video.stored import as_bytes, as_floats
 
 MOST = 24

@@ -7,8 +7,8 @@ from fractions import Fraction
 from itertools import groupby
 from typing import Any
 
+from layered_nst.video.earlier import Past
 from layered_nst.video.flow import Motion, moved
-from layered_nst.video.frames import Past
 
 
 def still_share(past: Past, before: Past | None) -> float:

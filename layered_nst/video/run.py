@@ -40,9 +40,10 @@ from layered_nst.strategies.problems import finished
 from layered_nst.video.carrying import RegionsInTime
 from layered_nst.video.clips import Clip, ClipFrame, Excerpt, open_clip
 from layered_nst.video.dissolving import Dissolve
+from layered_nst.video.earlier import REACHES, Link, Past, Told, whose_pixels
 from layered_nst.video.fades import Fades
 from layered_nst.video.flow import CUT, FlowOf, Motion, flow_of
-from layered_nst.video.frames import REACHES, FramePainter, Link, Past, Told, whose_pixels
+from layered_nst.video.frames import FramePainter
 from layered_nst.video.keeping import FrameStore, frames_folder, part_of
 from layered_nst.video.linking import links_to
 from layered_nst.video.loops import Loop
