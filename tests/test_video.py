@@ -285,10 +285,11 @@ def _of_something_else(photos: list[Tensor]) -> list[Tensor]:
     told, of, ripe = [], painted_of(photos[0]), torch.ones(photos[0].shape[1:])
     for before, now in pairwise(photos):
         found = motion(now, before, dis)
-        sure, other = found.reliability > 0.5, outdated(found, now, of, ripe)
+        soft = painted_of(now)
+        sure, other = found.reliability > 0.5, outdated(found, soft, of, ripe)
         told.append(sure & other)
         known = sure & ~other
-        of = torch.where(known, led_on(of, found, now, known.float()), painted_of(now))
+        of = torch.where(known, led_on(of, found, soft, known.float()), soft)
     return told
 
 

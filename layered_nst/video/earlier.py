@@ -67,14 +67,15 @@ class Link:
     drawn: Tensor
 
     @classmethod
-    def of(cls, past: Past, motion: Motion, photo: Tensor) -> Link:
-        """How a photo (3, H, W) has come of an earlier frame: what was painted of something else
-        and what has come in over the edge does not count as seen.
+    def of(cls, past: Past, motion: Motion, now: Tensor) -> Link:
+        """How a frame has come of an earlier one: what was painted of something else and what has
+        come in over the edge does not count as seen.
 
         Args:
             motion: from then to now.
+            now: what is seen, shape (3, H, W), by ``painted_of``.
         """
-        other = outdated(motion, photo, past.of, past.ripe)
+        other = outdated(motion, now, past.of, past.ripe)
         drawn = drawn_along(motion, past.drawn)
         known = ~other & ~comes_in(drawn).any(0)
         sure = replace(motion, reliability=motion.reliability * known.to(motion.reliability))
@@ -126,10 +127,10 @@ def told_of(links: Sequence[Link], scene: Scene, still: Tensor) -> list[Told]:
 
 def now_painted_of(links: Sequence[Link], photo: Tensor, still: Tensor) -> Tensor:
     """What a frame is painted of, shape (3, H, W): by the nearest of those before it that tells."""
-    found = painted_of(photo)
+    now = found = painted_of(photo)
     for link in links[::-1]:
         share = (link.motion.reliability.cpu() > 0.5).float()
-        found = torch.where(share > 0, led_on(link.past.of, link.motion, photo, share), found)
+        found = torch.where(share > 0, led_on(link.past.of, link.motion, now, share), found)
     return torch.where(still, links[0].past.of, found)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from layered_nst.video.earlier import REACHES, Link, Past
 from layered_nst.video.flow import CUT, FlowOf, Motion, motion
+from layered_nst.video.outdated import painted_of
 
 AGAIN = 0.5
 """A frame begins no shot if so much of it was seen in one of the few before the last, as after a
@@ -37,6 +38,7 @@ def links_to(
         They, and the motion from the frame painted last, None where that tells nothing.
     """
     links: list[Link] = []
+    now = painted_of(photo)
     told = torch.zeros(photo.shape[1:])
     near: Motion | None = None
     flashes = False
@@ -50,7 +52,7 @@ def links_to(
         if reach == nearest and found.seen >= CUT:
             near = found
         if found.seen >= (CUT if reach == 1 or links else AGAIN):
-            links.append(Link.of(past, found, photo))
+            links.append(Link.of(past, found, now))
             told = torch.maximum(told, links[-1].motion.reliability.cpu())
     best = max(links, key=lambda link: link.motion.seen, default=None)
     if best is not None and best.motion.seen > links[0].motion.seen + BETTER:

@@ -39,17 +39,16 @@ def painted_of(photo: Tensor) -> Tensor:
     return box_mean(photo.cpu(), SOFT)
 
 
-def outdated(found: Motion, photo: Tensor, of: Tensor, ripe: Tensor) -> Tensor:
+def outdated(found: Motion, now: Tensor, of: Tensor, ripe: Tensor) -> Tensor:
     """Where what was painted before is not what is seen now, shape (H, W), bool.
 
     Args:
         found: the motion from then to now.
-        photo: now, shape (3, H, W).
-        of: what was painted of, by ``painted_of``, where it was then.
+        now, of: what is seen and what was painted of, where it was then, by ``painted_of``.
         ripe: how far what was painted is to be held, shape (H, W): of what has few strokes little
             is lost.
     """
-    now, back = painted_of(photo), found.back.cpu()
+    back = found.back.cpu()
     then = moved(lit_alike(of, now, back, found.reliability.cpu()), back, smooth=True)
     gap = (then - now).abs().mean(0)
     usual = 3 * gap.median()
@@ -64,14 +63,13 @@ def outdated(found: Motion, photo: Tensor, of: Tensor, ripe: Tensor) -> Tensor:
     return torch.from_numpy(ndimage.binary_dilation(grown, square))
 
 
-def led_on(of: Tensor, found: Motion, photo: Tensor, share: Tensor) -> Tensor:
+def led_on(of: Tensor, found: Motion, now: Tensor, share: Tensor) -> Tensor:
     """What a frame is painted of: as far as it is what was painted before, that; else the photo.
 
     Args:
-        of, found, photo: as ``outdated`` takes them.
+        of, found, now: as ``outdated`` takes them.
         share: how far it is, shape (H, W).
     """
-    now = painted_of(photo)
     then = moved(of, found.back.cpu(), smooth=True)
     return now + (1 - FADES) * share * (then - now)
 
