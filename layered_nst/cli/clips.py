@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from layered_nst.video.clips import Clip
     from layered_nst.video.leaving import ClipTargets, ClipWritten
     from layered_nst.video.looking import ClipCheck
+    from layered_nst.video.progress import FrameProgress
     from layered_nst.video.result import VideoResult
-    from layered_nst.video.run import FrameProgress
 
 
 def place_in_time(text: str) -> float:

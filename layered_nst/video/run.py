@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
@@ -37,9 +37,9 @@ from layered_nst.strategies.costs import level_costs
 from layered_nst.strategies.keeper import belonging
 from layered_nst.strategies.looks import check_looks, planned, thin_notes
 from layered_nst.strategies.problems import finished
+from layered_nst.video.between import Between, pictures_between
 from layered_nst.video.carrying import RegionsInTime
 from layered_nst.video.clips import Clip, ClipFrame, Excerpt, open_clip
-from layered_nst.video.dissolving import Dissolve
 from layered_nst.video.earlier import REACHES, Link, Past, Told, whose_pixels
 from layered_nst.video.fades import Fades
 from layered_nst.video.flow import CUT, FlowOf, Motion, flow_of
@@ -50,10 +50,10 @@ from layered_nst.video.loops import Loop
 from layered_nst.video.mixing import Mixing, Mixings
 from layered_nst.video.noting import changes, lost_notes, still_share
 from layered_nst.video.outdated import painted_of
+from layered_nst.video.progress import FrameProgress, OnFrame
 from layered_nst.video.result import VideoResult, is_painted, planes_of
 from layered_nst.video.stored import as_bytes
 from layered_nst.video.wipes import Wipe
-from layered_nst.video.wiping import Wiping
 from layered_nst.video.writing import check_film, even
 
 log = logging.getLogger(__name__)
@@ -61,60 +61,6 @@ log = logging.getLogger(__name__)
 WHOLE = Excerpt()
 NONE = -1
 """The number of a frame that there is not."""
-
-
-@dataclass(frozen=True)
-class FrameProgress:
-    """What is told after each frame.
-
-    Attributes:
-        frame: its number, from 1.
-        frames: how many there will be, about; None if the clip does not say.
-        shot: its number, from 1.
-        seen: share of it that was seen in the frame before, 0 to 1.
-        seconds: that it took.
-        seconds_left: estimate for the rest; None if it is not known how many come.
-        picture: shape (3, H, W) in [0, 1].
-    """
-
-    frame: int
-    frames: int | None
-    shot: int
-    seen: float
-    seconds: float
-    seconds_left: float | None
-    picture: Tensor = field(repr=False)
-
-    def as_dict(self) -> dict[str, Any]:
-        """All but the picture, as data that JSON can hold."""
-        left = self.seconds_left
-        return {
-            "frame": self.frame,
-            "frames": self.frames,
-            "shot": self.shot,
-            "seen": round(self.seen, 4),
-            "seconds": round(self.seconds, 3),
-            "seconds_left": None if left is None else round(left, 1),
-        }
-
-
-OnFrame = Callable[[FrameProgress], None]
-
-
-@dataclass
-class _Between:
-    """What lies between two scenes, once the first frame of the other has been painted.
-
-    Attributes:
-        pictures: what is shown of the frames that are mixed of both, one after the other.
-        past, scene: that first frame, and the recipe on it.
-        kept: how far pixels keep the photo in both scenes, shape (H, W), on the CPU.
-    """
-
-    pictures: Iterator[Tensor]
-    past: Past
-    scene: Scene
-    kept: Tensor
 
 
 @torch.inference_mode(False)
@@ -251,7 +197,7 @@ class ClipRun:
         self.loop: Loop | None = None
         self.mixings = Mixings(iter(()))
         self.fades = Fades(lambda: (frame.picture for frame in self.excerpt.of(self.clip)))
-        self.between: _Between | None = None
+        self.between: Between | None = None
         self.spent: list[float] = []
 
     def begun(self) -> tuple[ClipFrame, Iterator[ClipFrame]]:
@@ -397,13 +343,9 @@ class ClipRun:
         behind = self._first(mixing.last, scene)
         before = planes_of(self.store.pixels(mixing.first))[:3]
         shown = self._faded(behind, scene, self.fades.shown(mixing.last, last.picture))
-        led: Dissolve | Wiping = (
-            Wiping(mixing, photos, before=before, behind=shown, flow=self.flow)
-            if isinstance(mixing, Wipe)
-            else Dissolve(mixing, photos, before=before, behind=shown, flow=self.flow)
-        )
+        pictures = pictures_between(mixing, photos, before=before, behind=shown, flow=self.flow)
         kept = self._keeps(past, scene) * scene.kept.cpu()
-        self.between = _Between(led.pictures(), behind, scene, kept)
+        self.between = Between(pictures, behind, scene, kept)
 
     def _keeps(self, past: Past, scene: Scene) -> Tensor:
         """Where an earlier frame keeps its photo, shape (H, W), bool."""
