@@ -250,6 +250,15 @@ def test_start_content_begins_at_the_photo_itself(look: Path) -> None:
     assert torch.equal(problem(scene, plan_of(scene)).start, scene.picture.rgb)
 
 
+def test_what_is_alike_everywhere_takes_no_plane_of_memory(look: Path) -> None:
+    scene = scene_of(noise(24, 32), {"select": "rest", "style": str(look)})
+    frozen = problem(scene, plan_of(scene)).frozen
+    for plane, value in ((scene.visible, 1), (scene.kept, 0), (frozen, 0)):
+        assert plane.shape == scene.size
+        assert bool((plane == value).all())
+        assert plane.untyped_storage().nbytes() == 4
+
+
 def is_a_painting(found: Tensor, start: Tensor) -> bool:
     """Numbers of a picture everywhere, and others than it began with."""
     far = 1.0  # a step may lead out of the gamut, but not far

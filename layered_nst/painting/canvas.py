@@ -60,7 +60,7 @@ class Pixels:
     def picture(self) -> Tensor:
         """See ``Canvas``."""
         added = _livelier(self.variables)
-        return self.start + (added if self.root is None else added.mul_(self.root))
+        return (added if self.root is None else added.mul_(self.root)).add_(self.start)
 
     def pull_back(self, gradient: Tensor) -> Tensor:
         """See ``Canvas``."""
@@ -68,9 +68,18 @@ class Pixels:
 
 
 def _livelier(planes: Tensor) -> Tensor:
-    """Draw out the fine chroma of (1, 3, h, w): a symmetric map, so it pulls gradients back too."""
-    chroma = planes - planes.mean(1, keepdim=True)
-    return planes + (LIVELY - 1) * (chroma - _blurred(chroma))
+    """Draw out the fine chroma of (1, 3, h, w): a symmetric map, so it pulls gradients back too.
+
+    One channel at a time: of a print, what comes between would be the peak of the whole run.
+    """
+    light, found = planes.mean(1, keepdim=True), torch.empty_like(planes)
+    for channel in range(planes.shape[1]):
+        plane = planes.narrow(1, channel, 1)
+        chroma = plane - light
+        found.narrow(1, channel, 1).copy_(chroma).sub_(_blurred(chroma)).mul_(LIVELY - 1).add_(
+            plane
+        )
+    return found
 
 
 def _blurred(planes: Tensor) -> Tensor:
@@ -80,8 +89,9 @@ def _blurred(planes: Tensor) -> Tensor:
     """
     for pad in ((1, 1, 0, 0), (0, 0, 1, 1)):
         for _ in range(2):
-            wide = F.pad(planes, pad, "replicate")
             dim, length = (3, planes.shape[3]) if pad[0] else (2, planes.shape[2])
+            wide = F.pad(planes, pad, "replicate")
             ends = wide.narrow(dim, 0, length) + wide.narrow(dim, 2, length)
+            del wide
             planes = ends.add_(planes, alpha=2).mul_(0.25)
     return planes

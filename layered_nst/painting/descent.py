@@ -78,6 +78,7 @@ class Descent:
         self.totals.append(total)
         self.terms = terms
         downhill = self.canvas.pull_back(gradient)
+        del gradient  # of a print a tenth of a gigabyte, while L-BFGS takes most
         step = self.optimizer.instead(downhill) if has_led_up else None
         if step is not None:
             self.canvas.variables = self.good

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import torch
 from torch import Tensor
 
 from layered_nst.networks.segmenters import Segmentation
@@ -68,11 +67,16 @@ class Scene:
         regions = self.recipe.regions
         return tuple(r for r in regions if self.styles.get(r.name) and r.strength > 0)
 
+    def _plain(self, value: float) -> Tensor:
+        """One value everywhere, shape (H, W), to be read alone: of a print, such planes would take
+        a tenth of a gigabyte."""
+        return self.picture.rgb.new_full((1, 1), value).expand(self.size)
+
     @cached_property
     def visible(self) -> Tensor:
         """Alpha of the photo at the result's size, ones where it has none, shape (H, W)."""
         alpha = self.picture.alpha
-        return torch.ones_like(self.picture.rgb[0]) if alpha is None else alpha
+        return self._plain(1.0) if alpha is None else alpha
 
     @cached_property
     def kept(self) -> Tensor:
@@ -80,10 +84,10 @@ class Scene:
         (H, W)."""
         painted = {region.name for region in self.painted}
         names = [name for name in self.masks.names if name not in painted]
-        return sum((self.mask(n) for n in names), torch.zeros_like(self.visible))
+        return sum((self.mask(n) for n in names), self._plain(0.0))
 
     @cached_property
     def kept_chroma(self) -> Tensor:
         """How far each pixel keeps the photo's chroma, shape (H, W)."""
         names = [r.name for r in self.recipe.regions if r.style and r.color != "style"]
-        return sum((self.mask(n) for n in names), torch.zeros_like(self.visible))
+        return sum((self.mask(n) for n in names), self._plain(0.0))

@@ -78,7 +78,7 @@ def problem(scene: Scene, plan: Plan) -> Problem:
     Transparent pixels belong to no region here, so that they enter no statistic.
     """
     painted = [part for region in scene.painted for part in _painted(region, scene, plan)]
-    moved = _moved_colors(scene)
+    moved, opaque = _moved_colors(scene), scene.picture.alpha is None
     start = scene.picture.rgb if plan.start == "content" else moved
     if plan.start == STROKES:
         start = _with_strokes(moved, scene)
@@ -88,7 +88,7 @@ def problem(scene: Scene, plan: Plan) -> Problem:
         # Where nothing is kept, one tensor serves twice.
         start=start.lerp(scene.picture.rgb, scene.kept) if bool(scene.kept.any()) else start,
         regions=painted,
-        frozen=torch.maximum(scene.kept, 1 - scene.visible.ceil()),
+        frozen=scene.kept if opaque else torch.maximum(scene.kept, 1 - scene.visible.ceil()),
         moments=scene.moments,
         composed=_composed(scene),
         begun=scene.approved,
