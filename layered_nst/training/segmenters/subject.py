@@ -64,7 +64,7 @@ class SubjectPlan:
         keep: steps after which the file is written anew.
     """
 
-    steps: int = 1000
+    steps: int = 2200
     batch: int = 8
     side: int = 320
     least_share: float = 0.4
@@ -73,8 +73,8 @@ class SubjectPlan:
     ema: float = 0.995
     teacher: float = 0.25
     untold: float = 0.12
-    drawn: float = 0.3
-    close: float = 0.25
+    drawn: float = 0.35
+    close: float = 0.22
     keep: int = 200
     seed: int = 0
 
