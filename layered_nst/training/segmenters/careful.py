@@ -12,7 +12,6 @@ A training that was broken off goes on from ``careful.safetensors.training`` whe
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import sys
@@ -30,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from layered_nst.files.atomic import replacing
-from layered_nst.files.hashes import digest
+from layered_nst.files.hashes import digest, text_hash
 from layered_nst.files.tensors import write_tensors
 from layered_nst.networks.catalogue import CAREFUL, weights_path
 from layered_nst.networks.segmenters import load_segmenter, vision
@@ -255,7 +254,7 @@ def train_head(
 
 def belonging(head: nn.Module, plan: Any, photos: Iterable[Path]) -> dict[str, Any]:
     """What the training of a head goes on with and no other: start, plan, names of photos."""
-    names = hashlib.sha256("\n".join(photo.name for photo in photos).encode()).hexdigest()
+    names = text_hash("\n".join(photo.name for photo in photos))
     return {"start": digest(head.state_dict()), "plan": asdict(plan), "photos": names}
 
 
