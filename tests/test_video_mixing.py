@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +10,27 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from workbench import lay_out
-
-from layered_nst import apply_video
-from layered_nst.errors import Interrupted
 
 cv2 = pytest.importorskip("cv2")
 
+from changing_scenes import (  # noqa: E402
+    found_in,
+    frame,
+    painted,
+    painted_with_stops,
+    planes,
+    recipe_on,
+)
 from moving_pictures import PHOTOS, MovingPicture  # noqa: E402
 
 from layered_nst.picture import resize  # noqa: E402
 from layered_nst.video.clips import Excerpt  # noqa: E402
-from layered_nst.video.mixing import Mix, Mixing, Mixings  # noqa: E402
+from layered_nst.video.mixing import Mix  # noqa: E402
 
 SIZE = (72, 128)
 ONE = MovingPicture(90, SIZE, step=(1.2, 0.2), pan=(-0.6, -0.1))
 OTHER = MovingPicture(90, SIZE, "fig.jpg", "dogs.jpg", pan=(0.4, 0.1), step=(-0.8, 0.1))
 BLUE = torch.tensor([0.1, 0.2, 0.7])[:, None, None]
-
-
-def frame(clip: MovingPicture, number: int) -> Tensor:
-    return torch.from_numpy(clip.frame(number)).movedim(-1, 0).contiguous()
 
 
 def dissolve(length: int, *, alone: int = 12) -> list[Tensor]:
@@ -50,12 +49,6 @@ def faded(color: Tensor, length: int, *, alone: int = 12) -> list[Tensor]:
     back = [color.lerp(frame(OTHER, n), (n + 1) / (half + 1)) for n in range(length - half)]
     behind = [frame(OTHER, length + n) for n in range(alone)]
     return [*(frame(ONE, n) for n in range(alone)), *away, *back, *behind]
-
-
-def found_in(photos: Sequence[Tensor]) -> list[Mixing]:
-    mixings = Mixings(iter(photos))
-    found = [mixings.at(number) for number in range(len(photos))]
-    return [mixing for mixing in found if mixing is not None]
 
 
 @pytest.mark.parametrize("length", [3, 30])
@@ -133,37 +126,21 @@ def test_a_mixed_frame_is_mixed_of_paintings_as_it_is_of_photos() -> None:
 @pytest.fixture(scope="module")
 def stated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A recipe for a clip of nine frames, three of which are mixed of two scenes."""
-    folder = lay_out(tmp_path_factory.mktemp("mixed") / "work")
-    (folder / "clip").mkdir()
-    for number, photo in enumerate(dissolve(3, alone=3)):
-        pixels = (photo * 255 + 0.5).byte().movedim(0, -1).numpy()
-        Image.fromarray(pixels).save(folder / "clip" / f"{number}.png")
-    regions = [
-        {"name": "all", "select": "rest", "style": str(folder / "stripes.png")},
-        {"name": "logo", "select": {"box": [0, 0, 0.25, 0.25]}, "fixed": True, "protect": True},
-    ]
-    return {"recipe": 1, "content": str(folder / "clip"), "size": 96, "regions": regions, **DRAFT}
-
-
-DRAFT = {"optimize": {"quality": "draft"}}
-STEPS = ("optimize.levels=[96]", "optimize.steps=[2]", "video.steps=1")
-
-
-def planes(result: Any) -> list[Tensor]:
-    return [torch.from_numpy(np.asarray(f) / np.float32(255)).movedim(-1, 0) for f in result]
+    logo = {"name": "logo", "select": {"box": [0, 0, 0.25, 0.25]}, "fixed": True, "protect": True}
+    return recipe_on(dissolve(3, alone=3), tmp_path_factory.mktemp("mixed") / "work", logo)
 
 
 def test_what_is_protected_is_the_photo_in_a_dissolve_too(whole: Any) -> None:
     photos = whole.excerpt.of(whole.clip)
-    for frame, photo in zip(planes(whole), photos, strict=True):
-        small = resize(photo.picture.rgb, frame.shape[1:])[:, :12, :22]
-        assert float((frame[:, :12, :22] - small).abs().max()) < 1.1 / 255
+    for shown, photo in zip(planes(whole), photos, strict=True):
+        small = resize(photo.picture.rgb, shown.shape[1:])[:, :12, :22]
+        assert float((shown[:, :12, :22] - small).abs().max()) < 1.1 / 255
 
 
 @pytest.fixture(scope="module")
 def whole(stated: dict[str, Any]) -> Any:
     """The clip, painted without a break."""
-    return apply_video(stated, overrides=STEPS, cache=False)
+    return painted(stated)
 
 
 def test_behind_a_dissolve_nothing_is_left_of_the_scene_before(
@@ -171,7 +148,7 @@ def test_behind_a_dissolve_nothing_is_left_of_the_scene_before(
 ) -> None:
     clip = whole.manifest["clip"]
     assert (clip["shots"], clip["mixed"]) == ([0, 6], [3, 4, 5])
-    alone = apply_video(stated, overrides=STEPS, cache=False, part=Excerpt(start=0.235))
+    alone = painted(stated, part=Excerpt(start=0.235))
     frames, behind = planes(whole), planes(alone)
     assert len(behind) == 3
     assert all(map(torch.equal, frames[6:], behind))
@@ -183,20 +160,5 @@ def test_behind_a_dissolve_nothing_is_left_of_the_scene_before(
 def test_a_run_that_was_stopped_in_a_dissolve_and_behind_it_gives_the_same_bytes(
     stated: dict[str, Any], whole: Any, tmp_path: Path
 ) -> None:
-    output = tmp_path / "out.mp4"
-
-    def run(stop: int) -> Any:
-        def stop_at(told: Any) -> None:
-            if told.frame == stop:
-                raise KeyboardInterrupt
-
-        options: dict[str, Any] = {
-            "output": output,
-            "resume": output.with_suffix(".frames").exists(),
-        }
-        return apply_video(stated, overrides=STEPS, cache=False, on_frame=stop_at, **options)
-
-    for stop in (5, 7):
-        with pytest.raises(Interrupted):
-            run(stop)
-    assert all(map(torch.equal, planes(run(0)), planes(whole)))
+    stopped = painted_with_stops(stated, tmp_path / "out.mp4", (5, 7))
+    assert all(map(torch.equal, planes(stopped), planes(whole)))

@@ -11,17 +11,21 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from workbench import lay_out
-
-from layered_nst import apply_video
-from layered_nst.errors import Interrupted
 
 cv2 = pytest.importorskip("cv2")
 
+from changing_scenes import (  # noqa: E402
+    found_in,
+    frame,
+    painted,
+    painted_with_stops,
+    planes,
+    recipe_on,
+)
 from moving_pictures import PHOTOS, MovingPicture  # noqa: E402
 
 from layered_nst.video.clips import Excerpt  # noqa: E402
-from layered_nst.video.mixing import Mixings  # noqa: E402
+from layered_nst.video.ends import Ends  # noqa: E402
 from layered_nst.video.stored import as_bytes  # noqa: E402
 from layered_nst.video.wipes import MOST_SOFT, Wipe  # noqa: E402
 from layered_nst.video.wiping import Wiping, mirrored  # noqa: E402
@@ -41,10 +45,6 @@ FORMS = {
 }
 
 
-def frame(clip: MovingPicture, number: int) -> Tensor:
-    return torch.from_numpy(clip.frame(number)).movedim(-1, 0).contiguous()
-
-
 def wiped(form: str, length: int, *, soft: float = 0.0, alone: int = 12) -> list[Tensor]:
     """Frames of the one scene, ``length`` in which the other takes its place, and frames of it."""
     far = FORMS[form] / FORMS[form].max()
@@ -58,12 +58,6 @@ def wiped(form: str, length: int, *, soft: float = 0.0, alone: int = 12) -> list
 
 def slow(*values: Any) -> Any:
     return pytest.param(*values, marks=pytest.mark.slow)
-
-
-def found_in(photos: list[Tensor]) -> list[Any]:
-    mixings = Mixings(iter(photos))
-    found = [mixings.at(number) for number in range(len(photos))]
-    return [change for change in found if change is not None]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +152,7 @@ def test_paintings_lie_side_by_side_where_the_photos_do() -> None:
     share = (torch.arange(2 * MOST_SOFT + 1) >= MOST_SOFT).float()
     wipe = Wipe(0, length + 1, over.float().expand(18, 32), share)
     white, black = torch.ones(3, *SIZE), torch.zeros(3, *SIZE)
-    led = Wiping(wipe, list(map(as_bytes, photos)), before=white, behind=black, flow=still)
+    led = Wiping(wipe, Ends(list(map(as_bytes, photos)), white, black, still))
     pictures = list(led.pictures())
     assert len(pictures) == length
     for picture, edge in zip(pictures, edges[1:], strict=False):
@@ -180,35 +174,17 @@ def test_what_a_flow_brings_in_over_the_edge_is_mirrored() -> None:
 # Whole runs
 
 
-STEPS = ("optimize.levels=[96]", "optimize.steps=[2]", "video.steps=1")
-
-
 @pytest.fixture(scope="module")
 def stated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A recipe for a clip of ten frames, in four of which one scene takes another's place."""
-    folder = lay_out(tmp_path_factory.mktemp("wiped") / "work")
-    (folder / "clip").mkdir()
-    for number, photo in enumerate(wiped("from the left", 4, alone=3)):
-        pixels = (photo * 255 + 0.5).byte().movedim(0, -1).numpy()
-        Image.fromarray(pixels).save(folder / "clip" / f"{number}.png")
-    region = {"name": "all", "select": "rest", "style": str(folder / "stripes.png")}
-    return {
-        "recipe": 1,
-        "content": str(folder / "clip"),
-        "size": 96,
-        "regions": [region],
-        "optimize": {"quality": "draft"},
-    }
+    photos = wiped("from the left", 4, alone=3)
+    return recipe_on(photos, tmp_path_factory.mktemp("wiped") / "work")
 
 
 @pytest.fixture(scope="module")
 def whole(stated: dict[str, Any]) -> Any:
     """The clip, painted without a break."""
-    return apply_video(stated, overrides=STEPS, cache=False)
-
-
-def planes(result: Any) -> list[Tensor]:
-    return [torch.from_numpy(np.asarray(f) / np.float32(255)).movedim(-1, 0) for f in result]
+    return painted(stated)
 
 
 def test_a_wipe_shows_both_paintings_and_leaves_nothing_of_the_first_behind(
@@ -216,7 +192,7 @@ def test_a_wipe_shows_both_paintings_and_leaves_nothing_of_the_first_behind(
 ) -> None:
     clip = whole.manifest["clip"]
     assert (clip["shots"], clip["mixed"]) == ([0, 7], [3, 4, 5, 6])
-    alone = apply_video(stated, overrides=STEPS, cache=False, part=Excerpt(start=0.275))
+    alone = painted(stated, part=Excerpt(start=0.275))
     frames, behind = planes(whole), planes(alone)
     assert len(behind) == 3
     assert all(map(torch.equal, frames[7:], behind))
@@ -228,19 +204,5 @@ def test_a_wipe_shows_both_paintings_and_leaves_nothing_of_the_first_behind(
 def test_a_run_that_was_stopped_in_a_wipe_and_behind_it_gives_the_same_bytes(
     stated: dict[str, Any], whole: Any, tmp_path: Path
 ) -> None:
-    output = tmp_path / "out.mp4"
-
-    def run(stop: int) -> Any:
-        def stop_at(told: Any) -> None:
-            if told.frame == stop:
-                raise KeyboardInterrupt
-
-        resume = output.with_suffix(".frames").exists()
-        return apply_video(
-            stated, overrides=STEPS, cache=False, on_frame=stop_at, output=output, resume=resume
-        )
-
-    for stop in (5, 8):
-        with pytest.raises(Interrupted):
-            run(stop)
-    assert all(map(torch.equal, planes(run(0)), planes(whole)))
+    stopped = painted_with_stops(stated, tmp_path / "out.mp4", (5, 8))
+    assert all(map(torch.equal, planes(stopped), planes(whole)))

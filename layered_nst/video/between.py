@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from layered_nst.scene.scene import Scene
 from layered_nst.video.dissolving import Dissolve
 from layered_nst.video.earlier import Past
-from layered_nst.video.flow import FlowOf
+from layered_nst.video.ends import Ends
 from layered_nst.video.mixing import Mixing
 from layered_nst.video.wipes import Wipe
 from layered_nst.video.wiping import Wiping
@@ -32,16 +32,8 @@ class Between:
     kept: Tensor
 
 
-def pictures_between(
-    change: Mixing | Wipe,
-    photos: Sequence[Tensor],
-    *,
-    before: Tensor,
-    behind: Tensor,
-    flow: FlowOf,
-) -> Iterator[Tensor]:
+def pictures_between(change: Mixing | Wipe, ends: Ends) -> Iterator[Tensor]:
     """What is shown of the frames between two scenes, (3, H, W) each, as ``Dissolve`` and
-    ``Wiping`` take and make them."""
-    if isinstance(change, Wipe):
-        return Wiping(change, photos, before=before, behind=behind, flow=flow).pictures()
-    return Dissolve(change, photos, before=before, behind=behind, flow=flow).pictures()
+    ``Wiping`` make them."""
+    led = Wiping(change, ends) if isinstance(change, Wipe) else Dissolve(change, ends)
+    return led.pictures()

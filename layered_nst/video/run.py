@@ -41,6 +41,7 @@ from layered_nst.video.between import Between, pictures_between
 from layered_nst.video.carrying import RegionsInTime
 from layered_nst.video.clips import Clip, ClipFrame, Excerpt, open_clip
 from layered_nst.video.earlier import REACHES, Link, Past, Told, whose_pixels
+from layered_nst.video.ends import Ends
 from layered_nst.video.fades import Fades
 from layered_nst.video.flow import CUT, FlowOf, Motion, flow_of
 from layered_nst.video.frames import FramePainter
@@ -343,7 +344,7 @@ class ClipRun:
         behind = self._first(mixing.last, scene)
         before = planes_of(self.store.pixels(mixing.first))[:3]
         shown = self._faded(behind, scene, self.fades.shown(mixing.last, last.picture))
-        pictures = pictures_between(mixing, photos, before=before, behind=shown, flow=self.flow)
+        pictures = pictures_between(mixing, Ends(photos, before, shown, self.flow))
         kept = self._keeps(past, scene) * scene.kept.cpu()
         self.between = Between(pictures, behind, scene, kept)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -60,20 +60,26 @@ class Window:
 
     def led_on(self, first: int, last: int) -> Mapping[int, Tensor]:
         """A frame as the flow leads it to those behind it, soft, each (3, H, W)."""
-        return self._led(first, [(n, self.back[n]) for n in range(first + 1, last)])
+        steps = [(n, self.back[n]) for n in range(first + 1, last)]
+        return {n: soft(there) for n, there in led(self.small[first], steps).items()}
 
     def led_back(self, first: int, last: int) -> Mapping[int, Tensor]:
         """A frame as the flow leads it to those before it, soft, each (3, H, W)."""
-        return self._led(last, [(n, self.forth[n + 1]) for n in range(last - 1, first, -1)])
+        steps = [(n, self.forth[n + 1]) for n in range(last - 1, first, -1)]
+        return {n: soft(there) for n, there in led(self.small[last], steps).items()}
 
-    def _led(self, start: int, steps: Sequence[tuple[int, Tensor]]) -> Mapping[int, Tensor]:
-        """A frame led from one to the next of others, each with the flow from it to the one
-        before."""
-        found, way = {}, torch.zeros(2, *self.small[start].shape[1:])
-        for number, flow in steps:
-            way = along(way, flow)
-            found[number] = soft(moved(self.small[start], way, smooth=True))
-        return found
+
+def led(photo: Tensor, steps: Iterable[tuple[int, Tensor]]) -> Mapping[int, Tensor]:
+    """A photo (3, H, W) led from one frame to the next of others.
+
+    Args:
+        steps: of each its number, and the flow from it to the one before.
+    """
+    found, way = {}, torch.zeros(2, *photo.shape[1:])
+    for number, flow in steps:
+        way = along(way, flow)
+        found[number] = moved(photo, way, smooth=True)
+    return found
 
 
 def small(photo: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from layered_nst.video.flow import averaged, lands_inside, moved
 from layered_nst.video.opencv import box_mean, cv2
-from layered_nst.video.window import NOISE, Window, along, is_flat, is_one_scene
+from layered_nst.video.window import NOISE, Window, is_flat, is_one_scene, led
 
 REACHES = ((4, 4), (10, 6), (16, 10), (24, 16), (34, 24), (34, 34))
 """How many frames before and behind a change those are looked for that show one scene alone."""
@@ -279,15 +279,12 @@ def _gaps(window: Window, numbers: Sequence[int], over: Tensor | None) -> tuple[
     """How far frames are from the one scene, and from the other, led there: mean square in the
     square around each pixel, each shape (frames, h, w)."""
     ones, others = _layers(window, numbers, over)
-    return tuple(  # type: ignore[return-value]
-        torch.stack(
-            [
-                box_mean((layer[n] - window.small[n]).square().mean(0)[None], NEAR)[0]
-                for n in numbers
-            ]
-        )
-        for layer in (ones, others)
-    )
+    return _apart(window, numbers, ones), _apart(window, numbers, others)
+
+
+def _apart(window: Window, numbers: Sequence[int], layer: Mapping[int, Tensor]) -> Tensor:
+    gaps = [(layer[n] - window.small[n]).square().mean(0)[None] for n in numbers]
+    return torch.stack([box_mean(gap, NEAR)[0] for gap in gaps])
 
 
 def _layers(
@@ -300,15 +297,7 @@ def _layers(
     if over is not None:
         forwards = [(n, extended(flow, over > n)) for n, flow in forwards]
         backwards = [(n, extended(flow, over <= n)) for n, flow in backwards]
-    return _led(window.small[first], forwards), _led(window.small[last], backwards)
-
-
-def _led(photo: Tensor, steps: Iterable[tuple[int, Tensor]]) -> Mapping[int, Tensor]:
-    found, way = {}, torch.zeros(2, *photo.shape[1:])
-    for number, flow in steps:
-        way = along(way, flow)
-        found[number] = moved(photo, way, smooth=True)
-    return found
+    return led(window.small[first], forwards), led(window.small[last], backwards)
 
 
 def extended(flow: Tensor, seen: Tensor, *, margin: int = MARGIN, around: int = AROUND) -> Tensor:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from layered_nst.video.flow import FlowOf, motion, moved, repainted
+from layered_nst.video.ends import Ends
+from layered_nst.video.flow import moved, repainted
 from layered_nst.video.opencv import box_mean
 from layered_nst.video.stored import as_bytes, as_floats
-from layered_nst.video.window import NOISE, along
+from layered_nst.video.window import NOISE
 from layered_nst.video.wipes import Wipe, extended
 
 MARGIN, AROUND = 8, 0.5
@@ -30,44 +32,31 @@ class Wiping:
 
     Args:
         wipe: when each pixel goes over.
-        photos: those of the scenes' last and first frame and all between, as ``as_bytes`` has them.
-        before, behind: what is shown of the last frame of the one scene and of the first one of the
-            other, shape (3, H, W) in [0, 1], on the CPU.
-        flow: the optical flow.
+        ends: the two scenes.
     """
 
-    def __init__(
-        self,
-        wipe: Wipe,
-        photos: Sequence[Tensor],
-        *,
-        before: Tensor,
-        behind: Tensor,
-        flow: FlowOf,
-    ) -> None:
-        self.wipe, self.photos, self.flow = wipe, photos, flow
-        size = before.shape[1:]
+    def __init__(self, wipe: Wipe, ends: Ends) -> None:
+        self.wipe, self.ends = wipe, ends
+        size = ends.before.shape[1:]
         self.over = F.interpolate(wipe.over[None, None].float(), size, mode="bilinear")[0, 0]
-        count = len(photos) - 1
-        backwards = self._led(behind, list(range(count, 0, -1)), other=True)
-        self.behind = [(as_bytes(photo), as_bytes(led)) for photo, led in backwards][::-1]
-        self.before = self._led(before, list(range(count)), other=False)
+        self.behind = [(as_bytes(photo), as_bytes(led)) for photo, led in self._led(other=True)]
+        self.behind.reverse()
+        self.before = self._led(other=False)
 
-    def _led(
-        self, painting: Tensor, places: Sequence[int], *, other: bool
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """The first of some photos, and the painting of it, as its scene moves to the others."""
-        first, way = as_floats(self.photos[places[0]]), torch.zeros(2, *painting.shape[1:])
-        then = first
-        for place in places[1:]:
-            now = as_floats(self.photos[place])
-            seen = self._shows(place, other=other)
-            around = round(AROUND * max(seen.shape)) | 1
-            back = extended(motion(now, then, self.flow).back, seen, margin=MARGIN, around=around)
-            way = along(way, back)
+    def _led(self, *, other: bool) -> Iterator[tuple[Tensor, Tensor]]:
+        """A photo and its painting, as their scene moves to each of the photos between."""
+        ends = self.ends
+        painting = ends.behind if other else ends.before
+        photo = as_floats(ends.photos[-1 if other else 0])
+        for way in ends.ways(other=other, mended=partial(self._extended, other=other)):
             inside = mirrored(way)
-            yield moved(first, inside, smooth=True), repainted(painting, inside)
-            then = now
+            yield moved(photo, inside, smooth=True), repainted(painting, inside)
+
+    def _extended(self, back: Tensor, place: int, *, other: bool) -> Tensor:
+        """A flow, of what the so manyth photo shows of a scene alone."""
+        seen = self._shows(place, other=other)
+        around = round(AROUND * max(seen.shape)) | 1
+        return extended(back, seen, margin=MARGIN, around=around)
 
     def _shows(self, place: int, *, other: bool) -> Tensor:
         """Where the so manyth photo shows one of the scenes alone, shape (H, W), bool."""
@@ -91,7 +80,7 @@ class Wiping:
         after = self.wipe.first + place - self.over
         usual = box_mean(self._usual(after)[None], SOFT)[0]
         way = behind - before
-        done = (as_floats(self.photos[place]) - before) * way
+        done = (as_floats(self.ends.photos[place]) - before) * way
         mixed, whole = box_mean(torch.stack([done.mean(0), way.square().mean(0)]), NEAR)
         share = ((mixed + NOISE**2 * usual) / (whole + NOISE**2)).clamp(0, 1)
         spare = self.wipe.softness + 1

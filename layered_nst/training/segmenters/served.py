@@ -341,7 +341,7 @@ class _Vessel:
 
     def far(self, size: tuple[int, ...], lower: float = 0) -> Plane:
         """How far each pixel is from its middle, as on the vessel, px."""
-        down, across = np.mgrid[: size[0], : size[1]].astype(np.float32)
+        down, across = (np.asarray(at, np.float32) for at in np.ogrid[: size[0], : size[1]])
         found: Plane = np.hypot((down - self.y - lower) / self.flat, across - self.x)
         return found
 
