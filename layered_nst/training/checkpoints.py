@@ -6,7 +6,7 @@ import contextlib
 import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -17,6 +17,16 @@ from layered_nst.strategies.checkpoints import sweep
 GENERATOR = "generator"
 SEVERAL = ("classes", "pictures", "photos", "styles")
 """What is many things: other classes, but another start."""
+
+
+class Stateful(Protocol):
+    """A part of a training whose state a checkpoint keeps: a network, an optimizer."""
+
+    def state_dict(self) -> Any:
+        """Its state."""
+
+    def load_state_dict(self, state: Any) -> Any:
+        """Take a state up."""
 
 
 def training_path(output: Path) -> Path:
@@ -32,20 +42,24 @@ def swept(output: Path) -> Path:
     return checkpoint
 
 
-def save_training(path: Path, state: Mapping[str, Any], belongs: Mapping[str, Any]) -> None:
+def save_training(
+    path: Path, parts: Mapping[str, Stateful], belongs: Mapping[str, Any], **more: Any
+) -> None:
     """Write a checkpoint, whole or not at all, with the state of torch's generator.
 
     Args:
-        state: what ``restored`` gives back: tensors, numbers, texts, lists and mappings of them.
+        parts: whose states are kept, by the names under which ``restored`` gives them back.
+        more: what it gives back besides: numbers, texts, lists and mappings of them.
         belongs: what the training goes on with and no other, each so named that "made with another
             NAME" can be read, such as the plan and the hash of the weights that it started from.
 
     Raises:
         OutputError: missing folder, no permission, full disk.
     """
+    states = {name: part.state_dict() for name, part in parts.items()}
     # By way of memory: torch hides what goes wrong with a file.
     buffer = io.BytesIO()
-    torch.save({**state, GENERATOR: torch.get_rng_state(), **_plain(belongs)}, buffer)
+    torch.save({**states, **more, GENERATOR: torch.get_rng_state(), **_plain(belongs)}, buffer)
     with replacing(path) as file:
         file.write(buffer.getbuffer())
 
@@ -76,6 +90,12 @@ def restored(path: Path, belongs: Mapping[str, Any]) -> Iterator[dict[str, Any]]
         torch.set_rng_state(saved[GENERATOR])
     except (KeyError, IndexError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise _broken(path) from error
+
+
+def take_up(parts: Mapping[str, Stateful], saved: Mapping[str, Any]) -> None:
+    """Bring the parts of a training to where a checkpoint has kept them."""
+    for name, part in parts.items():
+        part.load_state_dict(saved[name])
 
 
 def _plain(value: Any) -> Any:

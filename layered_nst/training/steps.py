@@ -1,10 +1,10 @@
-"""What a step of a training is, whatever is trained: its rate, the update, a loss that counts."""
+"""What the steps of a training are, whatever is trained: rate, update, a loss that counts."""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from layered_nst.errors import ModelError
-from layered_nst.training.checkpoints import restored, save_training
+from layered_nst.training.checkpoints import Stateful, restored, save_training, take_up
 
 AVERAGING = 0.998
 """Decay a step of the average of weights that is scored and kept."""
@@ -26,16 +26,27 @@ TELLING = 50
 
 
 class StepPlan(Protocol):
-    """What a plan says of its steps: their number, AdamW's rate and decay, that of the average."""
+    """What a plan says of its steps: their number, and the highest learning rate."""
 
     @property
     def steps(self) -> int: ...
     @property
     def learning_rate(self) -> float: ...
+
+
+class AveragedPlan(StepPlan, Protocol):
+    """The same with the decay of AdamW and that of the average of weights."""
+
     @property
     def weight_decay(self) -> float: ...
     @property
     def ema(self) -> float: ...
+
+
+def adam(networks: Iterable[nn.Module], rate: float) -> torch.optim.Optimizer:
+    """Adam over the weights of all of these."""
+    weights = [weight for network in networks for weight in network.parameters()]
+    return torch.optim.Adam(weights, lr=rate, betas=(0.9, 0.99))
 
 
 def averaged(
@@ -77,8 +88,34 @@ def descend(
     return float(loss.item())
 
 
+def stepped(
+    update: Callable[[int], float], plan: StepPlan, begun: int = 0
+) -> Iterator[tuple[int, float]]:
+    """Take the steps of a plan one by one, and give the number of each, from 1, and its loss.
+
+    Args:
+        update: takes a step; is given how many there are behind it.
+        begun: steps that were taken before.
+
+    Raises:
+        ModelError: a loss is no number; says what to do.
+    """
+    for step in range(begun, plan.steps):
+        loss = update(step)
+        check_loss(loss, step + 1, plan.learning_rate)
+        yield step + 1, loss
+
+
+def is_due(step: int, every: int, plan: StepPlan) -> bool:
+    """Whether something is to be done after that step: after every so manyth, and at the end."""
+    return step % every == 0 or step == plan.steps
+
+
 def check_loss(loss: float, step: int, learning_rate: float) -> None:
     """Refuse a loss that is no number.
+
+    Args:
+        step: its number, from 1.
 
     Raises:
         ModelError: it is none; says what to do.
@@ -109,7 +146,7 @@ class Checkpoint:
 def taught(
     network: nn.Module,
     loss_of: Callable[[], Tensor],
-    plan: StepPlan,
+    plan: AveragedPlan,
     *,
     least: float,
     told: Callable[[str], None],
@@ -133,43 +170,42 @@ def taught(
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
     )
+    parts: dict[str, Stateful]
     parts = {"network": network, "average": average, "optimizer": optimizer}
-    first = 0 if checkpoint is None else _taken_up(parts, checkpoint)
-    if first:
-        told(f"goes on after step {first} of {plan.steps}")
-        keep(average.module, first)
-    recent = 0.0
-    for step in range(first, plan.steps):
+    begun = 0 if checkpoint is None else _taken_up(parts, checkpoint)
+    if begun:
+        told(f"goes on after step {begun} of {plan.steps}")
+        keep(average.module, begun)
+
+    def update(step: int) -> float:
         set_learning_rate(optimizer, plan.learning_rate, step, plan.steps, least=least)
-        loss = descend(loss_of(), network, average, optimizer)
-        check_loss(loss, step, plan.learning_rate)
+        return descend(loss_of(), network, average, optimizer)
+
+    recent = 0.0
+    for step, loss in stepped(update, plan, begun):
         recent += loss / TELLING
-        if (step + 1) % TELLING == 0:
-            told(f"step {step + 1} of {plan.steps}: loss {recent:.4f}")
+        if step % TELLING == 0:
+            told(f"step {step} of {plan.steps}: loss {recent:.4f}")
             recent = 0.0
-        keep(average.module, step + 1)
-        if checkpoint is not None and (
-            (step + 1) % checkpoint.every == 0 or step + 1 == plan.steps
-        ):
-            _put_down(parts, checkpoint, step + 1)
+        keep(average.module, step)
+        if checkpoint is not None and is_due(step, checkpoint.every, plan):
+            _put_down(parts, checkpoint, step)
     return average.module
 
 
-def _put_down(parts: Mapping[str, Any], checkpoint: Checkpoint, steps: int) -> None:
+def _put_down(parts: Mapping[str, Stateful], checkpoint: Checkpoint, steps: int) -> None:
     """Write how far a training is."""
-    states = {name: part.state_dict() for name, part in parts.items()}
     version, internal, spare = checkpoint.draw.getstate()
-    states |= {"step": steps, "draw": [version, list(internal), spare]}
-    save_training(checkpoint.path, states, checkpoint.belongs)
+    drawn = [version, list(internal), spare]
+    save_training(checkpoint.path, parts, checkpoint.belongs, step=steps, draw=drawn)
 
 
-def _taken_up(parts: Mapping[str, Any], checkpoint: Checkpoint) -> int:
+def _taken_up(parts: Mapping[str, Stateful], checkpoint: Checkpoint) -> int:
     """Go on from a checkpoint, where there is one; how many steps it has behind it."""
     if not checkpoint.path.exists():
         return 0
     with restored(checkpoint.path, checkpoint.belongs) as saved:
-        for name, part in parts.items():
-            part.load_state_dict(saved[name])
+        take_up(parts, saved)
         version, internal, spare = saved["draw"]
         checkpoint.draw.setstate((version, tuple(internal), spare))
         steps = int(saved["step"])

@@ -22,7 +22,7 @@ from layered_nst.errors import ModelError
 from layered_nst.files.targets import check_weights_output
 from layered_nst.networks.encoders.encoder import Encoder
 from layered_nst.networks.encoders.encoder_files import is_distilled
-from layered_nst.training.checkpoints import restored, save_training, swept
+from layered_nst.training.checkpoints import Stateful, restored, save_training, swept, take_up
 from layered_nst.training.encoders.matching import (
     DEFAULT_PLAN,
     DistillPlan,
@@ -38,7 +38,7 @@ from layered_nst.training.encoders.students import (
     student_of,
     student_widths,
 )
-from layered_nst.training.steps import averaged, check_loss, descend, set_learning_rate
+from layered_nst.training.steps import adam, averaged, descend, is_due, set_learning_rate, stepped
 
 SAMPLE = 64
 """Crops from which channels are chosen and linear maps are solved."""
@@ -51,6 +51,10 @@ class _DistillingState:
     optimizer: torch.optim.Optimizer
     energy: dict[str, float]
     step: int = 0
+
+    def parts(self) -> dict[str, Stateful]:
+        """What a checkpoint keeps the state of."""
+        return {name: getattr(self, name) for name in ("student", "average", "optimizer")}
 
 
 def distill(
@@ -104,14 +108,13 @@ def distill(
         torch.manual_seed(plan.seed)
         state = _new_state(teacher, trained, plan, start, device)
     scores: dict[str, float] = {}
-    while state.step < plan.steps:
-        loss = _update(state, teacher, trained, plan, device)
-        check_loss(loss, state.step, plan.learning_rate)
-        on_step(state.step, plan.steps, loss)
-        if state.step % every == 0 or state.step == plan.steps:
+    taken = stepped(lambda _: _update(state, teacher, trained, plan, device), plan, state.step)
+    for step, loss in taken:
+        on_step(step, plan.steps, loss)
+        if is_due(step, every, plan):
             scores = _export(state, teacher, held, output, made, device)
-            _save(state, checkpoint, belongs)
-            on_score(state.step, scores)
+            save_training(checkpoint, state.parts(), belongs, energy=state.energy, step=step)
+            on_score(step, scores)
     return scores or _export(state, teacher, held, output, made, device)
 
 
@@ -174,7 +177,7 @@ def _state_of(
     student: Student, energy: dict[str, float], plan: DistillPlan, device: torch.device | str
 ) -> _DistillingState:
     student = student.to(device)
-    optimizer = torch.optim.Adam(student.parameters(), lr=plan.learning_rate, betas=(0.9, 0.99))
+    optimizer = adam([student], plan.learning_rate)
     return _DistillingState(student, averaged(student), optimizer, energy)
 
 
@@ -247,17 +250,6 @@ def _belonging(
     }
 
 
-def _save(state: _DistillingState, checkpoint: Path, belongs: Mapping[str, Any]) -> None:
-    kept = {
-        "student": state.student.state_dict(),
-        "average": state.average.state_dict(),
-        "optimizer": state.optimizer.state_dict(),
-        "energy": state.energy,
-        "step": state.step,
-    }
-    save_training(checkpoint, kept, belongs)
-
-
 def _restored(
     checkpoint: Path,
     belongs: Mapping[str, Any],
@@ -271,8 +263,6 @@ def _restored(
         widths = {layer: len(stored[f"convolutions.{layer}.bias"]) for layer in teacher.layers}
         student = Student(teacher.blocks, widths, wide)
         state = _state_of(student, saved["energy"], plan, device)
-        state.student.load_state_dict(stored)
-        state.average.load_state_dict(saved["average"])
-        state.optimizer.load_state_dict(saved["optimizer"])
+        take_up(state.parts(), saved)
         state.step = saved["step"]
     return state

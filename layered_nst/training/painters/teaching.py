@@ -34,13 +34,13 @@ from layered_nst.recipe import Optimize
 from layered_nst.regions.layers import layer_masks
 from layered_nst.styles.moments import columns, region_moments
 from layered_nst.styles.style import StylePicture
-from layered_nst.training.checkpoints import restored, save_training, swept
+from layered_nst.training.checkpoints import Stateful, restored, save_training, swept, take_up
 from layered_nst.training.encoders.pictures import integer, pictures_digest, split
 from layered_nst.training.painters.losses import Contrasts, relative, roughness, style_code
 from layered_nst.training.painters.samples import Sample, draw_samples
 from layered_nst.training.painters.scoring import draw_sheet, score_painter, sheet_path
 from layered_nst.training.painters.steadiness import further_along
-from layered_nst.training.steps import averaged, check_loss, descend, set_learning_rate
+from layered_nst.training.steps import adam, averaged, descend, is_due, set_learning_rate, stepped
 
 SEEN: Mapping[str, float] = {
     "conv1_1": 1.0,
@@ -136,6 +136,11 @@ class TeachingState:
     step: int = 0
     terms: dict[str, float] = field(default_factory=dict)
 
+    def parts(self) -> dict[str, Stateful]:
+        """What a checkpoint keeps the state of."""
+        names = ("painter", "average", "contrasts", "optimizer")
+        return {name: getattr(self, name) for name in names}
+
 
 def new_state(
     encoder: Encoder,
@@ -148,8 +153,7 @@ def new_state(
     if start is not None:
         painter.load_state_dict(start.state_dict())
     contrasts = Contrasts({layer: encoder.width(layer) for layer in SEEN}).to(device)
-    parameters = [*painter.parameters(), *contrasts.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=plan.learning_rate, betas=(0.9, 0.99))
+    optimizer = adam((painter, contrasts), plan.learning_rate)
     return TeachingState(painter, averaged(painter), contrasts, optimizer)
 
 
@@ -398,15 +402,14 @@ def teach(
         torch.manual_seed(plan.seed)
         state = new_state(encoder, plan, device, start)
     scores: dict[str, float] = {}
-    while state.step < plan.steps:
-        loss = update(state, seeing, photos, styles, plan, device)
-        check_loss(loss, state.step, plan.learning_rate)
-        on_step(state.step, plan.steps, state.terms)
-        if state.step % every == 0 or state.step == plan.steps:
+    taken = stepped(lambda _: update(state, seeing, photos, styles, plan, device), plan, state.step)
+    for step, _ in taken:
+        on_step(step, plan.steps, state.terms)
+        if is_due(step, every, plan):
             scores = _export(state, encoder, held, output, plan)
-            _save(state, checkpoint, belongs)
-            on_score(state.step, scores)
-        if state.step % sheet == 0 or state.step == plan.steps:
+            save_training(checkpoint, state.parts(), belongs, step=step, terms=state.terms)
+            on_score(step, scores)
+        if is_due(step, sheet, plan):
             draw_sheet(_average(state), encoder, *held, sheet_path(output))
     return scores or _export(state, encoder, held, output, plan)
 
@@ -459,18 +462,6 @@ def _belonging(
     }
 
 
-def _save(state: TeachingState, checkpoint: Path, belongs: Mapping[str, Any]) -> None:
-    kept = {
-        "painter": state.painter.state_dict(),
-        "average": state.average.state_dict(),
-        "contrasts": state.contrasts.state_dict(),
-        "optimizer": state.optimizer.state_dict(),
-        "step": state.step,
-        "terms": state.terms,
-    }
-    save_training(checkpoint, kept, belongs)
-
-
 def _restored(
     checkpoint: Path,
     belongs: Mapping[str, Any],
@@ -480,9 +471,6 @@ def _restored(
 ) -> TeachingState:
     with restored(checkpoint, belongs) as saved:
         state = new_state(encoder, plan, device)
-        state.painter.load_state_dict(saved["painter"])
-        state.average.load_state_dict(saved["average"])
-        state.contrasts.load_state_dict(saved["contrasts"])
-        state.optimizer.load_state_dict(saved["optimizer"])
+        take_up(state.parts(), saved)
         state.step, state.terms = saved["step"], saved["terms"]
     return state

@@ -21,13 +21,13 @@ import torch
 from torch import nn
 
 from layered_nst.files.atomic import replacing
-from layered_nst.training.checkpoints import restored, save_training
+from layered_nst.training.checkpoints import Stateful, restored, save_training, take_up
 from layered_nst.training.searching.evolving import chance, evolution
 from layered_nst.training.searching.fronts import Found, Front, fronts, volumes
 from layered_nst.training.searching.journal import Journal
 from layered_nst.training.searching.spaces import Numbers
-from layered_nst.training.searching.subjects import SearchPlan, Stateful, Subject, adam
-from layered_nst.training.steps import check_loss
+from layered_nst.training.searching.subjects import SearchPlan, Subject
+from layered_nst.training.steps import adam, check_loss, is_due, stepped
 
 SAVED = 100
 """Steps of the shared weights from checkpoint to checkpoint."""
@@ -89,27 +89,27 @@ def _teach(
     """The shared weights: taught by the largest, the smallest and one in between, step by step."""
     torch.manual_seed(plan.seed)
     subject.begin(plan)
-    taught, step = subject.taught(), 0
-    whole, optimizer = next(iter(taught.values())), adam(list(taught.values()), plan)
-    kept: dict[str, Stateful] = {**taught, "optimizer": optimizer}
+    taught, begun = subject.taught(), 0
+    whole, optimizer = next(iter(taught.values())), adam(taught.values(), plan.learning_rate)
+    parts: dict[str, Stateful] = {**taught, "optimizer": optimizer}
     if path.exists():
         with restored(path, belongs) as saved:
-            for name, part in kept.items():
-                part.load_state_dict(saved[name])
-            step = int(saved["step"])
-    while step < plan.steps:
+            take_up(parts, saved)
+            begun = int(saved["step"])
+
+    def update(step: int) -> float:
         middle = subject.space.draw(random.Random(f"{plan.seed}/{step}"))
         drawn = subject.draw(plan)
         optimizer.zero_grad(set_to_none=True)
         total = subject.backward(middle, drawn)
-        step += 1
-        check_loss(total, step, plan.learning_rate)
         nn.utils.clip_grad_norm_(whole.parameters(), 1.0)
         optimizer.step()
+        return total
+
+    for step, _ in stepped(update, plan, begun):
         on_step(step, plan.steps, "shared weights")
-        if step % SAVED == 0 or step == plan.steps:
-            states = {name: part.state_dict() for name, part in kept.items()}
-            save_training(path, {**states, "step": step}, belongs)
+        if is_due(step, SAVED, plan):
+            save_training(path, parts, belongs, step=step)
     for part in taught.values():
         part.requires_grad_(False)
 

@@ -6,9 +6,8 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from layered_nst.training.searching.spaces import Numbers, Space
@@ -34,16 +33,6 @@ class SearchPlan:
     crop: int = 128
     learning_rate: float = 5e-4
     seed: int = 0
-
-
-class Stateful(Protocol):
-    """What a checkpoint keeps the state of."""
-
-    def state_dict(self) -> Any:
-        """Its state."""
-
-    def load_state_dict(self, state: Any) -> Any:
-        """Take a state up."""
 
 
 class Subject(ABC):
@@ -123,9 +112,3 @@ def least_seconds(run: Callable[[], object]) -> float:
         run()
         taken.append(time.perf_counter() - started)
     return min(taken)
-
-
-def adam(parts: Sequence[nn.Module], plan: SearchPlan) -> torch.optim.Optimizer:
-    """What the shared weights are taught by."""
-    weights = [weight for part in parts for weight in part.parameters()]
-    return torch.optim.Adam(weights, lr=plan.learning_rate, betas=(0.9, 0.99))

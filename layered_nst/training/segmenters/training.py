@@ -39,7 +39,7 @@ from layered_nst.networks.segmenters.segmenter import (
     NetworkSegmenter,
     load_segmenter,
 )
-from layered_nst.training.checkpoints import restored, save_training, swept
+from layered_nst.training.checkpoints import Stateful, restored, save_training, swept, take_up
 from layered_nst.training.segmenters.dataset import (
     IGNORED,
     LabeledPhotos,
@@ -134,6 +134,10 @@ class _TrainingState:
     epoch: int = 0
     best: float = -1.0
     history: list[dict[str, Any]] = field(default_factory=list)
+
+    def parts(self) -> dict[str, Stateful]:
+        """What a checkpoint keeps the state of."""
+        return {name: getattr(self, name) for name in ("network", "average", "optimizer")}
 
 
 def train_segmenter(
@@ -460,20 +464,11 @@ def _belonging(
 
 
 def _save(state: _TrainingState, checkpoint: Path, belongs: Mapping[str, Any]) -> None:
-    kept = {
-        "network": state.network.state_dict(),
-        "average": state.average.state_dict(),
-        "optimizer": state.optimizer.state_dict(),
-        "epoch": state.epoch,
-        "best": state.best,
-        "history": state.history,
-    }
-    save_training(checkpoint, kept, belongs)
+    counts = {"epoch": state.epoch, "best": state.best, "history": state.history}
+    save_training(checkpoint, state.parts(), belongs, **counts)
 
 
 def _restore(state: _TrainingState, checkpoint: Path, belongs: Mapping[str, Any]) -> None:
     with restored(checkpoint, belongs) as saved:
-        state.network.load_state_dict(saved["network"])
-        state.average.load_state_dict(saved["average"])
-        state.optimizer.load_state_dict(saved["optimizer"])
+        take_up(state.parts(), saved)
         state.epoch, state.best, state.history = saved["epoch"], saved["best"], saved["history"]
