@@ -115,7 +115,7 @@ class KeptFeatures:
         transformer, encoder = self._networks
         rgb = read_picture(photo).rgb
         shown = guided.resample(rgb, shown_size((rgb.shape[1], rgb.shape[2])))
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), torch.autocast(shown.device.type, torch.bfloat16):
             places, early = seen_by(transformer, encoder, shown)
         with replacing(path) as file:
             np.savez(file, places=places[0].half().numpy(), early=early[0].half().numpy())
@@ -241,7 +241,7 @@ def train_head(
         losses = []
         for lesson in draw.choices(lessons, often, k=plan.batch):
             places, early, truth = _varied(seen(lesson.photo), lesson.truth(), draw, plan)
-            with torch.autocast("cpu", torch.bfloat16, enabled=plan.bfloat16):
+            with torch.autocast(places.device.type, torch.bfloat16, enabled=plan.bfloat16):
                 logits = head(places, early)
             losses.append(subject_loss(logits.float(), truth[None]))
         return torch.stack(losses).mean()

@@ -225,7 +225,7 @@ def teach_subject(
         photos, aims = lessons.batch()
         with ExitStack() as stack:
             stack.enter_context(FasterDepthwise())
-            stack.enter_context(torch.autocast("cpu", torch.bfloat16))
+            stack.enter_context(torch.autocast(photos.device.type, torch.bfloat16))
             with torch.no_grad():
                 shown = photos.contiguous(memory_format=torch.channels_last)
                 early = shared_features(encoder, shown)
