@@ -1,7 +1,6 @@
-"""Color statistics of regions and the CIE Lab space, on tensors.
+"""The CIE Lab space and linear light, on tensors.
 
-Sources: Pitié and Kokaram 2007 for the linear Monge-Kantorovich map; CIE 15 and IEC 61966-2-1 for
-Lab (D65) and sRGB.
+Sources: CIE 15 and IEC 61966-2-1 for Lab (D65) and sRGB.
 """
 
 from __future__ import annotations
@@ -23,10 +22,14 @@ ROUNDING, HALVINGS = 1e-4, 12
 _CUT, _SLOPE = (6 / 29) ** 3, (29 / 6) ** 2 / 3
 
 
+def linear_light(rgb: Tensor) -> Tensor:
+    """sRGB to the light that it stands for, of any shape; [0, 1] to [0, 1]."""
+    return torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb.clamp(min=0) + 0.055) / 1.055) ** 2.4)
+
+
 def rgb_to_lab(rgb: Tensor) -> Tensor:
     """sRGB in [0, 1] to CIE Lab (D65), shape (3, H, W); L in 0 to 100."""
-    linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb.clamp(min=0) + 0.055) / 1.055) ** 2.4)
-    xyz = torch.einsum("ij,jhw->ihw", _TO_XYZ.to(rgb), linear)
+    xyz = torch.einsum("ij,jhw->ihw", _TO_XYZ.to(rgb), linear_light(rgb))
     ratio = xyz / _WHITE.to(rgb)[:, None, None]
     root = torch.where(ratio > _CUT, ratio.clamp(min=_CUT) ** (1 / 3), ratio * _SLOPE + 4 / 29)
     x, y, z = root

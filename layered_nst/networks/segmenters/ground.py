@@ -19,6 +19,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from layered_nst.picture import fit_within, guided
+from layered_nst.picture.lab import linear_light
 
 Floats: TypeAlias = NDArray[np.float64]
 Places: TypeAlias = NDArray[np.bool_]
@@ -199,7 +200,7 @@ def _distances(rgb: Floats, ground: Places) -> Floats:
     The fit is one of iterated weights (those of Geman and McClure), so that what stands before the
     ground and is not known as the subject does not count.
     """
-    light = np.maximum(rgb, 0) ** 2.2
+    light = linear_light(torch.from_numpy(rgb).clamp(min=0)).numpy()
     light /= max(float(np.quantile(light, BRIGHTEST)), LEAST_LIGHT)
     colors = np.log(light + DARKEST)
     seen = np.ascontiguousarray(colors[:, ::EACH, ::EACH]).reshape(3, -1).T
