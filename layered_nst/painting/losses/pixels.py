@@ -57,13 +57,17 @@ class PixelLoss(Protocol):
 
 @dataclass(frozen=True)
 class Smoothness:
-    """Total variation of light, the mean of the channels.
+    """Total variation of light, the mean of the channels, and the part that light has in what
+    ``ColorSmoothness`` finds.
+
+    The variation of colors is, of neighbors that differ by d in each channel, mean(d²) − mean(d)²,
+    which is never negative. The first part is found channel by channel there; the second is a term
+    of the same name here, below zero until both are added.
 
     Attributes:
         weight: of the plan.
         firmness: of each pixel, shape (h, w); see ``firmness``.
-        in_color: that of colors, shape (h, w); what light has of the channels' variation is taken
-            from what ``ColorSmoothness`` finds, under the same name.
+        in_color: that of colors, shape (h, w), as ``ColorSmoothness`` has it.
     """
 
     weight: float
