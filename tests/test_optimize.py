@@ -371,7 +371,7 @@ def test_adam_goes_on_at_a_finer_level_with_what_it_has_learned(
     monkeypatch.setattr(Adam, "learned", lambda self: None)
     unaware = run(encoder, problem, plan)[2][30:]
     assert aware[0] == unaware[0]
-    # With a little noise over the photo the one is 0.95 to 1.10 of what it was, the other 2.4 to 2.8.
+    # With a little noise over the photo: 0.95 to 1.10 times as much, and unaware 2.4 to 2.8 times.
     assert aware[1] < 1.2 * aware[0]
     assert unaware[1] > max(unaware[0], 2 * aware[1])
 

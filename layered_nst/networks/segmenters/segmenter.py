@@ -41,7 +41,7 @@ from layered_nst.networks.segmenters.subject import (
 )
 from layered_nst.picture import guided
 
-METHOD = 8
+METHOD = 9
 """Counted up whenever the same weights come to give other probabilities than those kept."""
 
 LONGEST = 4096
