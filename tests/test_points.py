@@ -13,6 +13,7 @@ from torch import Tensor
 from layered_nst.errors import RecipeError, RegionError
 from layered_nst.networks.segmenters import Segmentation
 from layered_nst.picture import read_picture, resize
+from layered_nst.picture.walks import walked
 from layered_nst.recipe import load_recipe
 from layered_nst.regions import points as points_module
 from layered_nst.regions.points import Clickable, Clicks
@@ -145,7 +146,8 @@ def test_the_walk_ends_where_a_dense_solver_says() -> None:
         matrix[i, i] += points_module.PULL + click
         right[i] = points_module.PULL * prior.ravel()[i] + click * max(fixed.ravel()[i], 0)
     wanted = np.linalg.solve(matrix, right).reshape(7, 9)
-    found = points_module._solved(points_module._steps(lab, classes), prior, fixed, start=prior)
+    steps = points_module._steps(lab, classes)
+    found = walked(steps, prior, points_module.PULL, fixed=fixed)
     assert np.abs(found - wanted).max() < 1e-3
 
 

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
-from scipy.sparse.linalg import cg
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -25,13 +23,13 @@ from layered_nst.networks.segmenters import Segmentation
 from layered_nst.picture import fit_within
 from layered_nst.picture.guided import enlarge, guided_filter, resample
 from layered_nst.picture.lab import rgb_to_lab
+from layered_nst.picture.walks import Plane, Slices, eases, walked
 from layered_nst.regions.edges import antialias
 
 SIDE = 160
 """Longer side in px of the grid that is walked on."""
 CLASS_EDGE = 4.0
 """How much a step between places of different classes is avoided beside one across an edge."""
-LEAST_STEP = 1e-4
 PULL = 0.05
 """How firmly the prior holds against the neighbors."""
 CLICK_RADIUS = 2.0
@@ -51,7 +49,6 @@ EDGE_REACH, EPS, EDGE_GRID = 0.01, 1e-3, 400
 """Of the guided filter that draws the outline: its window as a share of the longer side, the
 variance of color that counts as flat, and the longer side in px on which fits are made."""
 
-Plane = NDArray[np.floating[Any]]
 Points = Sequence[tuple[float, float]]
 Bounds = tuple[float, float, float, float]
 
@@ -111,7 +108,8 @@ class Clickable:
 
         def walk(prior: Plane, start: Plane) -> Plane:
             # Who has clicked knows better than networks and colors, nearby.
-            return _solved(self._steps, prior * (1 - weight) + said * weight, fixed, start=start)
+            heard = prior * (1 - weight) + said * weight
+            return walked(self._steps, heard, PULL, fixed=fixed, start=start)
 
         inside = walk(seen, seen)
         for _ in range(ROUNDS - 1):
@@ -227,46 +225,12 @@ def _color_bins(lab: Plane) -> NDArray[np.intp]:
 
 def _steps(lab: Plane, classes: Plane) -> sparse.csr_matrix:
     """How easily a walker steps between places that touch: hard across edges of color or class."""
-    height, width = lab.shape[1:]
-    number = np.arange(height * width).reshape(height, width)
-    pairs = []
-    for down, across in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        rows = slice(0, height - down), slice(down, height)
-        left, right = max(0, -across), width - max(0, across)
-        columns = slice(left, right), slice(left + across, right + across)
-        here, there = (rows[0], columns[0]), (rows[1], columns[1])
-        color = ((lab[:, *here] - lab[:, *there]) ** 2).sum(0)
-        kind = np.abs(classes[:, *here] - classes[:, *there]).sum(0) / 2
-        length = np.hypot(down, across)
-        pairs.append((number[here].ravel(), number[there].ravel(), color, kind, length))
-    usual = (
-        sum(color.sum() for _, _, color, _, _ in pairs)
-        / max(1, sum(color.size for _, _, color, _, _ in pairs))
-        + 1e-6
-    )
-    ease = [
-        ((np.exp(-color / usual - CLASS_EDGE * kind) + LEAST_STEP) / length).ravel()
-        for _, _, color, kind, length in pairs
-    ]
-    ends = [np.concatenate([pair[k] for pair in pairs]) for k in (0, 1)]
-    one_way = sparse.coo_matrix((np.concatenate(ease), tuple(ends)), shape=(number.size,) * 2)
-    return (one_way + one_way.T).tocsr()
 
+    def of_other_classes(here: Slices, there: Slices) -> Plane:
+        apart: Plane = np.abs(classes[:, *here] - classes[:, *there]).sum(0)
+        return CLASS_EDGE * apart / 2
 
-def _solved(steps: sparse.csr_matrix, prior: Plane, fixed: Plane, *, start: Plane) -> Plane:
-    """Where the walk ends: the least of edges crossed and prior left, in [0, 1]; as ``fixed`` says
-    where it is not negative."""
-    known, values = fixed.ravel() >= 0, np.maximum(fixed.ravel(), 0)
-    free = np.flatnonzero(~known)
-    rows = steps[free]
-    diagonal = np.asarray(rows.sum(1)).ravel() + PULL
-    system = sparse.diags(diagonal) - rows[:, free]
-    wanted = PULL * prior.ravel()[free] + rows @ (values * known)
-    begin = start.ravel()[free]
-    found, _ = cg(system, wanted, x0=begin, rtol=1e-4, maxiter=500, M=sparse.diags(1 / diagonal))
-    values[free] = np.clip(found, 0, 1)
-    surely: Plane = values.reshape(prior.shape)
-    return surely
+    return eases(lab, of_other_classes)
 
 
 def _joined(inside: NDArray[np.bool_], places: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:

@@ -72,8 +72,9 @@ LEAST_OTHER, LEAST_SAME = 12, 0.001
 
 FOR, AGAINST, A_STEP = -2.5, 5.5, 2.0
 """What the network is surer of stays: median logits that a part must have above the one to become
-subject, and below the other to become ground; below ``A_STEP`` for each time that what surrounds it
-is as far from the ground as counts as equal. So a ring's hole is one, and a pale fold is not."""
+subject, and below the other to become ground; below ``A_STEP`` for each time more that what
+surrounds it is as far from the ground as counts as equal. So a ring's hole is one, and a pale fold,
+or the part of a plate that is as light as the table, is not."""
 
 ROUGHER, SMOOTH = 3.0, 1e-3
 """How many times the ground's fine texture a hole may have, and what counts as none, of 1: knitted
@@ -175,7 +176,7 @@ def _holes(away: Floats, rough: Places, white: Places, logits: Floats) -> Places
         thought = float(np.median(logits[part]))
         if white[part].mean() > 0.5 and step < CLEAR and thought > UNSURE * step:
             return False
-        return thought < min(AGAINST, A_STEP * step)
+        return thought < min(AGAINST, A_STEP * (step - 1))
 
     equal = ndimage.binary_opening((away < 1) & subject, iterations=2)
     sure = _chosen(equal, LEAST_SAME * equal.size, is_hole)

@@ -39,9 +39,10 @@ from layered_nst.networks.segmenters.subject import (
     outlined,
     subject_head,
 )
+from layered_nst.networks.segmenters.unsure import by_edges
 from layered_nst.picture import guided
 
-METHOD = 9
+METHOD = 10
 """Counted up whenever the same weights come to give other probabilities than those kept."""
 
 LONGEST = 4096
@@ -165,7 +166,8 @@ class NetworkSegmenter:
 
     def _outlined(self, logits: Tensor, rgb: Tensor) -> Tensor:
         if self.refine:
-            return outlined(by_ground(by_colors(logits, rgb), rgb).sigmoid(), rgb)
+            clear = by_edges(by_colors(logits, rgb), rgb)
+            return outlined(by_ground(clear, rgb).sigmoid(), rgb)
         return guided.enlarge(logits.sigmoid()[None], (rgb.shape[-2], rgb.shape[-1]))[0]
 
     def _votes(self, rgb: Tensor, full: tuple[int, int]) -> Tensor:
