@@ -280,7 +280,7 @@ def test_a_killed_process_never_leaves_half_a_file_under_the_final_name(tmp_path
     path.write_bytes(b"old")
     program = textwrap.dedent(f"""
         import time
-        from layered_nst.picture import replacing
+        from layered_nst.files.atomic import replacing
         with replacing({str(path)!r}) as file:
             file.write(b"half")
             file.flush()

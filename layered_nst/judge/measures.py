@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from layered_nst.picture import size_of
 from layered_nst.picture.lab import rgb_to_lab
 from layered_nst.picture.lines import dilated, f_score
 from layered_nst.regions.edges import signed_distance
@@ -202,7 +203,7 @@ class Content(Sums):
     @classmethod
     def of(cls, found: Sequence[Tensor], photo: Sequence[Tensor], mask: Tensor) -> Content:
         """As ``content_distance``."""
-        sizes = {str(number): (part.shape[1], part.shape[2]) for number, part in enumerate(photo)}
+        sizes = {str(number): size_of(part) for number, part in enumerate(photo)}
         weights = layer_masks(mask[None].double(), sizes)
         sums = [
             [

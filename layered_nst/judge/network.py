@@ -18,7 +18,7 @@ from layered_nst.errors import ModelError
 from layered_nst.judge.named import MODEL, Seer
 from layered_nst.networks.catalogue import weights_path
 from layered_nst.networks.segmenters.network import LITE0, LITE0_MEAN, LITE0_STD, load_imagenet_lite
-from layered_nst.picture import fit_within, resize
+from layered_nst.picture import fit_within, resize, size_of
 from layered_nst.regions import layer_masks
 from layered_nst.styles.moments import Moments, blend, compute, update
 from layered_nst.styles.style import StylePicture
@@ -81,7 +81,7 @@ def region_moments(maps: Sequence[Tensor], masks: Tensor) -> list[list[Moments]]
     Returns:
         For each region the moments in each map.
     """
-    sizes = {str(number): (part.shape[1], part.shape[2]) for number, part in enumerate(maps)}
+    sizes = {str(number): size_of(part) for number, part in enumerate(maps)}
     weights = layer_masks(masks.double(), sizes)
     rows = [part.flatten(1).T.double() for part in maps]
     return [
@@ -105,6 +105,6 @@ def style_moments(judge: Seer, styles: Sequence[StylePicture], *, longest: int) 
 
 
 def _picture_moments(judge: Seer, style: StylePicture, longest: int) -> list[Moments]:
-    size = fit_within((style.rgb.shape[1], style.rgb.shape[2]), longest)
+    size = fit_within(size_of(style.rgb), longest)
     mask = nn.functional.adaptive_avg_pool2d(style.mask.cpu()[None], size)
     return region_moments(judge(resize(style.rgb.cpu(), size)), mask)[0]

@@ -41,6 +41,7 @@ from layered_nst.picture import (
     fit_within,
     read_picture,
     resize,
+    size_of,
 )
 from layered_nst.recipe import Recipe, Region
 from layered_nst.scene.resolving import FEWEST_PIXELS, resolve
@@ -208,7 +209,7 @@ def style_bands(styles: Sequence[StylePicture], *, longest: int) -> Numbers:
     """Bands of a blend at a longest side in px, shape (2, 3): energies are mixed by weight."""
     total, energy = sum(style.weight for style in styles), np.zeros((2, len(BANDS)))
     for style in styles:
-        size = fit_within((style.rgb.shape[1], style.rgb.shape[2]), longest)
+        size = fit_within(size_of(style.rgb), longest)
         mask = average(style.mask[None], size)[0]
         energy += style.weight / total * Bands.of(resize(style.rgb, size), mask).value ** 2
     return np.sqrt(energy)

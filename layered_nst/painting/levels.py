@@ -24,11 +24,10 @@ from layered_nst.painting.problem import (
     area,
     is_painted,
     laid_out,
-    size_of,
 )
 from layered_nst.painting.progress import OnProgress, Progress
 from layered_nst.painting.state import Keep, State
-from layered_nst.picture import fit_within, resize
+from layered_nst.picture import fit_within, resize, size_of
 
 # Of 1, from the darkest to the lightest: what the eye does not see, and the descent does.
 GRAIN = 0.02

@@ -30,8 +30,9 @@ from layered_nst.painting.losses.plugged import plugged
 from layered_nst.painting.losses.style import StyleLoss
 from layered_nst.painting.losses.temporal import Anchor, Steadiness
 from layered_nst.painting.plan import Plan
-from layered_nst.painting.problem import PaintedRegion, Problem, area, size_of
+from layered_nst.painting.problem import PaintedRegion, Problem, area
 from layered_nst.painting.sight import Sight, painted, whole
+from layered_nst.picture import size_of
 
 ANCHOR_WEIGHT = 30.0
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from layered_nst.picture import average, resize
+from layered_nst.picture import average, resize, size_of
 from layered_nst.styles.style import (
     PictureMoments,
     Style,
@@ -159,7 +159,7 @@ def laid_out(regions: Sequence[PaintedRegion], values: Sequence[float]) -> Tenso
 
 def area(masks: Tensor, size: tuple[int, int]) -> Tensor:
     """Masks (R, H, W) at another size, by area averaging; themselves if they have it."""
-    if (masks.shape[1], masks.shape[2]) == size:
+    if size_of(masks) == size:
         return masks
     return average(masks, size)
 
@@ -167,7 +167,3 @@ def area(masks: Tensor, size: tuple[int, int]) -> Tensor:
 def at_size(picture: Tensor, size: tuple[int, int]) -> Tensor:
     """A picture (3, H, W) in [0, 1] at another size; itself if it has it."""
     return picture if size_of(picture) == size else resize(picture, size)
-
-
-def size_of(picture: Tensor) -> tuple[int, int]:
-    return picture.shape[1], picture.shape[2]

@@ -4,7 +4,6 @@ Orientation, color profile, alpha, 16 bits and print resolution all survive the 
 tensor and back; a file that cannot be read or written ends in one sentence.
 """
 
-from layered_nst.files.atomic import replacing
 from layered_nst.picture.metadata import read_metadata
 from layered_nst.picture.proof import Proof, proof, read_profile
 from layered_nst.picture.reading import read_picture
@@ -15,6 +14,7 @@ from layered_nst.picture.resizing import (
     native_colors,
     resize,
     resize_picture,
+    size_of,
 )
 from layered_nst.picture.seal import is_ours
 from layered_nst.picture.value import MAX_PIXELS, Picture
@@ -47,9 +47,9 @@ __all__ = [
     "read_metadata",
     "read_picture",
     "read_profile",
-    "replacing",
     "resize",
     "resize_picture",
+    "size_of",
     "to_image",
     "write_image",
     "write_picture",

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from layered_nst.picture.resizing import size_of
+
 RADIUS = 0.04
 """Window radius as a share of the photo's longer side."""
 
@@ -63,7 +65,7 @@ def locally_affine(photo: Tensor, picture: Tensor, weight: Tensor) -> Tensor:
     Returns:
         Shape (3, H, W) in [0, 1]; of use where the weight is above 0.
     """
-    size = (photo.shape[1], photo.shape[2])
+    size = size_of(photo)
     scale = min(1.0, AFFINE_GRID / max(size))
     grid = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
     guide, signal, mask = (resample(p, grid) for p in (photo, picture, weight[None]))
@@ -114,7 +116,7 @@ def guided_filter(
         offset = mean - (slope * mean_guide).sum(0, keepdim=True)
         fit = box_mean(torch.cat([slope, offset]), radius)
         if full is not None:
-            fit = enlarge(fit, (picture.shape[-2], picture.shape[-1]))
+            fit = enlarge(fit, size_of(picture))
         result[index] = (fit[:3] * picture).sum(0) + fit[3]
     return result
 
@@ -134,7 +136,7 @@ def refine(
         Probabilities of shape (K, H, W), in [0, 1], sum 1, more decided than before: see
         ``SHARPNESS``.
     """
-    height, width = full = (rgb.shape[-2], rgb.shape[-1])
+    height, width = full = size_of(rgb)
     scale = min(1.0, GRID / max(full))
     grid = (max(1, round(height * scale)), max(1, round(width * scale)))
     probabilities = probabilities**SHARPNESS

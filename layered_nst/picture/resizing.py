@@ -15,6 +15,11 @@ from layered_nst.picture.value import Picture
 _VISIBLE = 1 / 510
 
 
+def size_of(planes: Tensor) -> tuple[int, int]:
+    """Height and width in px of pictures or masks, shape (…, H, W)."""
+    return planes.shape[-2], planes.shape[-1]
+
+
 def fit_within(size: tuple[int, int], longest: int) -> tuple[int, int]:
     """Height and width scaled so that the longer one is ``longest``, each at least 1 px."""
     if min(size) < 1 or longest < 1:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from layered_nst.networks.faces import Face
+from layered_nst.picture import size_of
 
 # In sides of the detector's box, which reaches from the brows to the chin.
 FACE_ACROSS, FACE_DOWN, FACE_RISE = 0.50, 0.68, 0.10
@@ -109,7 +110,7 @@ class FaceView:
     @classmethod
     def of(cls, face: Face, rgb: Tensor, reach: float) -> FaceView:
         """What is seen of a photo, (3, H, W), up to ``reach`` sides from the middle of the box."""
-        frame = FaceFrame.of(face, (rgb.shape[1], rgb.shape[2]), reach)
+        frame = FaceFrame.of(face, size_of(rgb), reach)
         return cls(face, frame, rgb[:, frame.rows, frame.columns])
 
     def within(self, person: Tensor | None) -> FaceView:

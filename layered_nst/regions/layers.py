@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from layered_nst.picture import average
+from layered_nst.picture import average, size_of
 
 # A unit counts as inside if its whole receptive field is, but for the foot of a feather.
 INSIDE = 0.99
@@ -34,7 +34,7 @@ def layer_masks(masks: Tensor, sizes: Mapping[str, tuple[int, int]]) -> dict[str
 
 
 def _average(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    stride = _stride((masks.shape[1], masks.shape[2]), size)
+    stride = _stride(size_of(masks), size)
     if stride is None:
         return average(masks, size)
     if stride == 1:

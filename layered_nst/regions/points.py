@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from layered_nst.networks.segmenters import Segmentation
-from layered_nst.picture import fit_within
+from layered_nst.picture import fit_within, size_of
 from layered_nst.picture.guided import enlarge, guided_filter, resample
 from layered_nst.picture.lab import rgb_to_lab
 from layered_nst.picture.walks import Plane, Slices, eases, walked
@@ -77,7 +77,7 @@ class Clickable:
 
     def __init__(self, rgb: Tensor, seen: Segmentation) -> None:
         self._rgb = rgb
-        full = (rgb.shape[1], rgb.shape[2])
+        full = size_of(rgb)
         self._guide = resample(rgb, fit_within(full, min(EDGE_GRID, max(full))))
         size = fit_within(full, min(SIDE, max(full)))
         small = _at(rgb, size).clamp(0, 1)
@@ -95,7 +95,7 @@ class Clickable:
     def mask(self, clicks: Clicks) -> Tensor:
         """The mask of what was clicked at, shape (H, W) in [0, 1], on the photo's device."""
         guide = self._guide
-        grid = (guide.shape[1], guide.shape[2])
+        grid = size_of(guide)
         rough = enlarge(torch.from_numpy(self._walk(clicks)).to(guide)[None], grid)
         radius = max(1, round(EDGE_REACH * max(grid)))
         fine = guided_filter(guide, rough, radius=radius, eps=EPS, full=self._rgb)

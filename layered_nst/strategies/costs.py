@@ -22,7 +22,7 @@ from layered_nst.painting.losses.contours import CONTOUR_SIDES
 from layered_nst.painting.plan import Level, Plan
 from layered_nst.painting.problem import is_composed
 from layered_nst.painting.tiled import Place, Reading
-from layered_nst.picture import fit_within
+from layered_nst.picture import fit_within, size_of
 from layered_nst.scene.scene import Scene
 from layered_nst.strategies.run import stages
 from layered_nst.strategies.stages import Stage
@@ -244,7 +244,7 @@ def _pixels_read(scene: Scene | None) -> int:
     if scene is None:
         return 0
     read = [style.rgb for blend in scene.styles.values() for style in pictures_of(blend)]
-    sides = [scene.photo.size, *((rgb.shape[1], rgb.shape[2]) for rgb in read)]
+    sides = [scene.photo.size, *(size_of(rgb) for rgb in read)]
     return sum(map(_area, sides))
 
 
@@ -356,9 +356,7 @@ def _wanted(encoder: Encoder, plan: Plan) -> set[str]:
 def _style_sizes(scene: Scene, level: Level) -> tuple[tuple[int, int], ...]:
     """Height and width of all style pictures at a level, as large as its strokes are."""
     return tuple(
-        fit_within(
-            (style.rgb.shape[1], style.rgb.shape[2]), stroke_side(level.strokes_for, region.strokes)
-        )
+        fit_within(size_of(style.rgb), stroke_side(level.strokes_for, region.strokes))
         for region in scene.recipe.regions
         for style in pictures_of(scene.styles[region.name])
     )

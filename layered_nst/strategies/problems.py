@@ -11,8 +11,8 @@ from torch import Tensor
 from layered_nst.machine.device import in_float64
 from layered_nst.painting.losses.drawing import drawn, left_to_style, usual
 from layered_nst.painting.plan import STROKES, Plan
-from layered_nst.painting.problem import PaintedRegion, Problem, size_of, toward
-from layered_nst.picture import fit_within, resize
+from layered_nst.painting.problem import PaintedRegion, Problem, toward
+from layered_nst.picture import fit_within, resize, size_of
 from layered_nst.picture.guided import locally_affine
 from layered_nst.picture.lab import restore_chroma
 from layered_nst.picture.palette import held_to

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from layered_nst.painting.levels import at_level, work
 from layered_nst.painting.plan import LIGHT, Level, Plan
-from layered_nst.painting.problem import Problem, is_composed, size_of
+from layered_nst.painting.problem import Problem, is_composed
+from layered_nst.picture import size_of
 from layered_nst.scene.scene import Scene
 from layered_nst.strategies.run import Run, Strategy
 from layered_nst.strategies.stages import Stage

@@ -19,6 +19,7 @@ from layered_nst.painting.problem import Problem
 from layered_nst.painting.progress import OnProgress, Progress
 from layered_nst.painting.state import DONE, Keep, State
 from layered_nst.painting.tiled import Place, Reading, objectives
+from layered_nst.picture import size_of
 from layered_nst.recipe.parts import PluginStrategy
 from layered_nst.scene.scene import Scene
 from layered_nst.strategies.at_once import paint_problem, painter_for
@@ -191,7 +192,7 @@ class Run:
         if not isinstance(encoder, Encoder):
             encoder = encoder[stage.plan.levels[-1].encoder]
         canvas = paint_problem(painter_for(stage.plan, encoder), encoder, asked, stage.plan)
-        size = (canvas.shape[1], canvas.shape[2])
+        size = size_of(canvas)
         _Telling(self, stage)(Progress(stage.name, 1, 1, size, 1, 1, 1.0, 0.0, {}, canvas))
         self._keep(State(stage.name, 1, 1, canvas[None]))
         return canvas
@@ -213,5 +214,5 @@ class _Telling:
         done = self.share[0] + (self.share[1] - self.share[0]) * progress.done
         left = (time.monotonic() - self.run.started) * (1 - done) / max(done, 1e-9)
         picture = placed(progress.picture, self.stage.window, self.run.problem.start)
-        size = (picture.shape[1], picture.shape[2])
+        size = size_of(picture)
         self.run.tell(replace(progress, done=done, seconds_left=left, picture=picture, size=size))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from layered_nst.picture import resize
+from layered_nst.picture import resize, size_of
 
 Window = tuple[slice, slice]
 """Rows and columns, in px of the result."""
@@ -45,7 +45,7 @@ def placed(picture: Tensor, window: Window, start: Tensor) -> Tensor:
     """
     rows, columns = window
     extent = (rows.stop - rows.start, columns.stop - columns.start)
-    if extent == (start.shape[1], start.shape[2]):
+    if extent == size_of(start):
         return picture
     scale = max(picture.shape[1:]) / max(extent)
     size = (max(1, round(start.shape[1] * scale)), max(1, round(start.shape[2] * scale)))

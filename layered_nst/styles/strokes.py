@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from layered_nst.picture import average, fit_within, resize
+from layered_nst.picture import average, fit_within, resize, size_of
 from layered_nst.styles.style import Style, StylePicture, pictures_of, stroke_side
 
 SIDE = 256
@@ -61,7 +61,7 @@ def chosen(picture: Tensor, mask: Tensor, styles: Sequence[Style], *, scale: flo
     Returns:
         No patches where picture or styles are too small to be cut.
     """
-    size = fit_within((picture.shape[1], picture.shape[2]), SIDE)
+    size = fit_within(size_of(picture), SIDE)
     seen, own = resize(picture.cpu(), size), average(mask.cpu()[None], size)[0]
     light = _coarse(seen).mean(0)
     cut = [_seen(picture, SIDE, scale) for picture in pictures_of(styles)]
@@ -147,7 +147,7 @@ class _Sheet:
 
 def _seen(style: StylePicture, side: int, scale: float) -> tuple[Tensor, Tensor]:
     """A style's picture (3, h, w) and its mask (h, w) where strokes are sized by ``side``."""
-    size = fit_within((style.rgb.shape[1], style.rgb.shape[2]), stroke_side(side, scale))
+    size = fit_within(size_of(style.rgb), stroke_side(side, scale))
     return resize(style.rgb.cpu(), size), average(style.mask.cpu()[None], size)[0]
 
 

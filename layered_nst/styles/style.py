@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from layered_nst.networks.encoders import Encoder
 from layered_nst.networks.encoders.tiles import Tile, cut
-from layered_nst.picture import average, fit_within, resize
+from layered_nst.picture import average, fit_within, resize, size_of
 from layered_nst.picture.lab import lab_to_rgb, rgb_to_lab
 from layered_nst.picture.variation import variation
 from layered_nst.styles.colors import color_moments, move_colors
@@ -289,7 +289,7 @@ def picture_moments(
         Raw moments by layer; second moments are exactly symmetric.
     """
     seen = _at_side(style, longest)
-    size = (seen.rgb.shape[1], seen.rgb.shape[2])
+    size = size_of(seen.rgb)
     sums = (
         _sums(encoder, seen, layers, pooling)
         if tile is None
@@ -324,7 +324,7 @@ def _sums_of_tiles(
     pooling: str,
     tiles: Sequence[Tile],
 ) -> dict[str, MomentSums]:
-    sizes, apart = encoder.layer_sizes((seen.rgb.shape[1], seen.rgb.shape[2])), encoder.strides()
+    sizes, apart = encoder.layer_sizes(size_of(seen.rgb)), encoder.strides()
     weights = {layer: _mask_at(seen.mask, sizes[layer]) for layer in layers}
     sums: dict[str, MomentSums] = {}
     for tile in tiles:
@@ -367,6 +367,6 @@ def _mask_at(mask: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _at_side(style: StylePicture, longest: int) -> StylePicture:
-    size = fit_within((style.rgb.shape[1], style.rgb.shape[2]), longest)
+    size = fit_within(size_of(style.rgb), longest)
     mask = F.interpolate(style.mask[None, None], size, mode="area")[0, 0]
     return StylePicture(resize(style.rgb, size), mask, style.weight, style.source)

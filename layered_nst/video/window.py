@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from layered_nst.picture import fit_within
+from layered_nst.picture import fit_within, size_of
 from layered_nst.video.flow import dis, hidden_by, moved, unlit
 from layered_nst.video.opencv import box_mean, cv2
 
@@ -84,7 +84,7 @@ def led(photo: Tensor, steps: Iterable[tuple[int, Tensor]]) -> Mapping[int, Tens
 
 def small(photo: Tensor) -> Tensor:
     """A photo (3, H, W) at which scenes are told apart."""
-    height, width = fit_within((photo.shape[1], photo.shape[2]), min(SIDE, max(photo.shape)))
+    height, width = fit_within(size_of(photo), min(SIDE, max(photo.shape)))
     pixels = np.ascontiguousarray(photo.cpu().movedim(0, -1).numpy())
     shrunk = cv2().resize(pixels, (width, height), interpolation=cv2().INTER_AREA)
     return box_mean(torch.from_numpy(shrunk).movedim(-1, 0).contiguous(), GRAIN)

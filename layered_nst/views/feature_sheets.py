@@ -22,6 +22,7 @@ from layered_nst.picture import (
     fit_within,
     is_ours,
     resize,
+    size_of,
     to_image,
     write_image,
 )
@@ -133,7 +134,7 @@ def feature_sheet(found: FeatureMaps, photo: Tensor) -> Image.Image:
     Args:
         photo: as the encoder saw it, shape (3, h, w).
     """
-    size = fit_within((found.maps.shape[1], found.maps.shape[2]), CELL)
+    size = fit_within(size_of(found.maps), CELL)
     tiles = [
         tile(_enlarged(maps.numpy(), found.top, size), [Words(f"channel {channel}  {share:.1%}")])
         for channel, maps, share in zip(
@@ -151,7 +152,7 @@ def _enlarged(values: NDArray[np.floating], top: float, size: tuple[int, int]) -
 
 def _head(found: FeatureMaps, photo: Tensor, width: int) -> Image.Image:
     head = blank(width, GAP + HEAD)
-    small = resize(photo.cpu(), fit_within((photo.shape[1], photo.shape[2]), HEAD))
+    small = resize(photo.cpu(), fit_within(size_of(photo), HEAD))
     paste(head, to_image(small), (GAP, GAP))
     x = 3 * GAP + small.shape[2]
     across = width - GAP - x

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from PIL import Image
 from torch import Tensor
 
-from layered_nst.picture import fit_within, resize, to_image
+from layered_nst.picture import fit_within, resize, size_of, to_image
 from layered_nst.picture.layout import GAP, INK, LINE, Words, blank, grid, stacked, tile, write
 from layered_nst.styles.library.records import LookRecord, StoredLook
 
@@ -52,6 +52,6 @@ def described(record: LookRecord) -> str:
 
 
 def _thumbnail(rgb: Tensor, mask: Tensor, longest: int) -> Image.Image:
-    size = fit_within((rgb.shape[1], rgb.shape[2]), longest)
+    size = fit_within(size_of(rgb), longest)
     pale = 0.75 * (1 - resize(mask, size))
     return to_image(resize(rgb, size).lerp(rgb.new_ones(()), pale))

@@ -22,7 +22,7 @@ from layered_nst.painting.levels import optimize
 from layered_nst.painting.plan import Plan, make_plan
 from layered_nst.painting.problem import PaintedRegion, Problem
 from layered_nst.painting.progress import OnProgress, Progress
-from layered_nst.picture import Picture, bleed_under_alpha, fit_within, resize, to_image
+from layered_nst.picture import Picture, bleed_under_alpha, fit_within, resize, size_of, to_image
 from layered_nst.picture.layout import INK, Words, grid, tile
 from layered_nst.recipe import Optimize
 from layered_nst.styles.layers import layers_of
@@ -121,7 +121,7 @@ def _plan(options: Optimize, style: StylePicture, layers: Sequence[str], encoder
     )
     # Without content layers the encoder stops at the deepest layer of the texture.
     # One encoder sees at all levels, which are not to be tuned as if there were two.
-    plan = make_plan(asked, (style.rgb.shape[1], style.rgb.shape[2]), encoder.source)
+    plan = make_plan(asked, size_of(style.rgb), encoder.source)
     return replace(plan, content_layers={})
 
 

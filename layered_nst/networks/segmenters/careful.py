@@ -19,6 +19,7 @@ from layered_nst.networks.own_files import read_bundled
 from layered_nst.networks.segmenters import vision
 from layered_nst.networks.segmenters.checkpoints import fill_part
 from layered_nst.networks.segmenters.subject import shared_features
+from layered_nst.picture import size_of
 from layered_nst.picture.guided import resample
 
 PIXELS = 560 * 420
@@ -84,9 +85,9 @@ class SecondOpinion:
             rgb: the photo, shape (3, H, W), in [0, 1].
         """
         where = next(self.transformer.parameters())
-        shown = resample(rgb, shown_size((rgb.shape[-2], rgb.shape[-1]))).to(where)
+        shown = resample(rgb, shown_size(size_of(rgb))).to(where)
         own = self.head(*seen_by(self.transformer, encoder, shown))[0].to(logits)
-        return (1 - SAY) * logits + SAY * resample(own, (logits.shape[-2], logits.shape[-1]))
+        return (1 - SAY) * logits + SAY * resample(own, size_of(logits))
 
     def to(self, device: torch.device | str) -> None:
         """Run there from now on."""

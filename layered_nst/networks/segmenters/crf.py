@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from layered_nst.picture import average, fit_within
+from layered_nst.picture import average, fit_within, size_of
 from layered_nst.picture.guided import enlarge, resample
 from layered_nst.picture.lab import rgb_to_lab
 
@@ -53,7 +53,7 @@ def dense_crf(probabilities: Tensor, rgb: Tensor) -> Tensor:
     Returns:
         Probabilities of the shape that came in, sum 1, mostly more decided than before.
     """
-    size = (probabilities.shape[-2], probabilities.shape[-1])
+    size = size_of(probabilities)
     cells = fit_within(size, min(GRID, max(size)))
     known = probabilities.clamp(min=FLOOR)
     seen = average(known, cells).log().flatten(1)

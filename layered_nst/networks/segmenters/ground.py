@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from layered_nst.picture import fit_within, guided
+from layered_nst.picture import fit_within, guided, size_of
 from layered_nst.picture.lab import linear_light
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -97,7 +97,7 @@ def by_ground(logits: Tensor, rgb: Tensor) -> Tensor:
     Returns:
         Logits of the shape that came in; the same ones where the ground is not plain.
     """
-    full, size = (rgb.shape[-2], rgb.shape[-1]), (logits.shape[-2], logits.shape[-1])
+    full, size = size_of(rgb), size_of(logits)
     grid = fit_within(full, min(GRID, max(full)))
     if min(grid) < 4 * MARGIN:
         return logits

@@ -40,7 +40,7 @@ from layered_nst.networks.segmenters.subject import (
     subject_head,
 )
 from layered_nst.networks.segmenters.unsure import by_edges
-from layered_nst.picture import guided
+from layered_nst.picture import guided, size_of
 
 METHOD = 10
 """Counted up whenever the same weights come to give other probabilities than those kept."""
@@ -154,7 +154,7 @@ class NetworkSegmenter:
     def see(self, rgb: Tensor) -> Segmentation:
         """Classes and, with a head for it, the subject, for a photo (3, H, W) in [0, 1]."""
         # Not inference_mode: masks made from these tensors take part in losses with gradients.
-        full = (rgb.shape[-2], rgb.shape[-1])
+        full = size_of(rgb)
         votes = self._votes(rgb, full)
         rough = votes[: len(self.classes)]
         rough = rough / rough.sum(0, keepdim=True)
@@ -168,7 +168,7 @@ class NetworkSegmenter:
         if self.refine:
             clear = by_edges(by_colors(logits, rgb), rgb)
             return outlined(by_ground(clear, rgb).sigmoid(), rgb)
-        return guided.enlarge(logits.sigmoid()[None], (rgb.shape[-2], rgb.shape[-1]))[0]
+        return guided.enlarge(logits.sigmoid()[None], size_of(rgb))[0]
 
     def _votes(self, rgb: Tensor, full: tuple[int, int]) -> Tensor:
         """Means over scales and mirrorings, at the largest of the scales.
@@ -204,7 +204,7 @@ class NetworkSegmenter:
         seen: Tensor = logits[0, :, :height, :width].to(rgb).softmax(0)
         if subject is None:
             return seen
-        drawn = guided.enlarge(subject[0].to(rgb), (shown.shape[-2], shown.shape[-1]))
+        drawn = guided.enlarge(subject[0].to(rgb), size_of(shown))
         return torch.cat([seen, drawn[:, :height, :width]])
 
     def _logits(self, shown: Tensor) -> tuple[Tensor, Tensor | None]:

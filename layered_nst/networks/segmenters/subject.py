@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from layered_nst.networks.segmenters.network import LITE0_MEAN, LITE0_STD
-from layered_nst.picture import fit_within, guided
+from layered_nst.picture import fit_within, guided, size_of
 from layered_nst.picture.lab import rgb_to_lab
 
 SHARED = 3
@@ -145,7 +145,7 @@ def by_colors(logits: Tensor, rgb: Tensor) -> Tensor:
     Returns:
         Logits of the shape that came in, each changed by ``COLOR_SAY * SUREST`` at most.
     """
-    full, size = (rgb.shape[-2], rgb.shape[-1]), (logits.shape[-2], logits.shape[-1])
+    full, size = size_of(rgb), size_of(logits)
     grid = fit_within(full, min(COLOR_GRID, max(full)))
     bins = _color_bins(rgb_to_lab(guided.resample(rgb, grid))).cpu()
     subject = guided.resample(logits[None], grid)[0].sigmoid().cpu()
@@ -181,7 +181,7 @@ def outlined(rough: Tensor, rgb: Tensor) -> Tensor:
     Returns:
         Shape (H, W), in [0, 1].
     """
-    full = (rgb.shape[-2], rgb.shape[-1])
+    full = size_of(rgb)
     grid = fit_within(full, min(GRID, max(full)))
     fitted = guided.guided_filter(
         guided.resample(rgb, grid),

@@ -12,7 +12,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from layered_nst.picture import fit_within, guided
+from layered_nst.picture import fit_within, guided, size_of
 from layered_nst.picture.lab import rgb_to_lab
 from layered_nst.picture.walks import Plane, eases, walked
 
@@ -41,7 +41,7 @@ def by_edges(logits: Tensor, rgb: Tensor) -> Tensor:
     Returns:
         Logits of the shape that came in; the same ones where no area is unsure.
     """
-    full, size = (rgb.shape[-2], rgb.shape[-1]), (logits.shape[-2], logits.shape[-1])
+    full, size = size_of(rgb), size_of(logits)
     grid = fit_within(full, min(GRID, max(full)))
     thought = guided.resample(logits[None].float(), grid)[0].sigmoid().cpu().double().numpy()
     unsure = np.abs(thought - 0.5) < UNSURE

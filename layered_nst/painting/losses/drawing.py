@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from layered_nst.painting.problem import at_size, size_of
-from layered_nst.picture import fit_within, guided
+from layered_nst.painting.problem import at_size
+from layered_nst.picture import fit_within, guided, size_of
 
 SEEN = 256
 """Side in px at which a photo is looked at, at most: what is finer is grain as often as drawing."""

@@ -16,9 +16,8 @@ from layered_nst.painting.problem import (
     area,
     at_size,
     laid_out,
-    size_of,
 )
-from layered_nst.picture import average, fit_within
+from layered_nst.picture import average, fit_within, size_of
 from layered_nst.picture.variation import color_changes, neighbors
 from layered_nst.styles.style import Style, color_share, stroke_side, style_variation
 

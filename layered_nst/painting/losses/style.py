@@ -14,6 +14,7 @@ from layered_nst.painting.losses.drawing import drawn, left_to_style, usual
 from layered_nst.painting.losses.loss import Read
 from layered_nst.painting.plan import Plan
 from layered_nst.painting.sight import Sight
+from layered_nst.picture import size_of
 from layered_nst.regions.layers import layer_masks
 from layered_nst.styles.moments import (
     PLAIN,
@@ -131,7 +132,7 @@ class StyleLoss:
         masks = torch.stack([mask[tile.owned] for mask in self.sight.masks])
         if self.drawn is not None:
             masks *= left_to_style(self.drawn[tile.owned], self.usual, self.contours)
-        sizes = self.sight.encoder.layer_sizes((masks.shape[1], masks.shape[2]))
+        sizes = self.sight.encoder.layer_sizes(size_of(masks))
         return layer_masks(masks, {layer: sizes[layer] for layer in self.layers})
 
     def columns(self, tile: Tile) -> dict[str, Columns]:

@@ -13,7 +13,7 @@ from layered_nst.instant.network import LAYERS, Painter
 from layered_nst.instant.painting import Asked, Stacked, painted
 from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.losses.style import style_losses
-from layered_nst.picture import fit_within, is_ours, resize
+from layered_nst.picture import fit_within, is_ours, resize, size_of
 from layered_nst.picture.layout import grid, tile
 from layered_nst.picture.writing import to_image, write_image
 from layered_nst.training.painters.losses import relative
@@ -115,7 +115,7 @@ def _moved(photo: Tensor, style: Tensor) -> Tensor:
 
 def _seen(picture: Tensor, encoder: Encoder) -> Tensor:
     rgb = picture.to(next(encoder.buffers()).device).float() / 255
-    return resize(rgb, fit_within((rgb.shape[1], rgb.shape[2]), SIDE))
+    return resize(rgb, fit_within(size_of(rgb), SIDE))
 
 
 def _evenly(pictures: Sequence[Tensor], count: int) -> list[Tensor]:

@@ -30,6 +30,7 @@ from layered_nst.painting.levels import optimize
 from layered_nst.painting.losses.style import style_losses
 from layered_nst.painting.plan import make_plan
 from layered_nst.painting.problem import PaintedRegion, Problem
+from layered_nst.picture import size_of
 from layered_nst.recipe import Optimize
 from layered_nst.regions.layers import layer_masks
 from layered_nst.styles.moments import columns, region_moments
@@ -236,7 +237,7 @@ def towards_draft(
     encoder: Encoder, sample: Sample, shown: Tensor, seen: Mapping[str, Tensor]
 ) -> Tensor:
     """How far the first picture of a batch is from what the optimization makes of it."""
-    size = (sample.photo.shape[1], sample.photo.shape[2])
+    size = size_of(sample.photo)
     everywhere = torch.ones_like(sample.photo[0])
     regions = [
         PaintedRegion(str(number), mask, [StylePicture(shown[chosen], everywhere, 1, "")], strength)

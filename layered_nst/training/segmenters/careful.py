@@ -41,7 +41,7 @@ from layered_nst.networks.segmenters.careful import (
 )
 from layered_nst.networks.segmenters.labels import SCENES
 from layered_nst.networks.segmenters.vision import PATCH
-from layered_nst.picture import guided, read_picture
+from layered_nst.picture import guided, read_picture, size_of
 from layered_nst.training.checkpoints import swept
 from layered_nst.training.segmenters.dataset import read_labeled_photos
 from layered_nst.training.steps import Checkpoint, taught
@@ -114,7 +114,7 @@ class KeptFeatures:
             self._networks = vision.read_transformer(weights_path(CAREFUL)), encoder
         transformer, encoder = self._networks
         rgb = read_picture(photo).rgb
-        shown = guided.resample(rgb, shown_size((rgb.shape[1], rgb.shape[2])))
+        shown = guided.resample(rgb, shown_size(size_of(rgb)))
         with torch.no_grad(), torch.autocast(shown.device.type, torch.bfloat16):
             places, early = seen_by(transformer, encoder, shown)
         with replacing(path) as file:
