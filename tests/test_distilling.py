@@ -841,7 +841,7 @@ def test_distilling_says_how_far_it_is_and_its_file_is_an_encoder(folder: Path) 
         ([".", "--steps", "0"], 2, "Invalid value for '--steps'"),
         ([".", "--teacher", "light"], 2, "Invalid value for '--teacher'"),
         ([".", "--device", "abacus"], 2, "device abacus: no such kind"),
-        ([".", "-o", "light.pth"], 3, "light.pth: no known format; use .safetensors"),
+        ([".", "-o", "light.pth"], 3, "light.pth: weights are written as .safetensors"),
         ([".", "-o", "no/light.safetensors"], 3, "no/light.safetensors: no such folder"),
         ([".", "-o", "mine.safetensors"], 3, "mine.safetensors: is there and is no encoder"),
         ([".", "--start", "light", "--width", "0.5"], 2, "--width: the encoder of --start has"),

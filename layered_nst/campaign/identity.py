@@ -6,11 +6,11 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from layered_nst import networks
+from layered_nst._version import version_of
 from layered_nst.errors import PictureError
 from layered_nst.files.hashes import file_hash, text_hash
 from layered_nst.machine.plugin_code import identities
@@ -114,14 +114,7 @@ def _by_content(value: Any, hashes: FileHash) -> Any:
 
 @cache
 def _versions() -> Mapping[str, str]:
-    return {name: _version(name) for name in ("layered-nst", "torch", "torchvision")}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"
+    return {name: version_of(name) for name in ("layered-nst", "torch", "torchvision")}
 
 
 @cache

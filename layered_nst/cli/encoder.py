@@ -170,13 +170,11 @@ def _distilled(
     max_pixels: int | None,
 ) -> Mapping[str, float]:
     """Read encoders and pictures, train, and tell how it goes."""
-    from layered_nst.files.targets import check_target
     from layered_nst.machine.device import choose_device
     from layered_nst.networks.encoders import load_encoder
     from layered_nst.training.encoders import distilling
     from layered_nst.training.encoders.pictures import find_pictures
 
-    check_target(output, formats=(".safetensors",))
     distilling.check_output(output)
     chosen, paths = choose_device(device), find_pictures(photos)
     wide = load_encoder(teacher, weights_dir=weights, device=chosen)

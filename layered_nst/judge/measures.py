@@ -21,7 +21,7 @@ from torch import Tensor
 
 from layered_nst.picture import size_of
 from layered_nst.picture.lab import rgb_to_lab
-from layered_nst.picture.lines import dilated, f_score
+from layered_nst.picture.lines import beside_others, dilated, f_score
 from layered_nst.regions.edges import signed_distance
 from layered_nst.regions.layers import layer_masks
 from layered_nst.styles.moments import Moments
@@ -158,7 +158,7 @@ class Seam(Sums):
         gradient = torch.zeros_like(gray)
         gradient[:, 1:] += gray.diff(dim=1).abs()
         gradient[1:] += gray.diff(dim=0).abs()
-        near = dilated(_borders(masks)[None].float(), SEAM_REACH - 1)[0] > 0
+        near = dilated(beside_others(masks.argmax(0))[None].float(), SEAM_REACH - 1)[0] > 0
         beside, elsewhere = gradient[near], gradient[~near]
         return cls(float(beside.sum()), beside.numel(), float(elsewhere.sum()), elsewhere.numel())
 
@@ -167,18 +167,6 @@ class Seam(Sums):
         """1 is a border that doesn't show; NaN without a border, or without anything else."""
         there = quotient(self.beside, self.pixels_beside)
         return there / max(quotient(self.elsewhere, self.pixels_elsewhere), 1e-9)
-
-
-def _borders(masks: Tensor) -> Tensor:
-    """Pixels that have a side in common with one of another region, shape (H, W)."""
-    winner = masks.argmax(0)
-    beside = torch.zeros_like(winner, dtype=torch.bool)
-    across, down = winner[:, 1:] != winner[:, :-1], winner[1:] != winner[:-1]
-    beside[:, 1:] |= across
-    beside[:, :-1] |= across
-    beside[1:] |= down
-    beside[:-1] |= down
-    return beside
 
 
 def content_distance(found: Sequence[Tensor], photo: Sequence[Tensor], mask: Tensor) -> float:

@@ -17,10 +17,10 @@ from layered_nst.files.texts import json_text
 from layered_nst.outputs.relative import with_relative_paths
 from layered_nst.painting.progress import finite
 from layered_nst.recipe import dump_recipe
+from layered_nst.scene.provenance import read_inputs, recipe_hash, versions
 
 if TYPE_CHECKING:
     from layered_nst.outputs.result import Result
-from layered_nst.scene.provenance import read_inputs, recipe_hash, versions
 
 FORMAT = 1
 """Version of the manifest's own form, under the key ``layered-nst``."""

@@ -213,16 +213,18 @@ def default_target(source: Path, recipe: Recipe, *, named_photo: bool = False) -
 def _again(made: Path, recipe: Recipe) -> Path:
     named = _format(recipe)
     suffix = f".{named}" if named else made.suffix or ".png"
-    stem = re.sub(r"\.\d+$", "", made.stem)
-    names = (Path(f"{stem}.{number}{suffix}") for number in count(2))
-    return next(name for name in names if not os.path.lexists(name))
+    return _numbered(re.sub(r"\.\d+$", "", made.stem), suffix)
 
 
 def _beside(recipe: Recipe) -> Path:
     """A name for the picture of a recipe that has none: after its photo, ``temple.2.png``."""
     stem = "picture" if recipe.content is None else recipe.content.stem
-    suffix = _format(recipe) or "png"
-    names = (Path(f"{stem}.{number}.{suffix}") for number in count(2))
+    return _numbered(stem, f".{_format(recipe) or 'png'}")
+
+
+def _numbered(stem: str, suffix: str) -> Path:
+    """The first name that is free: ``temple.2.png``, ``temple.3.png`` and so on."""
+    names = (Path(f"{stem}.{number}{suffix}") for number in count(2))
     return next(name for name in names if not os.path.lexists(name))
 
 

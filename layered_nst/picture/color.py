@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 Space = Literal["gray", "rgb", "cmyk"]
 FloatArray = NDArray[np.float32]
 
-ADOBE_RGB = "Adobe RGB"
-
 _SPACES: dict[bytes, Space] = {b"GRAY": "gray", b"RGB ": "rgb", b"CMYK": "cmyk"}
 _CHANNELS: dict[Space, int] = {"gray": 1, "rgb": 3, "cmyk": 4}
 # Pixels per band: large enough to keep Little CMS busy, small enough that the float copies of

@@ -14,6 +14,20 @@ def dilated(planes: Tensor, radius: int) -> Tensor:
     return F.conv2d(planes[:, None], disc[None, None], padding=radius)[:, 0].round()
 
 
+def beside_others(values: Tensor) -> Tensor:
+    """Which pixels have a side in common with one of another value, bool, shape (…, H, W).
+
+    Args:
+        values: labels or masks, shape (…, H, W).
+    """
+    beside = torch.zeros_like(values, dtype=torch.bool)
+    for along, other in ((beside, values), (beside.mT, values.mT)):
+        change = other[..., 1:, :] != other[..., :-1, :]
+        along[..., 1:, :] |= change
+        along[..., :-1, :] |= change
+    return beside
+
+
 def f_score(predicted: float, true: float, existing: float, found: float) -> float:
     """Harmonic mean of precision and recall in [0, 1]; 0 where nothing is predicted or exists.
 

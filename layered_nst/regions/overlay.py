@@ -52,12 +52,8 @@ def colors_of(names: Sequence[str]) -> Tensor:
     return torch.tensor(rows, dtype=torch.float32).reshape(len(names), 3) / 255
 
 
-def distinct_colors(count: int) -> Tensor:
-    """Colors that differ well from each other in the order used, shape (count, 3), in [0, 1]."""
-    return torch.tensor(_rows(count)).reshape(count, 3) / 255
-
-
 def _rows(count: int) -> list[tuple[int, ...]]:
+    """Colors that differ well from each other, in the order used, each channel 0 to 255."""
     rows: list[tuple[int, ...]] = [ImageColor.getrgb(code) for code in _FIRST[:count]]
     # Golden-ratio steps around the hue circle keep any further colors spread out.
     for index in range(len(rows), count):

@@ -7,13 +7,13 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from layered_nst import plugins
+from layered_nst._version import version_of
 from layered_nst.files.hashes import bytes_hash, file_hash, text_hash
 from layered_nst.machine.plugin_code import identities
 from layered_nst.networks.catalogue import weights_files, weights_path
@@ -175,12 +175,5 @@ def _by_content(value: Any, hashes: Mapping[Path, str]) -> Any:
 @lru_cache(maxsize=1)
 def versions() -> Mapping[str, str]:
     """Versions of this package, of what computes for it, and the platform."""
-    packages = {name: _version(name) for name in ("layered-nst", "torch", "torchvision")}
+    packages = {name: version_of(name) for name in ("layered-nst", "torch", "torchvision")}
     return {**packages, "python": platform.python_version(), "platform": platform.platform()}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"

@@ -88,13 +88,6 @@ class VideoResult:
         """That the painting has taken."""
         return float(sum(line["seconds"] for line in self.store.lines))
 
-    @property
-    def stability(self) -> list[dict[str, float]]:
-        """Of each frame: ``error``, the mean squared difference to the one before, moved by the
-        flow, where that can be relied on; and ``own``, that of the clip itself."""
-        keys = ("error", "own", "seen")
-        return [{k: line[k] for k in keys if k in line} for line in self.store.lines]
-
     def frames(self) -> Iterator[FilmFrame]:
         """The frames with their times and pixels."""
         lines = self.store.lines

@@ -211,14 +211,10 @@ def write_feature_sheets(
     """
     sheets = [feature_sheet(maps, photo) for maps in found]
     if is_sheet(path):
-        _write(path, stacked(sheets))
+        write_image(path, stacked(sheets))
         return [path]
     names = [f"{maps.layer}.png" for maps in found]
     paths = made_folder(path, names, known=is_ours, reads=reads)
     for name, sheet in zip(paths, sheets, strict=True):
-        _write(name, sheet)
+        write_image(name, sheet)
     return paths
-
-
-def _write(path: Path, sheet: Image.Image) -> None:
-    write_image(path, sheet)

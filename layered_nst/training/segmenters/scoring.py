@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from layered_nst.errors import DataError
 from layered_nst.networks.segmenters.segmenter import Segmenter, load_segmenter, segment
-from layered_nst.picture.lines import dilated, f_score
+from layered_nst.picture.lines import beside_others, dilated, f_score
 from layered_nst.training.segmenters.dataset import IGNORED, LabeledPhotos, check_labeled
 
 TOLERANCE = 2
@@ -57,13 +57,7 @@ def outline_counts(
 
 def _outlines(label: Tensor, classes: int) -> Tensor:
     inside = F.one_hot(label.long().clamp(max=classes), classes + 1).permute(2, 0, 1)[:classes] > 0
-    edge = torch.zeros_like(inside)
-    across, down = inside[:, :, 1:] != inside[:, :, :-1], inside[:, 1:] != inside[:, :-1]
-    edge[:, :, 1:] |= across
-    edge[:, :, :-1] |= across
-    edge[:, 1:] |= down
-    edge[:, :-1] |= down
-    return edge & inside
+    return beside_others(inside) & inside
 
 
 @dataclass(frozen=True)
