@@ -46,7 +46,19 @@ CREATE INDEX jobs_by_state ON jobs (state, seconds, bytes);
 
 @dataclass(frozen=True)
 class Entry:
-    """What the ledger says of a job."""
+    """What the ledger says of a job; for what is not told here see ``Job`` and ``Outcome``.
+
+    Attributes:
+        state: where it stands.
+        tries: how often it was begun.
+        worker: that has it, or had it last.
+        progress: how far it is, as its worker has told it.
+        started, ended: seconds since 1970; None if it has not.
+        seconds: that it took in its worker.
+        bytes: size of the picture's file.
+        width, height: of the picture, px.
+        mark: see ``Job.mark``.
+    """
 
     name: str
     number: int
@@ -85,7 +97,13 @@ class Standing:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many jobs are in which state, and what those that are done have taken."""
+    """How many jobs are in which state, and what those that are done have taken.
+
+    Attributes:
+        by_state: number of jobs.
+        seconds: of all that are done, in their workers.
+        bytes: of all their pictures.
+    """
 
     by_state: Mapping[JobState, int]
     seconds: float = 0.0

@@ -83,7 +83,13 @@ PREVIEW_SIDE = 320
 
 @dataclass(frozen=True)
 class ClipPart:
-    """Which part of a clip is painted, and whether as a preview."""
+    """Which part of a clip is painted, and whether as a preview.
+
+    Attributes:
+        start, end: seconds since the clip's first frame; None for its own.
+        every: of those, every so manyth.
+        preview: in its place for a small draft; None for the clip itself.
+    """
 
     start: float | None = None
     end: float | None = None

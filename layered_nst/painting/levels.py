@@ -90,8 +90,8 @@ def optimize(
     teller = _Teller(stage, plan, size_of(problem.start), on_progress, resume)
     begun = None if resume is None else resume.begun
     painted = _beginning(problem, plan) if begun is None else begun
-    judged, lessons = lessons is None, lessons or Lessons()
-    first, problem = _resumed(resume, problem, lessons)
+    judged, lessons = lessons is None, _taken_up(lessons or Lessons(), resume)
+    first, problem = _resumed(resume, problem)
     composed = sum(level.longest <= composing(plan.start)[-1] for level in plan.levels)
     for number, level in enumerate(plan.levels[first - 1 :], first):
         seen = problem.at(level.longest)
@@ -114,12 +114,17 @@ def optimize(
     return painted
 
 
-def _resumed(resume: State | None, problem: Problem, lessons: Lessons) -> tuple[int, Problem]:
+def _taken_up(lessons: Lessons, resume: State | None) -> Lessons:
+    """The same, with what was learned before a run was left between two levels."""
+    if resume is not None and not resume.step:
+        lessons.learned = resume.descent["learned"]
+    return lessons
+
+
+def _resumed(resume: State | None, problem: Problem) -> tuple[int, Problem]:
     """The number of the level to go on with, from 1, and what it sees."""
     if resume is None:
         return 1, problem
-    if not resume.step:
-        lessons.learned = resume.descent["learned"]
     composed = problem.composed if resume.composed is None else resume.composed
     return resume.level, replace(problem, composed=composed)
 
@@ -160,14 +165,17 @@ def at_level(coarse: Tensor, problem: Problem, size: tuple[int, int], *, detaile
     """Enlarge a picture and give it the detail that the start has at this size and it cannot have,
     of its colors a share.
 
+    Without it whatever is finer than the coarser level has to be found again from the content
+    features alone, which keep forms but no edges: facades and faces came out smeared.
+
     Args:
         coarse: shape (3, h, w).
         problem: its start and regions.
         size: height and width wanted.
         detailed: False where the start's detail is not to be seen, as after noise.
 
-    Without it whatever is finer than the coarser level has to be found again from the content
-    features alone, which keep forms but no edges: facades and faces came out smeared.
+    Returns:
+        Shape (3, H, W) in [0, 1].
     """
     if not detailed or size_of(coarse) == size:
         return resize(coarse, size)

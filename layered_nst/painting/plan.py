@@ -121,7 +121,9 @@ class Plan:
         area_exponent: γ, how a region's pull depends on its share of the picture.
         pooling: ``max`` or ``average``.
         start: ``color``, ``content``, ``noise`` or ``strokes``.
-        optimizer: ``lbfgs`` or ``adam``, with its learning rate and L-BFGS history.
+        optimizer: ``lbfgs`` or ``adam``.
+        learning_rate: factor on the steps of L-BFGS; length of those of Adam, of 1.
+        history: steps that L-BFGS remembers.
         precision: ``float32`` or ``bfloat16``, in which the encoder multiplies.
         composition: weight of what the coarse levels have laid out, at the finer ones.
         tolerance: a level ends when its loss falls by less than this share in ten steps.

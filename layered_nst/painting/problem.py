@@ -148,6 +148,7 @@ def is_composed(longest: int, size: tuple[int, int], sketch: tuple[int, int]) ->
 
 
 def is_painted(region: PaintedRegion) -> bool:
+    """Whether a region has a style, and a pixel to be painted in it."""
     return bool(region.styles) and bool(region.mask.amax() > 0)
 
 

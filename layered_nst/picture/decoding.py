@@ -35,10 +35,17 @@ _COLORS: dict[color.Space, int] = {"gray": 1, "rgb": 3, "cmyk": 4}
 class Samples:
     """A decoded picture, lying as it is stored.
 
-    pixels: (H, W, C) uint8 or uint16 over their full range, or float32 in [0, 1]; C counts the
-        channels of ``space``, plus one for alpha. CMYK counts ink.
-    alpha: whether the last channel is alpha; premultiplied: whether colors are times alpha.
-    orientation: the EXIF number, 1 to 8, still to be applied.
+    Attributes:
+        pixels: (H, W, C) uint8 or uint16 over their full range, or float32 in [0, 1]; C counts the
+            channels of ``space``, plus one for alpha. CMYK counts ink.
+        source: file name or description, for messages.
+        space: what the channels are of, without alpha.
+        alpha: whether the last channel is alpha.
+        premultiplied: whether colors are times alpha.
+        depth: bits per channel, 8 or 16.
+        dpi: pixels per inch across and down, if they are stated.
+        profile: the ICC profile, if there is one.
+        orientation: the EXIF number, 1 to 8, still to be applied.
     """
 
     pixels: NDArray[Any]

@@ -35,6 +35,7 @@ class Encoded:
     Attributes:
         name: what messages call it.
         path: where it lies; None if it is ``data``.
+        data: its bytes, where it lies in no file.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Encoded:
     data: bytes = b""
 
     def open(self) -> BinaryIO:
+        """Its bytes, to be read from the first on."""
         return io.BytesIO(self.data) if self.path is None else self.path.open("rb")
 
     def read(self, count: int = -1) -> bytes:

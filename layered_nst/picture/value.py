@@ -15,14 +15,16 @@ MAX_PIXELS = 100_000_000
 class Picture:
     """A picture in memory, upright and in sRGB, with what its file said about itself.
 
-    rgb: (3, H, W) float32 in [0, 1], sRGB-encoded, not multiplied by alpha.
-    alpha: (H, W) float32 in [0, 1]; None means opaque everywhere.
-    dpi: pixels per inch along x and y, if the file states them.
-    profile: the ICC profile found in the file; the pixels are already converted to sRGB.
-    depth: bits per channel of the source, 8 or 16.
-    source: file name or description, for messages.
-    native: (H, W, 3) uint8, uint16 or float32 in [0, 1], upright and in the numbers of ``profile``
-        as the file holds them; None if they are sRGB, or no RGB at all, or the picture was resized.
+    Attributes:
+        rgb: (3, H, W) float32 in [0, 1], sRGB-encoded, not multiplied by alpha.
+        alpha: (H, W) float32 in [0, 1]; None means opaque everywhere.
+        dpi: pixels per inch along x and y, if the file states them.
+        profile: the ICC profile found in the file; the pixels are already converted to sRGB.
+        depth: bits per channel of the source, 8 or 16.
+        source: file name or description, for messages.
+        native: (H, W, 3) uint8, uint16 or float32 in [0, 1], upright and in the numbers of
+            ``profile`` as the file holds them; None if they are sRGB, or no RGB at all, or the
+            picture was resized.
     """
 
     rgb: Tensor

@@ -43,9 +43,10 @@ _INCH = 0.0254
 class Kept:
     """A photo whose pixels shall leave as they came, also in colors that sRGB does not have.
 
-    native: (3, H, W) in [0, 1], in the numbers of the profile that is written.
-    rgb: the same pixels as they were converted to sRGB, (3, H, W).
-    share: how far each pixel of the picture is the photo's, (H, W) in [0, 1].
+    Attributes:
+        native: (3, H, W) in [0, 1], in the numbers of the profile that is written.
+        rgb: the same pixels as they were converted to sRGB, (3, H, W).
+        share: how far each pixel of the picture is the photo's, (H, W) in [0, 1].
     """
 
     native: Tensor
@@ -65,9 +66,15 @@ class Kept:
 
 @dataclass(frozen=True)
 class Finished:
-    """What every format's encoder needs: (H, W, 3 or 4) uint8 or uint16, and what goes beside.
+    """What every format's encoder needs.
 
-    inks: whether the four channels are cyan, magenta, yellow and black and not RGB with alpha.
+    Attributes:
+        pixels: shape (H, W, 3 or 4), uint8 or uint16.
+        profile: ICC profile, in whose numbers they are.
+        dpi: pixels per inch across and down, None if nothing is to be said of it.
+        quality: 1 to 100, for formats that lose something.
+        metadata: texts by name.
+        inks: whether the four channels are cyan, magenta, yellow and black and not RGB with alpha.
     """
 
     pixels: NDArray[Any]
@@ -82,11 +89,12 @@ class Finished:
 class PictureFormat:
     """A format of pictures.
 
-    encode: makes the bytes of a file.
-    deep: whether it holds 16 bits per channel.
-    alpha: whether it can be transparent.
-    longest: most pixels on a side.
-    inks: whether it holds CMYK.
+    Attributes:
+        encode: makes the bytes of a file.
+        deep: whether it holds 16 bits per channel.
+        alpha: whether it can be transparent.
+        longest: most pixels on a side.
+        inks: whether it holds CMYK.
     """
 
     encode: Callable[[Finished], bytes]

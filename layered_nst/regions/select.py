@@ -170,6 +170,7 @@ def masks_of(selector: Selector) -> list[Path]:
 
 
 def select_class(selector: ClassSelector, view: View) -> Tensor:
+    """Where the likeliest class is one of these, or all of these together reach a threshold."""
     seen = view.segment()
     if seen.subject is not None and means_subject(selector.class_, seen.classes):
         return _subject(view, seen, selector.largest)
@@ -182,6 +183,7 @@ def select_class(selector: ClassSelector, view: View) -> Tensor:
 
 
 def select_subject(selector: SubjectSelector, view: View) -> Tensor:
+    """What the photo was taken of: all of it, or so many of its largest pieces."""
     # True is a number to Python.
     count = None if selector.subject is True else selector.subject
     return _subject(view, view.segment(), count)
@@ -225,6 +227,7 @@ def _largest(probabilities: Tensor, classes: list[int]) -> Tensor:
 
 
 def select_face(selector: FaceSelector, view: View) -> Tensor:
+    """Faces, or a part of them, the largest first."""
     wanted, faces = selector.face, view.faces()
     if wanted != "all":
         faces = faces[: 1 if wanted == "largest" else wanted]
@@ -243,6 +246,7 @@ def _people(view: View, seen: Segmentation) -> list[Tensor]:
 
 
 def select_points(selector: PointsSelector, view: View) -> Tensor:
+    """The thing that was clicked, without those that were clicked away."""
     clicked = selector.points
     spots = _spots([*clicked.in_, *clicked.out], selector.unit, view)
     inside, outside = spots[: len(clicked.in_)], spots[len(clicked.in_) :]
@@ -252,6 +256,7 @@ def select_points(selector: PointsSelector, view: View) -> Tensor:
 
 
 def select_object_in(selector: ObjectSelector, view: View) -> Tensor:
+    """The thing within a box."""
     left, top, right, bottom = _bounds(selector.object_in, selector.unit, view)
     height, width = view.picture.size
     box = left / width, top / height, right / width, bottom / height
@@ -278,6 +283,7 @@ def _spot(point: tuple[float, float]) -> str:
 
 
 def select_mask(selector: MaskSelector, view: View) -> Tensor:
+    """A mask's file, at the picture's size."""
     drawn = read_picture(selector.mask, max_pixels=view.max_pixels)
     _check_shape(drawn, view.photo_size)
     mask = coverage_of(drawn)
@@ -305,16 +311,19 @@ def _bounds(bounds: Bounds, unit: str | None, view: View) -> Bounds:
 
 
 def select_box(selector: BoxSelector, view: View) -> Tensor:
+    """What lies within a box, a pixel at its edge by its share."""
     bounds = _bounds(selector.box, selector.unit, view)
     return view.mask(box_coverage(bounds, view.picture.size))
 
 
 def select_ellipse(selector: EllipseSelector, view: View) -> Tensor:
+    """What lies within the ellipse in a box, a pixel at its edge by its share."""
     bounds = _bounds(selector.ellipse, selector.unit, view)
     return view.mask(ellipse_coverage(bounds, view.picture.size))
 
 
 def select_polygon(selector: PolygonSelector, view: View) -> Tensor:
+    """What lies within a polygon, a pixel at its edge by its share."""
     corners = torch.tensor(selector.polygon, dtype=torch.float64)
     points = [(x, y) for x, y in view.in_px(corners, selector.unit).tolist()]
     return view.mask(polygon_coverage(points, view.picture.size))
@@ -326,6 +335,7 @@ def select_frames(selector: FramesSelector, view: View) -> Tensor:
 
 
 def select_color(selector: ColorSelector, view: View) -> Tensor:
+    """What is no farther from a color than the tolerance, in ΔE (CIE 1976), and can be seen."""
     rgb, alpha = view.picture.rgb, view.picture.alpha
     wanted = rgb_to_lab(rgb.new_tensor(selector.color).div(255)[:, None, None])
     distance = torch.linalg.vector_norm(rgb_to_lab(rgb) - wanted, dim=0)
@@ -335,21 +345,26 @@ def select_color(selector: ColorSelector, view: View) -> Tensor:
 
 
 def select_alpha(_: AlphaSelector, view: View) -> Tensor:
+    """The photo's own alpha, ones where it has none."""
     alpha = view.picture.alpha
     return view.picture.rgb.new_ones(view.picture.size) if alpha is None else alpha
 
 
 def select_rest(_: RestSelector, view: View) -> Tensor:
+    """Whatever no other region takes."""
     return view.rest
 
 
 def select_any(selector: AnySelector, view: View) -> Tensor:
+    """What at least one of several selects."""
     return reduce(torch.maximum, (_select(part, view) for part in selector.any))
 
 
 def select_all(selector: AllSelector, view: View) -> Tensor:
+    """What all of several select."""
     return reduce(torch.minimum, (_select(part, view) for part in selector.all))
 
 
 def select_not(selector: NotSelector, view: View) -> Tensor:
+    """What another does not select."""
     return 1 - _select(selector.not_, view)

@@ -1,7 +1,6 @@
-"""Color statistics of regions and the CIE Lab space, on tensors.
+"""Color statistics of regions, and how they are moved to others, on tensors.
 
-Sources: Pitié and Kokaram 2007 for the linear Monge-Kantorovich map; CIE 15 and IEC 61966-2-1 for
-Lab (D65) and sRGB.
+Source: Pitié and Kokaram 2007 for the linear Monge-Kantorovich map.
 """
 
 from __future__ import annotations

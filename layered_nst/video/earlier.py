@@ -57,6 +57,8 @@ class Link:
     """An earlier frame, and how this one has come of it.
 
     Attributes:
+        past: the earlier frame.
+        motion: from then to now, relied on nowhere but where the same is seen.
         other: where it was painted of something else than is seen now, shape (H, W), bool.
         drawn: ``drawn_along`` of its painting where it is now, shape (2, H, W).
     """

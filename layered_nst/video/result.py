@@ -40,6 +40,7 @@ class VideoResult:
         size: height and width in px.
         notes: sentences for the user.
         complete: False for the frames so far of an interrupted run.
+        temporary: what holds the folder of the frames where no output was named; it goes with this.
     """
 
     store: FrameStore

@@ -91,6 +91,7 @@ def small(photo: Tensor) -> Tensor:
 
 
 def soft(photo: Tensor) -> Tensor:
+    """A photo (3, H, W) softened, since flows are not exact."""
     return box_mean(photo, SOFT)
 
 
@@ -106,6 +107,7 @@ def is_one_scene(now: Tensor, then: Tensor) -> bool:
 
 
 def likeness(one: Tensor, other: Tensor) -> float:
+    """How like one another are two planes of one shape, as ``unlit`` gives them: -1 to 1."""
     return float((one * other).sum() / (one.norm() * other.norm()).clamp(min=1e-6))
 
 

@@ -51,13 +51,12 @@ def save_segmenter(
 ) -> None:
     """Write float16 weights, and in the metadata what ``described`` says of them.
 
+    What batch normalization has learned of its input's statistics is stored in its weights and
+    biases, which makes the file smaller and changes no result. The file is written beside ``path``
+    and renamed, so a reader never sees half of it.
+
     Args:
         subject: a ``SubjectHead`` on the network's encoder, to go into the same file.
-
-    What batch normalization has learned of its input's statistics is stored in its weights and
-    biases, which makes the file smaller and changes no result.
-
-    The file is written beside ``path`` and renamed, so a reader never sees half of it.
 
     Raises:
         OutputError: missing folder, no permission, full disk.

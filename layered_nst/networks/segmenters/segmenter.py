@@ -122,6 +122,8 @@ class NetworkSegmenter:
     """A DeepLabV3 network with all it takes to use it on any photo.
 
     Attributes:
+        name: for messages and reports.
+        classes: names, in the order of the logits.
         network: takes normalized (1, 3, h, w), gives logits (1, K, h, w); not changed by use.
         mean, std: normalization of RGB in [0, 1], one number each or three.
         pixels: area in px at which objects have the size that the network was trained on.

@@ -241,7 +241,7 @@ def firmness(regions: Sequence[PaintedRegion], size: tuple[int, int], longest: i
 def firmness_in_color(
     regions: Sequence[PaintedRegion], size: tuple[int, int], longest: int
 ) -> Tensor:
-    """How firmly colors are smoothed at each pixel, as ``firmness`` has it."""
+    """How firmly colors are smoothed at each pixel, shape (h, w), as ``firmness`` has it."""
     return _laid(regions, size, longest, lambda *seen: COLORS_SMOOTHED / _share(*seen))
 
 
@@ -291,7 +291,8 @@ def total_variation(picture: Tensor, weight: Tensor) -> Tensor:
 
 
 def out_of_range(picture: Tensor) -> Tensor:
-    """Mean squared distance of pixel values to [0, 1]; keeps clipping from making flat patches."""
+    """Mean squared distance of the values of a picture, of any shape, to [0, 1]; keeps clipping
+    from making flat patches."""
     return (picture - picture.clamp(0, 1)).square().mean()
 
 

@@ -44,7 +44,8 @@ class DistillPlan:
         batch, crop: crops in a step and their side in px, 32 to 1024.
         learning_rate: of Adam at its highest; it falls as half a cosine.
         moments: weight of the error of the moments beside that of the features.
-        weights: how much each layer counts; layers that are not named count ``others``.
+        weights: how much each layer counts.
+        others: how much each layer counts that is not named there.
         bfloat16: multiply in bfloat16, twice as fast where the processor has it.
         seed: of everything random.
 

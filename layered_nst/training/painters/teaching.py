@@ -127,6 +127,8 @@ class TeachingState:
     Attributes:
         painter, average: what is taught, and the running average of it that is scored and kept.
         contrasts: learned beside it.
+        optimizer: of both.
+        step: how many there were.
         terms: of the loss, smoothed.
     """
 
@@ -166,7 +168,11 @@ def update(
     plan: TeachingPlan,
     device: torch.device | str,
 ) -> float:
-    """One update of the painter and of its running average; returns the loss before it."""
+    """One update of the painter and of its running average; returns the loss before it.
+
+    Args:
+        photos, styles: uint8, each (3, H, W).
+    """
     set_learning_rate(state.optimizer, plan.learning_rate, state.step, plan.steps, least=0.02)
     drawn, shown = draw_samples(
         photos, styles, batch=plan.batch, side=plan.crop, variety=plan.variety
@@ -189,7 +195,11 @@ def losses(
     shown: Tensor,
     plan: TeachingPlan,
 ) -> dict[str, Tensor]:
-    """Weighted terms of a batch."""
+    """Weighted terms of a batch.
+
+    Args:
+        shown: the styles that the samples name, shape (B, 3, S, S) in [0, 1].
+    """
     targets = style_targets(encoder, shown)
     given = torch.stack([_grained(sample) for sample in samples])
     pictures, photo, carried = _painted(state.painter, encoder, samples, given, targets, plan)
@@ -236,7 +246,12 @@ def _grained(sample: Sample) -> Tensor:
 def towards_draft(
     encoder: Encoder, sample: Sample, shown: Tensor, seen: Mapping[str, Tensor]
 ) -> Tensor:
-    """How far the first picture of a batch is from what the optimization makes of it."""
+    """How far the first picture of a batch is from what the optimization makes of it.
+
+    Args:
+        shown: the styles, shape (B, 3, S, S) in [0, 1].
+        seen: features of the batch by layer, each (B, C, h, w).
+    """
     size = size_of(sample.photo)
     everywhere = torch.ones_like(sample.photo[0])
     regions = [

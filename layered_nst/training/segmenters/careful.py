@@ -62,6 +62,7 @@ class HeadPlan:
         crop: share of photos of which a part is shown, and the least share of a side that it has.
         empty: share of the photos without a subject.
         bfloat16: multiply in it, which takes half the time where it is native.
+        seed: of everything random.
     """
 
     steps: int = 4000

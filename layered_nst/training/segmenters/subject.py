@@ -62,6 +62,7 @@ class SubjectPlan:
         drawn: share of crops that are drawn scenes.
         close: share of crops of photos with a mask that show hardly more than a part of it.
         keep: steps after which the file is written anew.
+        seed: of everything random.
     """
 
     steps: int = 2200
