@@ -470,7 +470,7 @@ def test_a_clip_in_print_takes_as_much_memory_as_a_print(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from layered_nst.strategies.budget import PRINTS_TAKE
-    from layered_nst.video import run as running
+    from layered_nst.video import running
 
     class SettledError(Exception):
         """The memory of a run is settled."""

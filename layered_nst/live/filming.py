@@ -26,7 +26,7 @@ from layered_nst.strategies.looks import planned
 from layered_nst.strategies.run import paint
 from layered_nst.video.clips import Clip, ClipFrame
 from layered_nst.video.opencv import cv2
-from layered_nst.video.run import clip_size
+from layered_nst.video.running import clip_size
 
 PASSED_OVER = 25
 """Frames that are passed over at most to keep up with the clip's own clock."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -50,6 +50,39 @@ class Past:
     whose: Tensor
     of: Tensor
     drawn: Tensor
+
+    @classmethod
+    def first(cls, number: int, scene: Scene, canvas: Tensor) -> Past:
+        """The first frame of a shot: all of its canvas (3, H, W) is to be held."""
+        photo, ripe = scene.picture.rgb.cpu(), torch.ones(scene.size)
+        whose, of, drawn = whose_pixels(scene), painted_of(photo), _undrawn(scene.size)
+        return cls(number, photo, canvas.cpu(), ripe, whose, of, drawn)
+
+    @classmethod
+    def untold(cls, number: int, scene: Scene, canvas: Tensor) -> Past:
+        """A frame that tells nothing of those behind it, whatever its canvas (3, H, W) shows."""
+        photo, none = scene.picture.rgb.cpu(), torch.zeros(scene.size)
+        return cls(
+            number, photo, canvas, none, none.byte(), painted_of(photo), _undrawn(scene.size)
+        )
+
+    @classmethod
+    def restored(cls, number: int, state: Mapping[str, Tensor]) -> Past:
+        """A frame by its state, in which there may be more."""
+        return cls(number, **{name: state[name] for name in cls._planes()})
+
+    def state(self) -> dict[str, Tensor]:
+        """All of it but its number, by name."""
+        return {name: getattr(self, name) for name in self._planes()}
+
+    @classmethod
+    def _planes(cls) -> list[str]:
+        return [part.name for part in fields(cls) if part.name != "number"]
+
+
+def _undrawn(size: tuple[int, int]) -> Tensor:
+    """That nothing of a frame was drawn along."""
+    return torch.zeros(2, *size, dtype=torch.float16)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ from layered_nst.strategies.costs import estimate
 from layered_nst.video.clips import ClipFrame, Excerpt
 from layered_nst.video.earlier import REACHES
 from layered_nst.video.flow import CUT, motion
-from layered_nst.video.run import WHOLE, ClipRun, run_of
+from layered_nst.video.run import WHOLE, run_of
+from layered_nst.video.running import ClipRun
 from layered_nst.words import duration, fine_duration, pixels, storage
 
 SHOWN = 12
