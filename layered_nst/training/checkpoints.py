@@ -43,15 +43,19 @@ def swept(output: Path) -> Path:
 
 
 def save_training(
-    path: Path, parts: Mapping[str, Stateful], belongs: Mapping[str, Any], **more: Any
+    path: Path,
+    parts: Mapping[str, Stateful],
+    belongs: Mapping[str, Any],
+    more: Mapping[str, Any],
 ) -> None:
     """Write a checkpoint, whole or not at all, with the state of torch's generator.
 
     Args:
         parts: whose states are kept, by the names under which ``restored`` gives them back.
-        more: what it gives back besides: numbers, texts, lists and mappings of them.
         belongs: what the training goes on with and no other, each so named that "made with another
             NAME" can be read, such as the plan and the hash of the weights that it started from.
+        more: what is given back besides, such as how many steps there were: numbers, texts, lists
+            and mappings of them.
 
     Raises:
         OutputError: missing folder, no permission, full disk.

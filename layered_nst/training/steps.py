@@ -197,7 +197,7 @@ def _put_down(parts: Mapping[str, Stateful], checkpoint: Checkpoint, steps: int)
     """Write how far a training is."""
     version, internal, spare = checkpoint.draw.getstate()
     drawn = [version, list(internal), spare]
-    save_training(checkpoint.path, parts, checkpoint.belongs, step=steps, draw=drawn)
+    save_training(checkpoint.path, parts, checkpoint.belongs, {"step": steps, "draw": drawn})
 
 
 def _taken_up(parts: Mapping[str, Stateful], checkpoint: Checkpoint) -> int:

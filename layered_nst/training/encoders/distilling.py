@@ -113,7 +113,8 @@ def distill(
         on_step(step, plan.steps, loss)
         if is_due(step, every, plan):
             scores = _export(state, teacher, held, output, made, device)
-            save_training(checkpoint, state.parts(), belongs, energy=state.energy, step=step)
+            counts = {"step": step, "energy": state.energy}
+            save_training(checkpoint, state.parts(), belongs, counts)
             on_score(step, scores)
     return scores or _export(state, teacher, held, output, made, device)
 

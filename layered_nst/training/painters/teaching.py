@@ -423,7 +423,8 @@ def teach(
         on_step(step, plan.steps, state.terms)
         if is_due(step, every, plan):
             scores = _export(state, encoder, held, output, plan)
-            save_training(checkpoint, state.parts(), belongs, step=step, terms=state.terms)
+            counts = {"step": step, "terms": state.terms}
+            save_training(checkpoint, state.parts(), belongs, counts)
             on_score(step, scores)
         if is_due(step, sheet, plan):
             draw_sheet(_average(state), encoder, *held, sheet_path(output))

@@ -109,7 +109,7 @@ def _teach(
     for step, _ in stepped(update, plan, begun):
         on_step(step, plan.steps, "shared weights")
         if is_due(step, SAVED, plan):
-            save_training(path, parts, belongs, step=step)
+            save_training(path, parts, belongs, {"step": step})
     for part in taught.values():
         part.requires_grad_(False)
 

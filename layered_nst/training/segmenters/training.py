@@ -465,7 +465,7 @@ def _belonging(
 
 def _save(state: _TrainingState, checkpoint: Path, belongs: Mapping[str, Any]) -> None:
     counts = {"epoch": state.epoch, "best": state.best, "history": state.history}
-    save_training(checkpoint, state.parts(), belongs, **counts)
+    save_training(checkpoint, state.parts(), belongs, counts)
 
 
 def _restore(state: _TrainingState, checkpoint: Path, belongs: Mapping[str, Any]) -> None:
