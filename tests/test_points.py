@@ -205,7 +205,7 @@ def test_points_may_be_px_of_the_photo() -> None:
         ),
         (
             {"object_in": [1.5, 0.2, 1.9, 0.4], "unit": "fraction"},
-            "object_in: the box lies outside",
+            r"object_in: the box \[1.5, 0.2, 1.9, 0.4\] lies outside",
         ),
     ],
 )

@@ -360,7 +360,8 @@ def _painted(scene: Scene) -> list[Region]:
         and float(_mask(scene, [region.name]).sum()) >= FEWEST_PIXELS
     ]
     if not regions:
-        raise RecipeError("no region with a style covers enough of this photo to be scored")
+        least = f"{FEWEST_PIXELS:g} pixels of this photo"
+        raise RecipeError(f"no region with a style covers {least}, so there is nothing to score")
     return regions
 
 

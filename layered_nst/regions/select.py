@@ -261,7 +261,8 @@ def select_object_in(selector: ObjectSelector, view: View) -> Tensor:
     height, width = view.picture.size
     box = left / width, top / height, right / width, bottom / height
     if min(right, width) - max(left, 0) < 1 or min(bottom, height) - max(top, 0) < 1:
-        raise RegionError("object_in: the box lies outside the photo")
+        edges = ", ".join(f"{edge:g}" for edge in selector.object_in)
+        raise RegionError(f"object_in: the box [{edges}] lies outside the photo")
     return Clickable(view.picture.rgb, view.segment()).mask(Clicks(box=box))
 
 
