@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -637,6 +638,16 @@ def test_transparent_pixels_are_not_scored(tmp_path: Path, judge: Judge, contour
     local = Judge(Halvings())
     seen = [Ruler.of(cut, local).distances(local(rgb)) for rgb in (right, spoiled)]
     np.testing.assert_allclose(*seen, rtol=1e-6)
+
+
+def test_where_styles_cover_next_to_nothing_there_is_nothing_to_score(
+    tmp_path: Path, judge: Judge
+) -> None:
+    scene = scene_of(tmp_path, size=64)
+    few = torch.zeros_like(scene.masks.masks)
+    few[:, 0, :15] = 1
+    with pytest.raises(RecipeError, match="covers 16 pixels of this photo, so there is nothing"):
+        Ruler.of(replace(scene, masks=replace(scene.masks, masks=few)), judge)
 
 
 def test_a_picture_of_another_size_than_the_scene_is_refused(
