@@ -41,7 +41,7 @@ from layered_nst.strategies.checking import Check, checked, plugin_notes
 from layered_nst.strategies.costs import LevelCost, footprint, level_costs
 from layered_nst.strategies.hurry import Deadline, check_alone, deadline_of, fitted
 from layered_nst.strategies.keeper import Keeper, belonging
-from layered_nst.strategies.looks import check_looks, planned, sketch_side, thin_notes
+from layered_nst.strategies.looks import check_looks, planned, settled, sketch_side, thin_notes
 from layered_nst.strategies.run import paint
 
 log = logging.getLogger(__name__)
@@ -397,6 +397,6 @@ def _out_of_memory(
 ) -> str:
     # Before the photo has been read, its form is not known: a square is the worst.
     size = (recipe.size, recipe.size) if scene is None else scene.size
-    plan = make_plan(recipe.optimize, size, recipe.encoder)
+    plan = make_plan(settled(recipe), size, recipe.encoder)
     need, there = footprint(plan, scene), obtainable_bytes(device)
     return advice(size, need, there, costs=costs, tried=tried)

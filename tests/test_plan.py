@@ -9,19 +9,21 @@ from itertools import pairwise
 import pytest
 
 from layered_nst.painting.plan import (
-    COMPOSING,
     COMPOSING_STEPS,
     HEAVY,
     LIGHT,
     LIGHT_TUNING,
     NEAREST,
     PRESETS,
+    Composing,
     Level,
     Tuning,
     make_plan,
 )
 from layered_nst.recipe import Optimize
 from layered_nst.styles.layers import STYLE_LAYERS
+
+COMPOSED = Composing().sides
 
 
 def sides(size: tuple[int, int], **keys: object) -> list[int]:
@@ -37,19 +39,19 @@ def steps(size: tuple[int, int], **keys: object) -> list[int]:
 def test_levels_rise_to_the_size_of_the_result(quality: str, longest: int) -> None:
     found = sides((longest, max(1, longest // 2)), quality=quality)
     assert found[-1] == longest
-    widest = max(PRESETS[quality].ratio, COMPOSING[-1] / COMPOSING[-2]) * NEAREST
+    widest = max(PRESETS[quality].ratio, COMPOSED[-1] / COMPOSED[-2]) * NEAREST
     for low, high in pairwise(found):
         assert NEAREST <= high / low <= widest * 1.01
 
 
 @pytest.mark.parametrize("longest", [400, 768, 1024, 1536, 3508])
 def test_all_qualities_and_sizes_are_composed_at_the_same_levels(longest: int) -> None:
-    wanted = make_plan(Optimize(), (400, 300)).levels[: len(COMPOSING)]
-    assert [level.longest for level in wanted] == [*COMPOSING]
+    wanted = make_plan(Optimize(), (400, 300)).levels[: len(COMPOSED)]
+    assert [level.longest for level in wanted] == [*COMPOSED]
     assert {level.encoder for level in wanted} == {LIGHT}
     for quality in PRESETS:
         plan = make_plan(Optimize(quality=quality), (longest, longest // 2))
-        assert plan.levels[: len(COMPOSING)] == wanted
+        assert plan.levels[: len(COMPOSED)] == wanted
 
 
 @pytest.mark.parametrize("quality", PRESETS)
@@ -77,7 +79,7 @@ def test_steps_fall_from_the_coarsest_level_to_the_finest(quality: str) -> None:
     counts = [
         level.steps for level in make_plan(Optimize(quality=quality), (700, 1024), "x").levels
     ]
-    composing, finer = counts[: len(COMPOSING)], counts[len(COMPOSING) :]
+    composing, finer = counts[: len(COMPOSED)], counts[len(COMPOSED) :]
     assert composing[0] == COMPOSING_STEPS[0]
     assert finer[-1] == preset.last_steps
     for falling in (composing, finer):
@@ -120,7 +122,7 @@ def test_the_finest_levels_see_with_the_heavy_encoder(quality: str, heavy: int) 
     plan = make_plan(Optimize(quality=quality), (700, 1024))
     encoders = [level.encoder for level in plan.levels]
     light = len(encoders) - heavy
-    assert light >= len(COMPOSING)
+    assert light >= len(COMPOSED)
     assert encoders == ["light"] * light + ["hed-vgg16"] * heavy
     assert plan.encoders == tuple(dict.fromkeys(encoders))
 

@@ -547,6 +547,8 @@ def protecting(look: Path, color: str = "style") -> dict[str, Any]:
             "optimizer": "adam",
             "levels": [128],
             "steps": 1,
+            # Excess of color is one of the whole picture, and strokes have some at once.
+            "start": "color",
             # A unit of conv3_1 sees 24 px, more than one of the others.
             "layers": {"conv1_1": 1, "conv2_1": 1, "conv3_1": 1},
             "content_layers": {"conv2_2": 1},

@@ -38,7 +38,7 @@ RECIPE: dict[str, Any] = {
         },
     ],
 }
-SIZE = 170
+SIZE = 220
 
 
 def steps(size: int) -> dict[str, Any]:

@@ -242,7 +242,7 @@ def test_content_and_contour_weigh_by_powers_so_that_steps_look_alike(
     assert weights(content=1e300, contour=1e300) == (1e3**1.5, 1e300)  # no overflow
 
 
-@pytest.mark.parametrize("start", ["noise", "strokes"])
+@pytest.mark.parametrize("start", ["noise", "strokes", "lines"])
 def test_neither_noise_nor_strokes_have_a_product_to_start_from(look: Path, start: str) -> None:
     sentence = rf"optimize\.start: found {start}, allowed: color, content"
     with pytest.raises(RecipeError, match=sentence):

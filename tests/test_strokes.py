@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from layered_nst.api import prepare
-from layered_nst.painting.plan import PRESETS, STROKED, make_plan
+from layered_nst.painting.plan import COMPOSING, LINES, PRESETS, make_plan
 from layered_nst.picture import average
 from layered_nst.recipe import Optimize, load_recipe
+from layered_nst.strategies.looks import settled
 from layered_nst.strategies.problems import problem
 from layered_nst.styles.strokes import COARSE, SIDE, chosen, strokes
 from layered_nst.styles.style import StylePicture
@@ -91,18 +92,61 @@ def test_what_cannot_be_cut_adds_nothing(height: int, shown: float) -> None:
 
 @pytest.mark.parametrize("quality", PRESETS)
 @pytest.mark.parametrize("longest", [512, 1024, 3508])
-def test_what_begins_with_strokes_is_composed_where_they_are_seen(
-    quality: str, longest: int
-) -> None:
-    wanted = make_plan(Optimize(start="strokes"), (512, 300)).levels[0]
-    plan = make_plan(Optimize(start="strokes", quality=quality), (longest, longest // 2))
+def test_what_begins_with_lines_is_composed_where_they_are_seen(quality: str, longest: int) -> None:
+    wanted = make_plan(Optimize(start="lines"), (512, 300)).levels[0]
+    plan = make_plan(Optimize(start="lines", quality=quality), (longest, longest // 2))
     assert plan.levels[0] == wanted
-    assert wanted.longest == STROKED[0]
+    assert wanted.longest == COMPOSING[LINES].sides[0]
 
 
 def test_what_is_smaller_than_that_is_composed_at_its_own_size() -> None:
-    (small,) = make_plan(Optimize(start="strokes", quality="draft"), (400, 300)).levels
+    (small,) = make_plan(Optimize(start="lines", quality="draft"), (400, 300)).levels
     assert small.steps > 4 * PRESETS["draft"].last_steps
+
+
+def test_strokes_that_lie_there_are_not_melted_by_the_coarsest_level_in_the_same_time() -> None:
+    smooth, laid = (
+        make_plan(Optimize(start=start), (512, 300)).levels for start in ("color", "strokes")
+    )
+    assert [level.longest for level in laid] == [level.longest for level in smooth][1:]
+    assert laid[2:] == smooth[3:]
+    work = [
+        sum(level.steps * level.longest**2 for level in levels if level.longest <= 256)
+        for levels in (smooth, laid)
+    ]
+    assert work[1] == pytest.approx(work[0], rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("said", "start"),
+    [
+        ({}, "strokes"),
+        ({"optimize.start": "color"}, "color"),
+        ({"optimize.quality": "instant"}, "color"),
+        ({"strategy": "product-then-style", "product": "[thing]"}, "color"),
+        (
+            {"strategy": "product-then-style", "product": "[thing]", "optimize.start": "content"},
+            "content",
+        ),
+    ],
+)
+def test_a_recipe_begins_with_strokes_unless_it_has_something_else_there(
+    said: dict[str, str], start: str
+) -> None:
+    recipe = {
+        "recipe": 1,
+        "content": str(ASSETS / "photos" / "castle.jpg"),
+        "regions": [
+            {"name": "rest", "select": "rest", "style": str(ASSETS / "styles" / "ink.jpg")},
+            {
+                "name": "thing",
+                "select": {"box": [0, 0, 1, 0.4]},
+                "style": str(ASSETS / "styles" / "swirl.jpg"),
+            },
+        ],
+    }
+    overrides = [f"{key}={value}" for key, value in said.items()]
+    assert settled(load_recipe(recipe, overrides=overrides)).start == start
 
 
 def test_a_picture_begins_with_strokes_but_where_it_stays_the_photo() -> None:

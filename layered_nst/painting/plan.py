@@ -54,14 +54,32 @@ PRESETS: Mapping[str, Preset] = {
     # for come less near to the styles than those of the light encoder.
     "print": Preset(ratio=math.sqrt(2), first_steps=60, last_steps=16, heavy=0),
 }
-# Where strokes are laid out: the same levels with the same steps in all qualities and at all sizes,
-# so that all show one composition. What is finer sharpens it, and is held to it.
-COMPOSING = (128, 181, 256)
+COLOR, STROKES, LINES = "color", "strokes", "lines"
+
+
+@dataclass(frozen=True)
+class Composing:
+    """The levels at which strokes are laid out: the same with the same steps in all qualities and
+    at all sizes, so that all show one composition. What is finer sharpens it, and is held to it.
+
+    Attributes:
+        sides: longest sides in px.
+        more: factor on steps.
+    """
+
+    sides: tuple[int, ...] = (128, 181, 256)
+    more: float = 1.0
+
+
+COMPOSING: Mapping[str, Composing] = {
+    # Strokes that lie there already need not be looked for, and the coarsest level melts what the
+    # photo shows; the others have its time.
+    STROKES: Composing((181, 256), more=1.3),
+    # Of thin lines coarser levels see nothing but gray, and press folds into it that finer ones
+    # then draw along.
+    LINES: Composing((362,)),
+}
 COMPOSING_STEPS = (84, 26)
-STROKES = "strokes"
-STROKED = (362,)
-"""The same where a picture begins with the strokes of its styles: of thin lines coarser levels see
-nothing but gray, and press folds into it that finer ones then draw along."""
 # Part of the style that the light levels find is lost when hed-vgg16 looks, so they pull harder;
 # and they see forms less well.
 LIGHT_TUNING = Tuning(style=3.5, content=2.0)
@@ -120,7 +138,7 @@ class Plan:
         layers, content_layers: weights of the encoder's layers, normalized to sum 1.
         area_exponent: γ, how a region's pull depends on its share of the picture.
         pooling: ``max`` or ``average``.
-        start: ``color``, ``content``, ``noise`` or ``strokes``.
+        start: ``color``, ``content``, ``noise``, ``strokes`` or ``lines``.
         optimizer: ``lbfgs`` or ``adam``.
         learning_rate: factor on the steps of L-BFGS; length of those of Adam, of 1.
         history: steps that L-BFGS remembers.
@@ -204,7 +222,7 @@ def make_plan(
         content_layers=_normalized(optimize.content_layers or content_layers),
         area_exponent=optimize.area_exponent,
         pooling=optimize.pooling or "max",
-        start=optimize.start,
+        start=optimize.start or COLOR,
         optimizer=optimize.optimizer,
         learning_rate=_default(
             optimize.learning_rate, 1.0 if optimize.optimizer == "lbfgs" else 0.02
@@ -221,7 +239,7 @@ def make_plan(
 
 def composing(start: str) -> tuple[int, ...]:
     """Longest sides of the levels that lay out a picture which starts so, in px."""
-    return STROKED if start == STROKES else COMPOSING
+    return COMPOSING.get(start, Composing()).sides
 
 
 def _layers(encoder: str | None) -> tuple[Mapping[str, float], Mapping[str, float]]:
@@ -247,10 +265,10 @@ def _levels(
     if optimize.quality == INSTANT:
         return (Level(max(size), 1, encoder or LIGHT, strokes=_strokes(max(size), size)),)
     preset = PRESETS[optimize.quality]
-    laid = composing(optimize.start)
-    sides = _sides(optimize.levels, max(size), preset, laid)
+    laid = COMPOSING.get(optimize.start or COLOR, Composing())
+    sides = _sides(optimize.levels, max(size), preset, laid.sides)
     counts = _counts(optimize.steps, sides, preset, laid)
-    encoders = [encoder or chosen for chosen in _encoders(sides, preset, laid)]
+    encoders = [encoder or chosen for chosen in _encoders(sides, preset, laid.sides)]
     known = {LIGHT: LIGHT_TUNING, HEAVY: preset.finish} if encoder is None else {}
     tunings = [known.get(name, Tuning()) for name in encoders]
     if optimize.steps is None:  # who gives the steps means just these
@@ -282,12 +300,12 @@ def _counts(
     steps: int | Sequence[int] | None,
     sides: Sequence[int],
     preset: Preset,
-    laid: Sequence[int],
+    laid: Composing,
 ) -> list[int]:
     if steps is None:
         # What is too small to be composed at a level of its own is composed at its own size.
-        first = sides[0] if laid == STROKED else 0
-        return [_steps(side, preset, composes=side <= max(laid[-1], first)) for side in sides]
+        last = max(laid.sides[-1], sides[0])
+        return [_steps(side, preset, laid.more if side <= last else None) for side in sides]
     if isinstance(steps, int):
         return [steps] * len(sides)
     # A shorter list of steps is meant for the finest levels, which are the ones that cost.
@@ -305,9 +323,15 @@ def _sides(
     return [side for side in sides if side * NEAREST <= longest] + [longest]
 
 
-def _steps(side: int, preset: Preset, *, composes: bool) -> int:
-    """Steps of a level: falling with the logarithm of its side, so that cost grows slower."""
-    first, last = COMPOSING_STEPS if composes else (preset.first_steps, preset.last_steps)
+def _steps(side: int, preset: Preset, composing: float | None) -> int:
+    """Steps of a level: falling with the logarithm of its side, so that cost grows slower.
+
+    Args:
+        composing: factor on the steps of levels that compose; None for others.
+    """
+    first, last = float(preset.first_steps), float(preset.last_steps)
+    if composing is not None:
+        first, last = (composing * steps for steps in COMPOSING_STEPS)
     low, high = map(math.log, STEPS_FALL)
     fallen = min(1.0, max(0.0, (math.log(side) - low) / (high - low)))
     return round(first * float((last / first) ** fallen))

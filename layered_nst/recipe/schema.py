@@ -349,11 +349,12 @@ class Optimize(Section):
     such as a weight."""
     pooling: Literal["max", "average"] | None = None
     """How the encoder halves its maps. Without it, `max`."""
-    start: Literal["color", "content", "noise", "strokes"] = "color"
+    start: Literal["strokes", "lines", "color", "content", "noise"] | None = None
     """What the coarsest level starts from: the photo with its colors moved to those of the styles
     (`color`), that with strokes cut out of the styles, as dark as what they are laid on
-    (`strokes`, for drawings, etchings and woodcuts: thin lines in place of relief), the photo
-    (`content`), or `noise`."""
+    (`strokes`), the same composed where thin lines and small forms can be seen, for drawings,
+    etchings, woodcuts and photos that are to stay readable (`lines`), the photo (`content`), or
+    `noise`. Without it, `strokes`; where a product is painted first, `color`."""
     levels: (
         Annotated[tuple[Annotated[int, Whole(1, MAX_SIZE)], ...], Field(min_length=1)] | None
     ) = None
@@ -572,7 +573,7 @@ class Recipe(Section):
             sentence = "product-then-style needs product: [region, …], or a region of the subject"
             raise problem(sentence, at=("strategy",))
         start = self.optimize.start
-        if self.strategy == "product-then-style" and start in ("noise", "strokes"):
+        if self.strategy == "product-then-style" and start in ("noise", "strokes", "lines"):
             sentence = (
                 f"found {start}, allowed: color, content (product-then-style starts from the "
                 "product)"

@@ -12,7 +12,7 @@ from layered_nst.painting.plan import HEAVY, INSTANT, LIGHT, Plan, make_plan
 from layered_nst.recipe import Optimize
 from layered_nst.scene.scene import Scene
 from layered_nst.strategies.costs import estimate, speed
-from layered_nst.strategies.looks import planned
+from layered_nst.strategies.looks import planned, settled
 from layered_nst.words import duration, fine_duration, listed, seconds_in
 
 LADDER: Sequence[tuple[str, float, bool]] = (
@@ -133,7 +133,8 @@ def _optimize(scene: Scene, quality: str, share: float, *, finest: bool) -> Opti
     optimize = scene.recipe.optimize.model_copy(update=given)
     if share == 1 and finest:
         return optimize
-    levels = make_plan(optimize, scene.size, scene.recipe.encoder).levels
+    recipe = scene.recipe.model_copy(update={"optimize": optimize})
+    levels = make_plan(settled(recipe), scene.size, recipe.encoder).levels
     steps = [max(1, round(share * level.steps)) for level in levels]
     if not finest and len(steps) > 1:
         steps[-1] = 0

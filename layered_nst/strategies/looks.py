@@ -8,8 +8,17 @@ from functools import partial
 from layered_nst import regions
 from layered_nst.machine.device import choose_precision
 from layered_nst.networks.encoders import ENCODERS, Encoder
-from layered_nst.painting.plan import HEAVY, INSTANT, NEAREST, Plan, composing, make_plan
-from layered_nst.recipe import Recipe
+from layered_nst.painting.plan import (
+    COLOR,
+    HEAVY,
+    INSTANT,
+    NEAREST,
+    STROKES,
+    Plan,
+    composing,
+    make_plan,
+)
+from layered_nst.recipe import Optimize, Recipe
 from layered_nst.regions import thin_layers
 from layered_nst.scene.scene import Scene
 from layered_nst.strategies.run import stages
@@ -20,9 +29,17 @@ from layered_nst.styles.style import stroke_side
 def sketch_side(recipe: Recipe) -> int | None:
     """Longest side in px of the sketch by which a recipe is composed; None where it is not, or at
     its own size."""
-    laid = composing(recipe.optimize.start)
+    laid = composing(settled(recipe).start or COLOR)
     composed = recipe.size >= laid[0] * NEAREST and recipe.optimize.quality != INSTANT
     return laid[-1] if composed else None
+
+
+def settled(recipe: Recipe) -> Optimize:
+    """How a recipe's picture is computed, with what it starts from: strokes, unless it says
+    otherwise or its strategy has a picture of its own there, as a product that is painted first."""
+    laid = recipe.strategy == "joint" and recipe.optimize.quality != INSTANT
+    start = recipe.optimize.start or (STROKES if laid else COLOR)
+    return recipe.optimize.model_copy(update={"start": start})
 
 
 def planned(scene: Scene) -> Plan:
@@ -37,7 +54,7 @@ def planned(scene: Scene) -> Plan:
     named = None if recipe.optimize.quality == INSTANT == recipe.painter else recipe.encoder
     make = partial(
         make_plan,
-        recipe.optimize,
+        settled(recipe),
         scene.size,
         painter=recipe.painter,
         precision=choose_precision(scene.picture.rgb.device),

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from layered_nst.machine.device import in_float64
-from layered_nst.painting.losses.drawing import drawn, left_to_style, usual
-from layered_nst.painting.plan import STROKES, Plan
+from layered_nst.painting.losses.drawing import AROUND, drawn, left_to_style, usual
+from layered_nst.painting.plan import LINES, STROKES, Plan
 from layered_nst.painting.problem import PaintedRegion, Problem, toward
-from layered_nst.picture import fit_within, resize, size_of
+from layered_nst.picture import fit_within, guided, resize, size_of
 from layered_nst.picture.guided import locally_affine
 from layered_nst.picture.lab import restore_chroma
 from layered_nst.picture.palette import held_to
@@ -80,7 +80,7 @@ def problem(scene: Scene, plan: Plan) -> Problem:
     painted = [part for region in scene.painted for part in _painted(region, scene, plan)]
     moved, opaque = _moved_colors(scene), scene.picture.alpha is None
     start = scene.picture.rgb if plan.start == "content" else moved
-    if plan.start == STROKES:
+    if plan.start in (STROKES, LINES):
         start = _with_strokes(moved, scene)
     return Problem(
         content=moved,
@@ -162,14 +162,23 @@ def _with_strokes(moved: Tensor, scene: Scene) -> Tensor:
     small = scene if scene.sketch is None else scene.sketch
     light = moved if scene.sketch is None else _moved_colors(small)
     drawing, total = drawn(scene.picture.rgb, scene.size), moved.clone()
+    drawn_small = drawing if scene.sketch is None else drawn(small.picture.rgb, small.size)
     for region in scene.painted:
-        styles, scale = small.styles[region.name], region.strokes
-        laid = chosen(light, small.mask(region.name), styles, scale=scale)
+        styles, scale, own = small.styles[region.name], region.strokes, small.mask(region.name)
+        laid = chosen(light, own, styles, scale=scale)
         added = strokes(laid, scene.styles[region.name], scene.size, scale=scale).to(moved)
-        mask = scene.mask(region.name)
-        beside = left_to_style(drawing, usual(drawing, mask[None]), drawing.new_tensor([BESIDE]))
-        total += added.mul_(mask * beside[0] * toward(region.strength))
+        common = usual(drawn_small, _inside(own)[None])
+        beside = left_to_style(drawing, common, drawing.new_tensor([BESIDE]))
+        total += added.mul_(scene.mask(region.name) * beside[0] * toward(region.strength))
     return total.clamp_(0, 1)
+
+
+def _inside(mask: Tensor) -> Tensor:
+    """A mask (h, w) without what lies so near to others that their drawing is seen there; itself
+    where nothing else is left."""
+    reach = round(max(size_of(mask)) * AROUND / 2) + 2
+    inside = mask * (guided.box_mean(mask[None], reach)[0] > 1 - 1e-3)
+    return inside if bool(inside.any()) else mask
 
 
 def _moved(region: Region, scene: Scene) -> Tensor:

@@ -30,6 +30,8 @@ CHOICE = 64
 """Of so many that are as light the one is laid that goes on best from those beside it."""
 COARSE = 64
 """Side in px of what is none of a stroke: the light that they are laid by."""
+LEAST_OWN = 1e-3
+"""Where less of a cell is the region's, its light is the region's usual one."""
 SHARP = 6
 """Power of the weight of a patch, from its middle to its rim: lines that are mixed turn gray."""
 
@@ -63,7 +65,7 @@ def chosen(picture: Tensor, mask: Tensor, styles: Sequence[Style], *, scale: flo
     """
     size = fit_within(size_of(picture), SIDE)
     seen, own = resize(picture.cpu(), size), average(mask.cpu()[None], size)[0]
-    light = _coarse(seen).mean(0)
+    light = _light(seen, own)
     cut = [_seen(picture, SIDE, scale) for picture in pictures_of(styles)]
     coarse = [_coarse(rgb).mean(0) for rgb, _ in cut]
     places = [
@@ -75,16 +77,16 @@ def chosen(picture: Tensor, mask: Tensor, styles: Sequence[Style], *, scale: flo
     if not places or not here or not bool((own > 0.5).any()):
         return Laid(size, ())
     ranked = _as_dark(light, light[own > 0.5], torch.cat([c.flatten() for c in coarse]))
-    there = torch.stack([_cells(_at(coarse[n], row, column)) for n, row, column in places])
-    wanted = torch.stack([_cells(_at(ranked, row, column)) for row, column in here])
+    known = torch.tensor(places)
+    there = _cells(_cut([c[None] for c in coarse], known))
+    wanted = _cells(_cut([ranked[None]], torch.tensor([(0, *place) for place in here])))
     nearest = torch.cdist(wanted, there).topk(min(CHOICE, len(places)), largest=False).indices
     fine = [rgb - _coarse(rgb) for rgb, _ in cut]
     sheet = _Sheet(size, PATCH)
     patches = []
-    for (row, column), numbers in zip(here, nearest.tolist(), strict=True):
-        found = [places[number] for number in numbers]
-        best = sheet.lay_best(row, column, [_at(fine[n], r, c) for n, r, c in found])
-        patches.append((row, column, *found[best]))
+    for (row, column), numbers in zip(here, nearest, strict=True):
+        best = int(numbers[sheet.lay_best(row, column, _cut(fine, known[numbers]))])
+        patches.append((row, column, *places[best]))
     return Laid(size, patches)
 
 
@@ -124,11 +126,11 @@ class _Sheet:
         self.sum = torch.zeros(3, size[0] + side, size[1] + side)
         self.weight = torch.full_like(self.sum[0], 1e-30)
 
-    def lay_best(self, row: int, column: int, patches: Sequence[Tensor]) -> int:
-        """Lay the one of several that is most like what lies there; its number."""
+    def lay_best(self, row: int, column: int, patches: Tensor) -> int:
+        """Lay the one of several (N, 3, h, w) that is most like what lies there; its number."""
         there = _at(self.sum, row, column) / _at(self.weight, row, column)
         covered = _at(self.weight, row, column) > 1e-20
-        apart = ((torch.stack(list(patches)) - there).square().sum(1) * covered).sum((1, 2))
+        apart = ((patches - there).square().sum(1) * covered).sum((1, 2))
         best = int(apart.argmin())
         self.lay(row, column, patches[best])
         return best
@@ -149,6 +151,16 @@ def _seen(style: StylePicture, side: int, scale: float) -> tuple[Tensor, Tensor]
     """A style's picture (3, h, w) and its mask (h, w) where strokes are sized by ``side``."""
     size = fit_within(size_of(style.rgb), stroke_side(side, scale))
     return resize(style.rgb.cpu(), size), average(style.mask.cpu()[None], size)[0]
+
+
+def _light(rgb: Tensor, own: Tensor) -> Tensor:
+    """The coarse light of a region of a picture (3, h, w) by its own pixels, shape (h, w): what
+    stands beside it changes nothing far off."""
+    gray = rgb.mean(0)
+    usual = (gray * own).sum() / own.sum().clamp(min=1e-6)
+    lit, there = _coarse(torch.stack([gray * own, own]))
+    light: Tensor = (lit + LEAST_OWN * usual) / (there + LEAST_OWN)
+    return light
 
 
 def _coarse(rgb: Tensor) -> Tensor:
@@ -178,8 +190,24 @@ def _at(planes: Tensor, row: int, column: int) -> Tensor:
     return planes[..., row : row + PATCH, column : column + PATCH]
 
 
+def _cut(pictures: Sequence[Tensor], places: Tensor) -> Tensor:
+    """Patches (N, C, side, side) of pictures (C, h, w) of any sizes.
+
+    Args:
+        places: of each patch the number of its picture, its row and its column, shape (N, 3).
+    """
+    patches = pictures[0].new_empty(len(places), len(pictures[0]), PATCH, PATCH)
+    for number, picture in enumerate(pictures):
+        own = places[:, 0] == number
+        if own.any():
+            there = picture.unfold(1, PATCH, 1).unfold(2, PATCH, 1)
+            patches[own] = there[:, places[own, 1], places[own, 2]].transpose(0, 1)
+    return patches
+
+
 def _cells(light: Tensor) -> Tensor:
-    return average(light[None], (CELLS, CELLS)).flatten()
+    """Light of patches (N, 1, side, side) in their cells, shape (N, cells)."""
+    return F.avg_pool2d(light, PATCH // CELLS).flatten(1)
 
 
 def _as_dark(light: Tensor, own: Tensor, style: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from layered_nst.painting.levels import Lessons, at_level, grained, optimize
 from layered_nst.painting.losses.temporal import colors_under
 from layered_nst.painting.objective import Objective
 from layered_nst.painting.partial import PartialObjective
-from layered_nst.painting.plan import Plan
+from layered_nst.painting.plan import COLOR, Plan
 from layered_nst.painting.problem import (
     Colors,
     Earlier,
@@ -106,6 +106,12 @@ class FramePainter:
     kept: float = 0.0
     painted_last: int = -1
 
+    @property
+    def onward(self) -> Plan:
+        """The plan of all frames but the first of a shot, which go on from what is painted: strokes
+        that were laid on each anew would flicker."""
+        return replace(self.plan, start=COLOR)
+
     def first(self, number: int, scene: Scene, tell: OnProgress) -> Tensor:
         """Paint the first frame of a shot as any photo is; shape (3, H, W)."""
         self.anchors, self.moments, self.kept = {}, SteadyMoments(), 0.0
@@ -122,7 +128,7 @@ class FramePainter:
         if "optimizer" in last:  # without it the first steps of the next frames are lost
             self.lessons = Lessons(*learned_of(self.plan, last["optimizer"]))
         self._carry(number)
-        self._anchor(problem(scene, self.plan).regions, canvas)
+        self._anchor(problem(scene, self.onward).regions, canvas)
         return canvas
 
     def next(
@@ -222,7 +228,7 @@ class FramePainter:
 
     def _at_once(self, scene: Scene, told: Sequence[Told]) -> tuple[Tensor, Tensor]:
         """A frame by the instant painter, as far as nothing holds it to those before it."""
-        asked, encoder = problem(scene, self.plan), self.encoders[self.plan.levels[-1].encoder]
+        asked, encoder = problem(scene, self.onward), self.encoders[self.plan.levels[-1].encoder]
         self.moments.names = _names([region for region in asked.regions if is_painted(region)])
         network = painter_for(self.plan, encoder)
         canvas = paint_problem(network, encoder, asked, self.plan, steadied=self.moments)
@@ -252,7 +258,7 @@ class FramePainter:
         return found
 
     def _asked(self, scene: Scene, told: Sequence[Told], nearest: Link) -> Problem:
-        still, device = problem(scene, self.plan), scene.picture.rgb.device
+        still, device = problem(scene, self.onward), scene.picture.rgb.device
         share = known_share(told, scene.size)
         known = sum((one.picture * one.share for one in told), torch.zeros(3, *scene.size))
         start = known + (1 - share) * self._new(scene, still, nearest, known, share)
@@ -300,18 +306,18 @@ class FramePainter:
         """The plan of a frame behind the first of its shot."""
         steps = self.video.steps
         wanted = STEPS[self.quality] if steps is None else steps
-        return replace(self.plan, levels=(replace(self.plan.levels[-1], steps=wanted),))
+        return replace(self.onward, levels=(replace(self.plan.levels[-1], steps=wanted),))
 
     def _coarse(self, asked: Problem, ripe: Tensor) -> Plan:
         """The coarser levels, with few steps; none where hardly anything has come into sight."""
         painted = sum((r.mask for r in asked.regions), torch.zeros_like(asked.frozen)).cpu()
         if float(((1 - ripe) * painted).sum()) < MUCH_NEW * float(painted.sum()):
-            return replace(self.plan, levels=())
+            return replace(self.onward, levels=())
         coarse = [
             replace(level, steps=max(1, round(level.steps * COARSE_SHARE)))
             for level in self.plan.levels[:-1]
         ]
-        return replace(self.plan, levels=tuple(coarse))
+        return replace(self.onward, levels=tuple(coarse))
 
     def _anchored(self, regions: Sequence[PaintedRegion]) -> list[PaintedRegion]:
         named = zip(_names(regions), regions, strict=True)
