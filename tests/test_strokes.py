@@ -66,6 +66,19 @@ def test_dark_parts_get_the_strokes_of_dark_parts() -> None:
     assert torch.corrcoef(rows.T)[0, 1] < -0.9
 
 
+def test_seeds_lay_other_patches_that_are_as_light() -> None:
+    rgb = lines()
+    photo = rgb.flip(1)
+    first, again, other = (
+        chosen(photo, everywhere(photo), [style(rgb)], seed=seed) for seed in (0, 0, 1)
+    )
+    assert first.patches == again.patches
+    same = [a == b for a, b in zip(first.patches, other.patches, strict=True)]
+    assert sum(same) < 0.7 * len(same)
+    rows = torch.tensor([[row, there] for row, _, _, there, _ in other.patches]).float()
+    assert torch.corrcoef(rows.T)[0, 1] < -0.9
+
+
 def test_nothing_is_cut_from_what_is_no_style() -> None:
     rgb, mask = lines(), torch.ones(192, 256)
     mask[:, :100] = 0

@@ -81,7 +81,7 @@ def problem(scene: Scene, plan: Plan) -> Problem:
     moved, opaque = _moved_colors(scene), scene.picture.alpha is None
     start = scene.picture.rgb if plan.start == "content" else moved
     if plan.start in (STROKES, LINES):
-        start = _with_strokes(moved, scene)
+        start = _with_strokes(moved, scene, plan.seed)
     return Problem(
         content=moved,
         photo=scene.picture.rgb,
@@ -156,7 +156,7 @@ def _moved_colors(scene: Scene) -> Tensor:
     return total.clamp_(0, 1)
 
 
-def _with_strokes(moved: Tensor, scene: Scene) -> Tensor:
+def _with_strokes(moved: Tensor, scene: Scene, seed: int) -> Tensor:
     """A photo in its regions' colors with their strokes, the same at all sizes: the sketch says
     what is laid where."""
     small = scene if scene.sketch is None else scene.sketch
@@ -165,7 +165,7 @@ def _with_strokes(moved: Tensor, scene: Scene) -> Tensor:
     drawn_small = drawing if scene.sketch is None else drawn(small.picture.rgb, small.size)
     for region in scene.painted:
         styles, scale, own = small.styles[region.name], region.strokes, small.mask(region.name)
-        laid = chosen(light, own, styles, scale=scale)
+        laid = chosen(light, own, styles, scale=scale, seed=seed)
         added = strokes(laid, scene.styles[region.name], scene.size, scale=scale).to(moved)
         common = usual(drawn_small, _inside(own)[None])
         beside = left_to_style(drawing, common, drawing.new_tensor([BESIDE]))

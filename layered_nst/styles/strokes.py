@@ -28,6 +28,8 @@ CELLS = 4
 """Patches are compared by their light in so many cells a side."""
 CHOICE = 64
 """Of so many that are as light the one is laid that goes on best from those beside it."""
+DRAWN = 0.25
+"""Share of them among which a seed chooses."""
 COARSE = 64
 """Side in px of what is none of a stroke: the light that they are laid by."""
 LEAST_OWN = 1e-3
@@ -51,7 +53,9 @@ class Laid:
 
 
 @torch.no_grad()
-def chosen(picture: Tensor, mask: Tensor, styles: Sequence[Style], *, scale: float = 1.0) -> Laid:
+def chosen(
+    picture: Tensor, mask: Tensor, styles: Sequence[Style], *, scale: float = 1.0, seed: int = 0
+) -> Laid:
     """Choose what is laid on a region of a picture.
 
     Args:
@@ -59,6 +63,7 @@ def chosen(picture: Tensor, mask: Tensor, styles: Sequence[Style], *, scale: flo
         mask: the region, shape (H, W).
         styles: the blend that it gets; all pictures are cut from alike.
         scale: of its strokes.
+        seed: 0 lays what goes on best; others choose among a part that they draw.
 
     Returns:
         No patches where picture or styles are too small to be cut.
@@ -81,6 +86,10 @@ def chosen(picture: Tensor, mask: Tensor, styles: Sequence[Style], *, scale: flo
     there = _cells(_cut([c[None] for c in coarse], known))
     wanted = _cells(_cut([ranked[None]], torch.tensor([(0, *place) for place in here])))
     nearest = torch.cdist(wanted, there).topk(min(CHOICE, len(places)), largest=False).indices
+    if seed:
+        drawn = torch.rand(nearest.shape, generator=torch.Generator().manual_seed(seed))
+        few = max(1, round(DRAWN * nearest.shape[1]))
+        nearest = nearest.gather(1, drawn.topk(few).indices)
     fine = [rgb - _coarse(rgb) for rgb, _ in cut]
     sheet = _Sheet(size, PATCH)
     patches = []
