@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -20,7 +20,7 @@ from layered_nst.recipe import Recipe, Region
 from layered_nst.scene.resolving import FEWEST_PIXELS
 from layered_nst.scene.scene import Scene
 from layered_nst.styles.colors import color_moments, move_colors, with_light_of
-from layered_nst.styles.strokes import chosen, strokes
+from layered_nst.styles.strokes import Laid, chosen, strokes
 from layered_nst.styles.style import (
     style_color,
     weighing,
@@ -77,11 +77,17 @@ def problem(scene: Scene, plan: Plan) -> Problem:
 
     Transparent pixels belong to no region here, so that they enter no statistic.
     """
+    small = scene if scene.sketch is None else scene.sketch
+    return _problem(scene, plan, _laid(small, plan) if plan.start in (STROKES, LINES) else None)
+
+
+def _problem(scene: Scene, plan: Plan, laid: Mapping[str, Laid] | None) -> Problem:
+    """The same, with what strokes lie on each region where it begins with some."""
     painted = [part for region in scene.painted for part in _painted(region, scene, plan)]
     moved, opaque = _moved_colors(scene), scene.picture.alpha is None
     start = scene.picture.rgb if plan.start == "content" else moved
-    if plan.start in (STROKES, LINES):
-        start = _with_strokes(moved, scene, plan.seed)
+    if laid is not None:
+        start = _with_strokes(moved, scene, laid)
     return Problem(
         content=moved,
         photo=scene.picture.rgb,
@@ -92,7 +98,7 @@ def problem(scene: Scene, plan: Plan) -> Problem:
         moments=scene.moments,
         composed=_composed(scene),
         begun=scene.approved,
-        sketch=None if scene.sketch is None else problem(scene.sketch, plan),
+        sketch=None if scene.sketch is None else _problem(scene.sketch, plan, laid),
     )
 
 
@@ -156,18 +162,31 @@ def _moved_colors(scene: Scene) -> Tensor:
     return total.clamp_(0, 1)
 
 
-def _with_strokes(moved: Tensor, scene: Scene, seed: int) -> Tensor:
+def _laid(scene: Scene, plan: Plan) -> Mapping[str, Laid]:
+    """What strokes of its styles are laid where on each painted region."""
+    light = _moved_colors(scene)
+    return {
+        region.name: chosen(
+            light,
+            scene.mask(region.name),
+            scene.styles[region.name],
+            scale=region.strokes,
+            seed=plan.seed,
+        )
+        for region in scene.painted
+    }
+
+
+def _with_strokes(moved: Tensor, scene: Scene, laid: Mapping[str, Laid]) -> Tensor:
     """A photo in its regions' colors with their strokes, the same at all sizes: the sketch says
-    what is laid where."""
+    what is laid where, and what of the photo's drawing is usual."""
     small = scene if scene.sketch is None else scene.sketch
-    light = moved if scene.sketch is None else _moved_colors(small)
     drawing, total = drawn(scene.picture.rgb, scene.size), moved.clone()
     drawn_small = drawing if scene.sketch is None else drawn(small.picture.rgb, small.size)
     for region in scene.painted:
-        styles, scale, own = small.styles[region.name], region.strokes, small.mask(region.name)
-        laid = chosen(light, own, styles, scale=scale, seed=seed)
-        added = strokes(laid, scene.styles[region.name], scene.size, scale=scale).to(moved)
-        common = usual(drawn_small, _inside(own)[None])
+        styles, own = scene.styles[region.name], _inside(small.mask(region.name))
+        added = strokes(laid[region.name], styles, scene.size, scale=region.strokes).to(moved)
+        common = usual(drawn_small, own[None])
         beside = left_to_style(drawing, common, drawing.new_tensor([BESIDE]))
         total += added.mul_(scene.mask(region.name) * beside[0] * toward(region.strength))
     return total.clamp_(0, 1)

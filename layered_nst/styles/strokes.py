@@ -21,7 +21,8 @@ from layered_nst.picture import average, fit_within, resize, size_of
 from layered_nst.styles.style import Style, StylePicture, pictures_of, stroke_side
 
 SIDE = 256
-"""Side in px at which it is chosen what is laid where, whatever the size of the result."""
+"""Side in px at which it is chosen what is laid where, whatever the size of the result; that of a
+smaller one."""
 PATCH, APART = 16, 8
 """Side of what is cut out, and how far apart it is laid, in px of ``SIDE``."""
 CELLS = 4
@@ -68,10 +69,11 @@ def chosen(
     Returns:
         No patches where picture or styles are too small to be cut.
     """
-    size = fit_within(size_of(picture), SIDE)
+    side = min(SIDE, max(size_of(picture)))
+    size = fit_within(size_of(picture), side)
     seen, own = resize(picture.cpu(), size), average(mask.cpu()[None], size)[0]
     light = _light(seen, own)
-    cut = [_seen(picture, SIDE, scale) for picture in pictures_of(styles)]
+    cut = [_seen(picture, side, scale) for picture in pictures_of(styles)]
     coarse = [_coarse(rgb).mean(0) for rgb, _ in cut]
     places = [
         (number, row, column)
@@ -91,10 +93,10 @@ def chosen(
         few = max(1, round(DRAWN * nearest.shape[1]))
         nearest = nearest.gather(1, drawn.topk(few).indices)
     fine = [rgb - _coarse(rgb) for rgb, _ in cut]
-    sheet = _Sheet(size, PATCH)
+    sheet, every = _Sheet(size, PATCH), _cut(fine, known)
     patches = []
     for (row, column), numbers in zip(here, nearest, strict=True):
-        best = int(numbers[sheet.lay_best(row, column, _cut(fine, known[numbers]))])
+        best = int(numbers[sheet.lay_best(row, column, every[numbers])])
         patches.append((row, column, *places[best]))
     return Laid(size, patches)
 
