@@ -93,10 +93,10 @@ def chosen(
         few = max(1, round(DRAWN * nearest.shape[1]))
         nearest = nearest.gather(1, drawn.topk(few).indices)
     fine = [rgb - _coarse(rgb) for rgb, _ in cut]
-    sheet, every = _Sheet(size, PATCH), _cut(fine, known)
+    sheet = _Sheet(size, PATCH)
     patches = []
     for (row, column), numbers in zip(here, nearest, strict=True):
-        best = int(numbers[sheet.lay_best(row, column, every[numbers])])
+        best = int(numbers[sheet.lay_best(row, column, _cut(fine, known[numbers]))])
         patches.append((row, column, *places[best]))
     return Laid(size, patches)
 
@@ -169,7 +169,8 @@ def _light(rgb: Tensor, own: Tensor) -> Tensor:
     stands beside it changes nothing far off."""
     gray = rgb.mean(0)
     usual = (gray * own).sum() / own.sum().clamp(min=1e-6)
-    lit, there = _coarse(torch.stack([gray * own, own]))
+    # Resizing overshoots: beside a border there would be less than nothing of a region.
+    lit, there = _coarse(torch.stack([gray * own, own])).clamp(min=0)
     light: Tensor = (lit + LEAST_OWN * usual) / (there + LEAST_OWN)
     return light
 
