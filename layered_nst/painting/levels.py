@@ -92,7 +92,7 @@ def optimize(
     painted = _beginning(problem, plan) if begun is None else begun
     judged, lessons = lessons is None, _taken_up(lessons or Lessons(), resume)
     first, problem = _resumed(resume, problem)
-    composed = sum(level.longest <= composing(plan.start)[-1] for level in plan.levels)
+    composed = sum(level.longest <= composing(plan.start).sides[-1] for level in plan.levels)
     for number, level in enumerate(plan.levels[first - 1 :], first):
         seen = problem.at(level.longest)
         size = fit_within(size_of(seen.start), level.longest)

@@ -237,9 +237,9 @@ def make_plan(
     )
 
 
-def composing(start: str) -> tuple[int, ...]:
-    """Longest sides of the levels that lay out a picture which starts so, in px."""
-    return COMPOSING.get(start, Composing()).sides
+def composing(start: str | None) -> Composing:
+    """The levels that lay out a picture which starts so."""
+    return COMPOSING.get(start or COLOR, Composing())
 
 
 def _layers(encoder: str | None) -> tuple[Mapping[str, float], Mapping[str, float]]:
@@ -265,7 +265,7 @@ def _levels(
     if optimize.quality == INSTANT:
         return (Level(max(size), 1, encoder or LIGHT, strokes=_strokes(max(size), size)),)
     preset = PRESETS[optimize.quality]
-    laid = COMPOSING.get(optimize.start or COLOR, Composing())
+    laid = composing(optimize.start)
     sides = _sides(optimize.levels, max(size), preset, laid.sides)
     counts = _counts(optimize.steps, sides, preset, laid)
     encoders = [encoder or chosen for chosen in _encoders(sides, preset, laid.sides)]

@@ -29,7 +29,7 @@ from layered_nst.styles.style import stroke_side
 def sketch_side(recipe: Recipe) -> int | None:
     """Longest side in px of the sketch by which a recipe is composed; None where it is not, or at
     its own size."""
-    laid = composing(settled(recipe).start or COLOR)
+    laid = composing(settled(recipe).start).sides
     composed = recipe.size >= laid[0] * NEAREST and recipe.optimize.quality != INSTANT
     return laid[-1] if composed else None
 

@@ -38,6 +38,9 @@ of so much do in its moments."""
 FREE = 1.5
 """How much smaller than the result a picture is at which its composition is held."""
 
+Strokes = Mapping[str, tuple[Laid, Tensor]]
+"""By region what strokes are laid where, and how much of the drawing beside them is usual."""
+
 
 def split(region: PaintedRegion, shares: Tensor, *, area_exponent: float) -> list[PaintedRegion]:
     """The parts that stand for a region whose styles flow into one another.
@@ -78,15 +81,20 @@ def problem(scene: Scene, plan: Plan) -> Problem:
     Transparent pixels belong to no region here, so that they enter no statistic.
     """
     small = scene if scene.sketch is None else scene.sketch
-    return _problem(scene, plan, _laid(small, plan) if plan.start in (STROKES, LINES) else None)
+    moved = _moved_colors(small)
+    laid = _laid(small, moved, plan) if plan.start in (STROKES, LINES) else {}
+    found = _problem(small, plan, moved, laid)
+    if small is scene:
+        return found
+    return replace(_problem(scene, plan, _moved_colors(scene), laid), sketch=found)
 
 
-def _problem(scene: Scene, plan: Plan, laid: Mapping[str, Laid] | None) -> Problem:
-    """The same, with what strokes lie on each region where it begins with some."""
+def _problem(scene: Scene, plan: Plan, moved: Tensor, laid: Strokes) -> Problem:
+    """The same without its sketch, of a photo whose colors have been moved and of its strokes."""
     painted = [part for region in scene.painted for part in _painted(region, scene, plan)]
-    moved, opaque = _moved_colors(scene), scene.picture.alpha is None
+    opaque = scene.picture.alpha is None
     start = scene.picture.rgb if plan.start == "content" else moved
-    if laid is not None:
+    if laid:
         start = _with_strokes(moved, scene, laid)
     return Problem(
         content=moved,
@@ -98,7 +106,6 @@ def _problem(scene: Scene, plan: Plan, laid: Mapping[str, Laid] | None) -> Probl
         moments=scene.moments,
         composed=_composed(scene),
         begun=scene.approved,
-        sketch=None if scene.sketch is None else _problem(scene.sketch, plan, laid),
     )
 
 
@@ -162,31 +169,23 @@ def _moved_colors(scene: Scene) -> Tensor:
     return total.clamp_(0, 1)
 
 
-def _laid(scene: Scene, plan: Plan) -> Mapping[str, Laid]:
-    """What strokes of its styles are laid where on each painted region."""
-    light = _moved_colors(scene)
-    return {
-        region.name: chosen(
-            light,
-            scene.mask(region.name),
-            scene.styles[region.name],
-            scale=region.strokes,
-            seed=plan.seed,
-        )
-        for region in scene.painted
-    }
-
-
-def _with_strokes(moved: Tensor, scene: Scene, laid: Mapping[str, Laid]) -> Tensor:
-    """A photo in its regions' colors with their strokes, the same at all sizes: the sketch says
-    what is laid where, and what of the photo's drawing is usual."""
-    small = scene if scene.sketch is None else scene.sketch
-    drawing, total = drawn(scene.picture.rgb, scene.size), moved.clone()
-    drawn_small = drawing if scene.sketch is None else drawn(small.picture.rgb, small.size)
+def _laid(scene: Scene, moved: Tensor, plan: Plan) -> Strokes:
+    """What is laid on the painted regions of a photo whose colors have been moved."""
+    drawing, laid = drawn(scene.picture.rgb, scene.size), {}
     for region in scene.painted:
-        styles, own = scene.styles[region.name], _inside(small.mask(region.name))
-        added = strokes(laid[region.name], styles, scene.size, scale=region.strokes).to(moved)
-        common = usual(drawn_small, own[None])
+        mask, styles = scene.mask(region.name), scene.styles[region.name]
+        where = chosen(moved, mask, styles, scale=region.strokes, seed=plan.seed)
+        laid[region.name] = where, usual(drawing, _inside(mask)[None])
+    return laid
+
+
+def _with_strokes(moved: Tensor, scene: Scene, laid: Strokes) -> Tensor:
+    """A photo in its regions' colors with their strokes."""
+    drawing, total = drawn(scene.picture.rgb, scene.size), moved.clone()
+    for region in scene.painted:
+        where, common = laid[region.name]
+        styles = scene.styles[region.name]
+        added = strokes(where, styles, scene.size, scale=region.strokes).to(moved)
         beside = left_to_style(drawing, common, drawing.new_tensor([BESIDE]))
         total += added.mul_(scene.mask(region.name) * beside[0] * toward(region.strength))
     return total.clamp_(0, 1)
