@@ -16,14 +16,13 @@ from torch import Tensor
 from layered_nst.errors import PictureError, RecipeError, RegionError
 from layered_nst.networks.encoders import Encoder
 from layered_nst.painting.plan import Level, Plan, make_plan
-from layered_nst.painting.problem import toward
 from layered_nst.picture.lab import rgb_to_lab
 from layered_nst.recipe import load_recipe
 from layered_nst.scene import eyes
 from layered_nst.scene.resolving import resolve
 from layered_nst.scene.scene import Scene
 from layered_nst.strategies.looks import thin_notes
-from layered_nst.strategies.problems import problem
+from layered_nst.strategies.problems import finished, opacity, problem
 from layered_nst.strategies.run import paint
 from layered_nst.styles.colors import color_moments
 
@@ -219,17 +218,41 @@ def test_strength_zero_keeps_the_colors_of_the_photo_at_the_start(look: Path) ->
     assert (asked.content - scene.picture.rgb).abs().max() < 1e-6
 
 
-def test_strength_below_one_moves_the_colors_that_far(look: Path) -> None:
+def test_what_is_painted_at_a_strength_below_one_is_what_is_painted_at_one(look: Path) -> None:
     starts = {}
-    for strength in (0, 0.5, 1, 3):
+    for strength in (0.01, 0.5, 1, 3):
         scene = scene_of(
-            96 + noise(24, 32) // 4, {"select": "rest", "style": str(look), "strength": strength}
+            noise(24, 32), {"select": "rest", "style": str(look), "strength": strength}
         )
         starts[strength] = problem(scene, plan_of(scene)).start
-    middle = starts[0].lerp(starts[1], toward(0.5))
-    unclamped = (starts[1] > 0) & (starts[1] < 1)
-    assert (starts[0.5] - middle)[unclamped].abs().max() < 1e-5
-    assert torch.equal(starts[3], starts[1])
+    assert all(torch.equal(start, starts[1]) for start in starts.values())
+
+
+def test_of_what_is_painted_a_strength_shows_its_share_in_every_region(look: Path) -> None:
+    """Through feathers too: the photo for the rest, and for all that is kept."""
+    scene = scene_of(
+        noise(24, 32),
+        {"select": LEFT, "style": str(look), "strength": 0.25, "feather": 4},
+        {"select": RIGHT, "protect": True, "feather": 4},
+        {"select": "rest", "style": str(look), "strength": 2},
+    )
+    canvas, photo = torch.from_numpy(noise(24, 32)).movedim(2, 0) / 255, scene.picture.rgb
+    seen = 0.25**1.5 * scene.mask("r0") + scene.mask("r2")
+    assert bool(((scene.mask("r0") > 0) & (scene.mask("r1") > 0)).any())
+    wanted = photo + seen * (canvas.flip(2) - photo)
+    assert torch.allclose(finished(canvas.flip(2), scene), wanted, atol=1e-5)
+
+
+def test_an_approved_picture_is_gone_on_with_without_the_photo_that_shines_through(
+    look: Path,
+) -> None:
+    keys = {"select": "rest", "style": str(look), "strength": 0.5}
+    scene = scene_of(noise(24, 32), keys)
+    canvas = torch.from_numpy(noise(24, 32)).movedim(2, 0).flip(2) / 255
+    approved = replace(scene, approved=(finished(canvas, scene) * 255).round() / 255)
+    begun = problem(approved, plan_of(approved)).begun
+    assert begun is not None
+    assert (begun - canvas).abs().max() < 0.51 / 255 / opacity(0.5) + 1e-4
 
 
 def test_a_region_at_strength_zero_is_the_photo_to_the_pixel(look: Path, encoder: Encoder) -> None:

@@ -7,7 +7,6 @@ region by region, by one affine map each, mixed by the masks like everything els
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -47,9 +46,7 @@ def color_sums(picture: Tensor, masks: Sequence[Tensor]) -> tuple[Tensor, Tensor
     return count, total[:, 1:4] / known, second.view(-1, 3, 3)
 
 
-def recolored(
-    picture: Tensor, masks: Sequence[Tensor], mean: Tensor, second: Tensor, toward: Tensor
-) -> Tensor:
+def recolored(picture: Tensor, masks: Sequence[Tensor], mean: Tensor, second: Tensor) -> Tensor:
     """A picture with the colors of each region taken to other moments, in place.
 
     A style of one color gives its mean alone, and no color is drawn out more than ``LARGEST_GAIN``
@@ -59,8 +56,6 @@ def recolored(
         picture: shape (3, H, W) in [0, 1].
         masks: of R regions, shape (H, W), sum 1 at most.
         mean, second: of what is wanted, raw, shapes (R, 3) and (R, 3, 3).
-        toward: how far that lies from the photo to a style, shape (R,) in [0, 1]: at 0 what has
-            its colors already stays as it is.
     """
     count, own_mean, own_second = color_sums(picture, masks)
     own, wanted = covariance(own_mean, own_second), covariance(mean, second)
@@ -69,12 +64,9 @@ def recolored(
     wanted = torch.lerp(own, wanted, told[:, None, None])
     zero, all_the_way = torch.zeros_like(mean), torch.ones_like(count)
     moved = carriers(zero, own, zero, wanted, count=count, amount=all_the_way, largest=LARGEST_GAIN)
-    # What has its colors already is taken to less of them by the limit: not where none are asked.
-    undone = 1 + (math.sqrt(1 + 1 / LARGEST_GAIN**2) - 1) * (1 - toward)
-    matrix = undone[:, None, None] * moved.matrix
-    offset = mean - (matrix @ own_mean[:, :, None])[:, :, 0]
+    offset = mean - (moved.matrix @ own_mean[:, :, None])[:, :, 0]
     still = torch.eye(3, dtype=picture.dtype, device=picture.device)
-    changes = torch.cat([(matrix - still).flatten(1), offset], 1).T  # (12, R)
+    changes = torch.cat([(moved.matrix - still).flatten(1), offset], 1).T  # (12, R)
     for part, weights in _parts(picture, masks):
         mixed = changes @ weights
         change = (mixed[:9].view(3, 3, -1) * part.flatten(1)).sum(1).add_(mixed[9:])

@@ -32,9 +32,9 @@ from layered_nst.picture import fit_within, resize, size_of
 # Of 1, from the darkest to the lightest: what the eye does not see, and the descent does.
 GRAIN = 0.02
 DETAIL_IN_COLOR = 0.5
-"""Share of the start's fine color that an enlarged picture is given where it goes all the way to a
-style. Its colors are drawn out up to four times, and what a camera or JPEG left in them came out as
-speckle: strokes of a draft had 1.4 times the style's finest color."""
+"""Share of the start's fine color that an enlarged picture is given. Its colors are drawn out up to
+four times, and what a camera or JPEG left in them came out as speckle: strokes of a draft had 1.4
+times the style's finest color."""
 
 
 @dataclass
@@ -142,8 +142,7 @@ def _beginning(problem: Problem, plan: Plan) -> Tensor:
 
 
 def grained(picture: Tensor, regions: Sequence[PaintedRegion], seed: int) -> Tensor:
-    """A picture (3, h, w) with grain where it has none of its own, the less of it the less far
-    its regions go to their styles.
+    """A picture (3, h, w) with grain where its regions have none of their own.
 
     On plain ground every pixel is pulled alike, but for those near the edges: strokes would begin
     there and run along them.
@@ -151,7 +150,7 @@ def grained(picture: Tensor, regions: Sequence[PaintedRegion], seed: int) -> Ten
     gray = picture.mean(0)[None, None]
     largest, smallest = (F.max_pool2d(sign * gray, 3, 1, 1)[0, 0] for sign in (1, -1))
     plain = (1 - (largest + smallest) / GRAIN).clamp(min=0)
-    amount = area(laid_out(regions, [r.toward for r in regions])[None], size_of(picture))
+    amount = area(laid_out(regions, [1.0] * len(regions))[None], size_of(picture))
     return (picture + GRAIN * amount * plain * (_noise(picture, seed) - 0.5)).clamp(0, 1)
 
 
@@ -180,9 +179,8 @@ def at_level(coarse: Tensor, problem: Problem, size: tuple[int, int], *, detaile
     if not detailed or size_of(coarse) == size:
         return resize(coarse, size)
     blurred = resize(resize(problem.start, size_of(coarse)), size)
-    held = [min(1.0, max(r.content, 1 - r.toward)) for r in problem.regions]
-    of_color = [1 - r.toward * (1 - DETAIL_IN_COLOR) for r in problem.regions]
-    held_in_color = [whole * share for whole, share in zip(held, of_color, strict=True)]
+    held = [min(1.0, region.content) for region in problem.regions]
+    held_in_color = [DETAIL_IN_COLOR * whole for whole in held]
     detail = resize(problem.start, size) - blurred
     light = detail.mean(0, keepdim=True)
     shown = (light, held), (detail.sub_(light), held_in_color)

@@ -19,14 +19,6 @@ BOLDER = 3.0
 """Power of a strength above 1 in what the style weighs. Losses fall ever slower: twice the weight
 alone can hardly be seen, in the gain or by eye."""
 
-EVENLY = 1.35
-"""Power of a strength below 1 in the way from the photo to the style, for steps that look alike."""
-
-
-def toward(strength: float) -> float:
-    """How far from the photo to the style a strength leads, 0 to 1."""
-    return float(min(1.0, strength) ** EVENLY)
-
 
 @dataclass(frozen=True)
 class Earlier:
@@ -62,8 +54,8 @@ class PaintedRegion:
         name: of the recipe; regions of one name report one loss.
         mask: its share of every pixel, shape (H, W) in [0, 1].
         styles: the blend it gets; empty for a region that keeps the photo.
-        strength: how far it goes from the photo to its style: to ``toward`` of the way, and past
-            its end it is pulled the harder.
+        strength: past 1 it is pulled the harder; below 1 it is painted all the same, and the photo
+            shows through what was painted.
         share: factor on its pull, of a part that stands for a region with others.
         scale: of its strokes.
         content, contour: of the recipe.
@@ -91,13 +83,8 @@ class PaintedRegion:
         return self.losses.get(loss, 1.0)
 
     @property
-    def toward(self) -> float:
-        """How far from the photo to the style lies what it is to look like, 0 to 1."""
-        return toward(self.strength)
-
-    @property
     def pull(self) -> float:
-        """Factor on what pulls it there."""
+        """Factor on what pulls it to its style."""
         return self.share * float(max(1.0, self.strength) ** BOLDER)
 
 

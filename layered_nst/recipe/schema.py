@@ -244,8 +244,9 @@ class Region(Section):
     same all over."""
     strength: Annotated[float, Number(0, 100), percent(0, 100)] = 1.0
     """How far the region goes from the photo to its style, also as `60%`: at 0 it is the photo,
-    at 0.5 halfway to what it is at 1. Past 1 less of the photo is held and strokes grow with its
-    root, to twice their size. It means the same at any size of picture and region."""
+    and below 1 the photo shines through what is painted at 1, the same strokes at any strength.
+    Past 1 less of the photo is held and strokes grow with its root, to twice their size. It means
+    the same at any size of picture and region."""
     scale: Annotated[float, Number(0.1, 10)] = 1.0
     """Size of the strokes. At 1 the style picture is seen as large as the result is, longest side
     by longest side; at 2 its strokes are twice as large."""

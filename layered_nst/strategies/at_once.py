@@ -13,9 +13,8 @@ from torch import Tensor
 from layered_nst.instant.network import LAYERS, Painter
 from layered_nst.instant.painter_files import load_painter, painter_path
 from layered_nst.instant.painting import Asked, Stacked, Steadied, painted
-from layered_nst.instant.recoloring import color_sums, recolored
+from layered_nst.instant.recoloring import recolored
 from layered_nst.networks.encoders import Encoder
-from layered_nst.painting.losses.style import between
 from layered_nst.painting.plan import Plan
 from layered_nst.painting.problem import PaintedRegion, Problem, is_painted
 from layered_nst.painting.tiled import STYLE_TILE
@@ -58,7 +57,7 @@ def paint_problem(
 ) -> Tensor:
     """The canvas of a problem, shape (3, H, W) in [0, 1]; what is frozen is as it was.
 
-    Strength, scale and blends mean what they mean to the optimization. How firmly a region holds
+    Scale and blends mean what they mean to the optimization. How firmly a region holds
     the photo's content lowers, above 1, how far it is carried. For ``steadied`` see ``painted``;
     its moments are those of the regions that are painted, in their order.
     """
@@ -77,26 +76,21 @@ def paint_problem(
         precision=plan.precision,
         steadied=steadied,
     )
-    toward = problem.photo.new_tensor([region.toward for region in regions])
-    recolored(canvas, masks, *_colors(problem, regions, toward), toward)
+    recolored(canvas, masks, *_colors(problem, regions))
     return canvas.lerp_(problem.start, problem.frozen)
 
 
-def _colors(problem: Problem, regions: Sequence[PaintedRegion], toward: Tensor) -> Stacked:
+def _colors(problem: Problem, regions: Sequence[PaintedRegion]) -> Stacked:
     """The colors that regions are to have: mean (R, 3) and raw second moment (R, 3, 3)."""
     styles = [style_color(region.styles) for region in regions]
-    like = problem.photo
-    mean = torch.stack([style.mean for style in styles]).to(like)
-    second = torch.stack([style.second for style in styles]).to(like)
-    if bool((toward == 1).all()):
-        return mean, second
-    _, own_mean, own_second = color_sums(like, [region.mask for region in regions])
-    return between(own_mean, own_second, mean, second, toward)
+    mean = torch.stack([style.mean for style in styles])
+    second = torch.stack([style.second for style in styles])
+    return mean.to(problem.photo), second.to(problem.photo)
 
 
 def amount_of(region: PaintedRegion) -> float:
     """How far a region is carried to its style, from 0 to 1."""
-    return region.toward / math.sqrt(max(1.0, region.content))
+    return 1 / math.sqrt(max(1.0, region.content))
 
 
 def _targets(

@@ -11,7 +11,7 @@ from torch import Tensor
 from layered_nst.machine.device import in_float64
 from layered_nst.painting.losses.drawing import AROUND, drawn, left_to_style, usual
 from layered_nst.painting.plan import LINES, STROKES, Plan
-from layered_nst.painting.problem import PaintedRegion, Problem, toward
+from layered_nst.painting.problem import PaintedRegion, Problem, area
 from layered_nst.picture import fit_within, guided, resize, size_of
 from layered_nst.picture.guided import locally_affine
 from layered_nst.picture.lab import restore_chroma
@@ -35,6 +35,11 @@ MOST = 1e3
 BESIDE = 0.5
 """How much of the strokes that a picture begins with keeps off its drawing, as a region's contours
 of so much do in its moments."""
+EVENLY = 1.5
+"""Power of a strength below 1 in how much is seen of what is painted, for steps that look alike."""
+LEAST_SEEN = 0.2
+"""What is seen by less than this share of itself is not told from it: roundings would be."""
+TINY = 1e-6
 FREE = 1.5
 """How much smaller than the result a picture is at which its composition is held."""
 
@@ -105,16 +110,28 @@ def _problem(scene: Scene, plan: Plan, moved: Tensor, laid: Strokes) -> Problem:
         frozen=scene.kept if opaque else torch.maximum(scene.kept, 1 - scene.visible.ceil()),
         moments=scene.moments,
         composed=_composed(scene),
-        begun=scene.approved,
+        begun=_begun(scene),
     )
 
 
 def _composed(scene: Scene) -> Tensor | None:
     """An approved picture as large as it is held: no finer than two thirds of the result."""
-    if scene.approved is None:
+    begun = _begun(scene)
+    if begun is None:
         return None
-    side = min(max(size_of(scene.approved)), max(1, round(max(scene.size) / FREE)))
-    return resize(scene.approved, fit_within(size_of(scene.approved), side))
+    side = min(max(size_of(begun)), max(1, round(max(scene.size) / FREE)))
+    return resize(begun, fit_within(size_of(begun), side))
+
+
+def _begun(scene: Scene) -> Tensor | None:
+    """What an approved picture shows of paint, without the photo that shines through it."""
+    approved, through = scene.approved, shining_through(scene)
+    if approved is None or through is None:
+        return approved
+    size = size_of(approved)
+    seen = (1 - area(through[None], size)).clamp(min=LEAST_SEEN)
+    photo = resize(scene.picture.rgb, size)
+    return ((approved - photo) / seen + photo).clamp(0, 1)
 
 
 def _painted(region: Region, scene: Scene, plan: Plan) -> Sequence[PaintedRegion]:
@@ -187,7 +204,7 @@ def _with_strokes(moved: Tensor, scene: Scene, laid: Strokes) -> Tensor:
         styles = scene.styles[region.name]
         added = strokes(where, styles, scene.size, scale=region.strokes).to(moved)
         beside = left_to_style(drawing, common, drawing.new_tensor([BESIDE]))
-        total += added.mul_(scene.mask(region.name) * beside[0] * toward(region.strength))
+        total += added.mul_(scene.mask(region.name) * beside[0])
     return total.clamp_(0, 1)
 
 
@@ -203,13 +220,13 @@ def _moved(region: Region, scene: Scene) -> Tensor:
     photo, weight = scene.picture.rgb, scene.mask(region.name) * scene.visible
     if float(weight.sum()) < FEWEST_PIXELS:
         return photo
-    source, amount = color_moments(photo, weight), toward(region.strength)
+    source = color_moments(photo, weight)
     styles, shares = scene.styles[region.name], scene.flows.get(region.name)
     if shares is None:
         target = with_light_of(style_color(styles), source)
-        return move_colors(photo, source, target, amount=amount)
+        return move_colors(photo, source, target)
     targets = [with_light_of(style.color(), source) for style in styles]
-    moved = [move_colors(photo, source, target, amount=amount) for target in targets]
+    moved = [move_colors(photo, source, target) for target in targets]
     return (torch.stack(moved) * shares[:, None]).sum(0)
 
 
@@ -217,21 +234,44 @@ def finished(canvas: Tensor, scene: Scene) -> Tensor:
     """Bring an optimized canvas to what its regions hold: the photo's light and edges, its chroma,
     a palette, the photo itself.
 
+    A strength below 1 lets the photo shine through. Painted toward moments between the photo's and
+    the style's, as they were before, parts of a region came out as photo and others as style.
+
     Args:
         canvas: shape (3, H, W) at the result's size.
 
     Returns:
         The picture; where a region is protected, exactly the photo's pixels.
     """
-    photo = scene.picture.rgb
+    photo, through = scene.picture.rgb, shining_through(scene)
     for region in scene.painted:
         if region.realism > 0:
             mask = scene.mask(region.name)
             real = locally_affine(photo, canvas, mask * scene.visible)
             canvas = canvas.lerp(real, region.realism * mask)
+    if through is not None:
+        canvas = canvas.lerp(photo, through)
     recolored = restore_chroma(canvas, photo, scene.kept_chroma)
     for region in scene.painted:
         if region.palette:
             held = held_to(recolored, region.palette)
             recolored = recolored.lerp(held, scene.mask(region.name))
     return recolored.lerp(photo, scene.kept)
+
+
+def shining_through(scene: Scene) -> Tensor | None:
+    """How much of what is painted the photo covers for its regions' strengths, shape (H, W) in
+    [0, 1]; None where they are all at 1 and more."""
+    weaker = [region for region in scene.painted if region.strength < 1]
+    if not weaker:
+        return None
+    covered = torch.zeros_like(scene.kept)
+    for region in weaker:
+        covered += scene.mask(region.name) * (1 - opacity(region.strength))
+    # What is kept is laid over all in the end, and would cover its feather twice.
+    return (covered / (1 - scene.kept).clamp(min=TINY)).clamp(0, 1)
+
+
+def opacity(strength: float) -> float:
+    """How much is seen of what is painted at a strength, 0 to 1."""
+    return float(min(1.0, strength) ** EVENLY)

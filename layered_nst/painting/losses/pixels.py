@@ -202,8 +202,6 @@ def excess_of(
 ) -> ColorExcess:
     """The excess of color of a problem at a level's height and width.
 
-    On the way from the photo to a style a region's colors may vary as much as lies between both.
-
     Args:
         longest: side in px at which a style of scale 1 is seen there.
         pull: weight of the whole.
@@ -211,11 +209,9 @@ def excess_of(
     photo = at_size(problem.photo, size)[None]
     whole = torch.stack([region.mask for region in regions])
     masks = area(whole, fit_within(size, min(max(size), MASKS_SEEN)))
-    toward = photo.new_tensor([region.toward for region in regions])
-    styles = photo.new_tensor([_color_of(r, stroke_side(longest, r.scale)) for r in regions])
-    own = _colored(photo, masks).lerp(styles, toward)
+    own = photo.new_tensor([_color_of(r, stroke_side(longest, r.scale)) for r in regions])
     share = photo.new_tensor([float(region.mask.mean()) for region in regions])
-    return ColorExcess(masks, own, pull * EXCESS * toward * share)
+    return ColorExcess(masks, own, pull * EXCESS * share)
 
 
 def _colored(picture: Tensor, masks: Tensor) -> Tensor:
@@ -229,7 +225,7 @@ def firmness(regions: Sequence[PaintedRegion], size: tuple[int, int], longest: i
     """How firmly each pixel is smoothed, shape (h, w).
 
     Against what a style itself varies: one weight for all would blur the dots of a pointillist
-    and leave noise in a clear sky. On the way from the photo it counts the less the nearer to it.
+    and leave noise in a clear sky.
 
     Args:
         size: height and width of the level.
@@ -264,7 +260,7 @@ def _laid(
     values = []
     for r in regions:
         side = stroke_side(longest, r.scale)
-        values.append(share(r.styles, side) * r.toward * _firmness(style_variation(r.styles, side)))
+        values.append(share(r.styles, side) * _firmness(style_variation(r.styles, side)))
     return area(laid_out(regions, values)[None], size)[0]
 
 

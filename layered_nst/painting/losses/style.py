@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from layered_nst.machine import allocator
-from layered_nst.networks.encoders.tiles import Sums, Tile, added
+from layered_nst.networks.encoders.tiles import Sums, Tile
 from layered_nst.painting.losses.drawing import drawn, left_to_style, usual
 from layered_nst.painting.losses.loss import Read
 from layered_nst.painting.plan import Plan
@@ -22,7 +22,6 @@ from layered_nst.styles.moments import (
     Moments,
     columns,
     covariance,
-    outer,
     region_moments,
 )
 from layered_nst.styles.style import stroke_side, style_moments
@@ -55,8 +54,6 @@ class StyleLoss:
         del parts
         allocator.give_back(sight.size)
         self.targets = self._targets()
-        if any(region.toward < 1 for region in sight.regions):
-            self.targets = self._on_the_way(self.targets)
         self.least = self._least()
 
     @torch.no_grad()
@@ -87,35 +84,6 @@ class StyleLoss:
             for region in sight.regions
         ]
         return {layer: _stacked([t[layer] for t in targets]) for layer in self.layers}
-
-    @torch.no_grad()
-    def _on_the_way(
-        self, styles: Mapping[str, tuple[Tensor, Tensor]]
-    ) -> dict[str, tuple[Tensor, Tensor]]:
-        """Targets on the way from the photo's own moments to those of the styles.
-
-        A weaker pull would not be a weaker style: a hundredth of it goes two thirds of the way.
-        """
-        toward = self.sight.photo.new_tensor([region.toward for region in self.sight.regions])
-        return {
-            layer: between(*own, *styles[layer], toward)
-            for layer, own in self._moments_of(self.sight.photo).items()
-        }
-
-    def _moments_of(self, picture: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """Means (R, C) and second raw moments (R, C, C) of a picture (1, 3, h, w), by layer."""
-        found: dict[str, Sums] = {}
-        for tile in self.sight.tiles:
-            read = self.on(tile)
-            seen = self.sight.encoder(
-                picture[:, :, *tile.read],
-                self.layers,
-                pooling=self.sight.plan.pooling,
-                measured=False,
-            )
-            part = {layer: read(layer, features) for layer, features in seen.items()}
-            found = added(found, part) if found else part
-        return {layer: (mean, second) for layer, (mean, second) in found.items()}
 
     def _see_drawing(self) -> None:
         """Find the drawing of a photo of which some region holds the contours."""
@@ -161,27 +129,6 @@ class StyleLoss:
                 name = f"style.{region.name}.{layer}"
                 terms[name] = terms[name] + loss if name in terms else loss
         return terms
-
-
-def between(
-    mean: Tensor, second: Tensor, style_mean: Tensor, style_second: Tensor, toward: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Moments between those of each region and those of its style.
-
-    Means and centered second moments are mixed each by itself: raw ones would be those of two
-    pictures side by side, whose contrast is also that of one against the other.
-
-    Args:
-        mean, style_mean: shape (R, C).
-        second, style_second: raw second moments, shape (R, C, C).
-        toward: 0 is the region as it is and 1 its style, shape (R,).
-
-    Returns:
-        Mean and raw second moment.
-    """
-    here, there = covariance(mean, second), covariance(style_mean, style_second)
-    middle = mean.lerp(style_mean, toward[:, None])
-    return middle, here.lerp(there, toward[:, None, None]) + outer(middle)
 
 
 def style_losses(

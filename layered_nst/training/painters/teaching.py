@@ -58,6 +58,8 @@ MIN_CROP, MAX_CROP = 64, 1024
 """Sides of a crop in px: below, a region has hardly a position; above, no memory."""
 DRAFTED = 20
 """Every so many-th step is one towards a draft."""
+LEAST_AMOUNT = 0.03
+"""A region that is carried less far is as good as left alone."""
 
 
 @dataclass(frozen=True)
@@ -255,8 +257,13 @@ def towards_draft(
     size = size_of(sample.photo)
     everywhere = torch.ones_like(sample.photo[0])
     regions = [
-        PaintedRegion(str(number), mask, [StylePicture(shown[chosen], everywhere, 1, "")], strength)
-        for number, (mask, chosen, strength) in enumerate(
+        PaintedRegion(
+            str(number),
+            mask,
+            [StylePicture(shown[chosen], everywhere, 1, "")],
+            content=max(amount, LEAST_AMOUNT) ** -2,  # see ``amount_of`` of the strategies
+        )
+        for number, (mask, chosen, amount) in enumerate(
             zip(sample.masks, sample.styles, sample.amount.tolist(), strict=True)
         )
     ]
