@@ -24,7 +24,7 @@ PHOTO = ASSETS / "photos" / "castle.jpg"
 STYLE = str(ASSETS / "styles" / "swirl.jpg")
 TWO = [STYLE, str(ASSETS / "styles" / "autumn.jpg")]
 ROWS: tuple[tuple[str, tuple[Any, ...]], ...] = (
-    ("strength", (0.1, 0.25, 0.5, 1, 2)),
+    ("strength", (0.25, 0.5, 0.75, 1, 2)),
     ("scale", (0.5, 1, 2, 4)),
     ("content", (0, 0.5, 1, 2, 8)),
     ("contour", (0, 0.3, 0.6, 1, 4)),

@@ -154,17 +154,6 @@ def test_the_distance_is_scipys_of_the_same_features(work: Path) -> None:
     assert found == pytest.approx(wanted, rel=0.01)
 
 
-def test_halfway_along_a_direction_is_the_mean_of_equal_ranks(work: Path) -> None:
-    from layered_nst_sliced.loss import _between
-
-    own, style = torch.zeros(1, 33), torch.zeros(1, 33)
-    own[0, 4], style[0, 24] = 1, 1
-    half = _between(own, style, 0.5)
-    assert half.sum().item() == pytest.approx(1, abs=1e-4)
-    assert half[0, 14].item() == pytest.approx(1, abs=1e-4)
-    assert torch.equal(_between(own, style, 1), style)
-
-
 def test_it_is_least_where_the_features_are_the_styles(work: Path) -> None:
     part = plugins.part("loss", "sliced/wasserstein")
     objective = _objective(part)

@@ -237,7 +237,7 @@ def test_of_what_is_painted_a_strength_shows_its_share_in_every_region(look: Pat
         {"select": "rest", "style": str(look), "strength": 2},
     )
     canvas, photo = torch.from_numpy(noise(24, 32)).movedim(2, 0) / 255, scene.picture.rgb
-    seen = 0.25**1.5 * scene.mask("r0") + scene.mask("r2")
+    seen = 0.25**1.6 * scene.mask("r0") + scene.mask("r2")
     assert bool(((scene.mask("r0") > 0) & (scene.mask("r1") > 0)).any())
     wanted = photo + seen * (canvas.flip(2) - photo)
     assert torch.allclose(finished(canvas.flip(2), scene), wanted, atol=1e-5)

@@ -35,7 +35,7 @@ MOST = 1e3
 BESIDE = 0.5
 """How much of the strokes that a picture begins with keeps off its drawing, as a region's contours
 of so much do in its moments."""
-EVENLY = 1.5
+EVENLY = 1.6
 """Power of a strength below 1 in how much is seen of what is painted, for steps that look alike."""
 LEAST_SEEN = 0.2
 """What is seen by less than this share of itself is not told from it: roundings would be."""

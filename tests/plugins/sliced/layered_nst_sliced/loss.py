@@ -101,11 +101,6 @@ class SlicedWasserstein:
             self.axes[layer] = axes = self._axes(layer, number, [*rows, photo[layer]])
             self.targets[layer] = torch.stack([_mixed(axes, style[layer]) for style in styles])
             self.spread[layer] = _spread(self.targets[layer])
-        self.own = self._histograms_of_photo()
-        for layer, own in self.own.items():
-            toward = [region.toward for region in sight.regions]
-            parts = zip(own, self.targets[layer], toward, strict=True)
-            self.targets[layer] = torch.stack([_between(a, b, t) for a, b, t in parts])
 
     def _axes(self, layer: str, number: int, rows: Sequence[Tensor]) -> Axes:
         encoder, like = self.sight.encoder, rows[0]
@@ -148,22 +143,6 @@ class SlicedWasserstein:
                 mask = average(style.mask[None], sizes[layer]).flatten()
                 found[layer].append((row, style.weight * mask / mask.sum().clamp(min=1e-9)))
         return found
-
-    def _histograms_of_photo(self) -> dict[str, Tensor]:
-        shown = resize(self.sight.problem.photo, self.sight.size)[None]
-        total: dict[str, Tensor] = {}
-        for tile in self.sight.tiles:
-            read = self.on(tile)
-            seen = self.sight.encoder(
-                shown[:, :, *tile.read],
-                self.layers,
-                pooling=self.sight.plan.pooling,
-                measured=False,
-            )
-            for layer, features in seen.items():
-                (found,) = read(layer, features)
-                total[layer] = total[layer] + found if layer in total else found
-        return {layer: _shares(value) for layer, value in total.items()}
 
     def on(self, tile: Tile) -> Read:
         """Reads histograms (R, P, B); see ``FeatureLoss``."""
@@ -222,30 +201,6 @@ def _spread(shares: Tensor) -> Tensor:
     at = torch.arange(shares.shape[2], dtype=shares.dtype, device=shares.device)
     mean = (shares * at).sum(2, keepdim=True)
     return (shares * (at - mean).square()).sum(2).sqrt().clamp(min=1)
-
-
-def _between(own: Tensor, style: Tensor, toward: float) -> Tensor:
-    """Distributions (P, B) on the way from one to the other: their barycenters.
-
-    Along a direction that is the mean of the values at the same rank.
-    """
-    if toward >= 1:
-        return style
-    bins, count = own.shape[1], 8 * own.shape[1]
-    ranks = (torch.arange(count, dtype=own.dtype, device=own.device) + 0.5) / count
-    values = [
-        torch.searchsorted(
-            shares.cumsum(1).contiguous(), ranks.expand(len(shares), -1).contiguous()
-        )
-        for shares in (own, style)
-    ]
-    mixed = (1 - toward) * values[0] + toward * values[1]
-    lower = mixed.floor().clamp(0, bins - 2)
-    share = (mixed - lower).clamp(0, 1)
-    found = torch.zeros_like(own)
-    found.scatter_add_(1, lower.long(), 1 - share)
-    found.scatter_add_(1, lower.long() + 1, share)
-    return found / count
 
 
 def make(asked: Asked, *, weight: float, projections: int, bins: int) -> Any:
