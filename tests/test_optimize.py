@@ -15,7 +15,7 @@ from layered_nst.errors import PaintingError
 from layered_nst.networks.encoders import Encoder, load_encoder
 from layered_nst.painting import levels
 from layered_nst.painting.canvas import Pixels
-from layered_nst.painting.levels import optimize
+from layered_nst.painting.levels import at_level, optimize
 from layered_nst.painting.objective import Objective
 from layered_nst.painting.optimizers import LBFGS, Adam
 from layered_nst.painting.plan import Level, Plan, make_plan
@@ -471,6 +471,22 @@ def test_of_the_starts_fine_color_a_style_leaves_half(encoder: Encoder) -> None:
     color = problem.start - resize(resize(problem.start, (6, 8)), (24, 32))
     color -= color.mean(0)
     assert (missing - 0.5 * color).abs().max() < 1e-5
+
+
+def test_where_little_content_is_held_strokes_keep_their_detail(encoder: Encoder) -> None:
+    """Of the photo's own fine light and dark so much is left, and of theirs all."""
+    photo, laid = (0.5 + 0.2 * (random(1, 24, 32, seed=s).repeat(3, 1, 1) - 0.5) for s in (3, 4))
+    found = {}
+    for share in (0.0, 0.25, 1.0):
+        problem = problem_of()
+        regions = [replace(region, content=share) for region in problem.regions]
+        problem = replace(
+            problem, content=photo, start=photo + laid - 0.5, regions=regions, laid=True
+        )
+        found[share] = at_level(torch.full((3, 6, 8), 0.5), problem, (24, 32), detailed=True) - 0.5
+    fine = [p - resize(resize(p, (6, 8)), (24, 32)) for p in (photo, laid)]
+    for share, seen in found.items():
+        assert (seen - share * fine[0] - fine[1]).abs().max() < 1e-5
 
 
 def test_levels_without_steps_are_passed_over(encoder: Encoder) -> None:

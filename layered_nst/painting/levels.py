@@ -178,16 +178,25 @@ def at_level(coarse: Tensor, problem: Problem, size: tuple[int, int], *, detaile
     """
     if not detailed or size_of(coarse) == size:
         return resize(coarse, size)
-    blurred = resize(resize(problem.start, size_of(coarse)), size)
     held = [min(1.0, region.content) for region in problem.regions]
-    held_in_color = [DETAIL_IN_COLOR * whole for whole in held]
-    detail = resize(problem.start, size) - blurred
+    detail = _finer(problem.start, coarse, size)
+    if problem.laid and min(held, default=1.0) < 1:
+        # Of strokes all is kept: less of them would be less of the style.
+        given_up = area(laid_out(problem.regions, [1 - share for share in held])[None], size)
+        detail -= given_up * _finer(problem.content, coarse, size)
+        held = [1.0] * len(held)
+    held_in_color = [DETAIL_IN_COLOR * share for share in held]
     light = detail.mean(0, keepdim=True)
     shown = (light, held), (detail.sub_(light), held_in_color)
     enlarged = resize(coarse, size)
     for part, values in shown:
         enlarged += area(laid_out(problem.regions, values)[None], size) * part
     return enlarged.clamp_(0, 1)
+
+
+def _finer(picture: Tensor, coarse: Tensor, size: tuple[int, int]) -> Tensor:
+    """What a picture (3, H, W) shows at a size and not at that of a coarser one."""
+    return resize(picture, size) - resize(resize(picture, size_of(coarse)), size)
 
 
 def _begun(objective: Objective, problem: Problem, coarse: Tensor, lessons: Lessons) -> Descent:

@@ -103,6 +103,7 @@ class Problem:
         steadiness: weight of that.
         composed: what is held of a coarser picture that has been painted already, shape
             (3, h, w); None while there is none.
+        laid: whether ``start`` is ``content`` with strokes laid on it.
         begun: a picture of the whole that the first level goes on from, in place of ``start``,
             shape (3, h, w).
         sketch: the same at the size at which it is composed, which levels up to that see whatever
@@ -118,6 +119,7 @@ class Problem:
     earlier: Sequence[Earlier] = ()
     steadiness: float = 0.0
     composed: Tensor | None = None
+    laid: bool = False
     begun: Tensor | None = None
     sketch: Problem | None = None
 

@@ -110,6 +110,7 @@ def _problem(scene: Scene, plan: Plan, moved: Tensor, laid: Strokes) -> Problem:
         frozen=scene.kept if opaque else torch.maximum(scene.kept, 1 - scene.visible.ceil()),
         moments=scene.moments,
         composed=_composed(scene),
+        laid=bool(laid),
         begun=_begun(scene),
     )
 
