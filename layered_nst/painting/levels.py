@@ -178,18 +178,16 @@ def at_level(coarse: Tensor, problem: Problem, size: tuple[int, int], *, detaile
     """
     if not detailed or size_of(coarse) == size:
         return resize(coarse, size)
+    enlarged = resize(coarse, size)
+    detail = _finer(problem.content if problem.laid else problem.start, coarse, size)
+    if problem.laid:
+        # Of strokes all is kept: less of them, and gray ones, would be less of the style.
+        painted = area(laid_out(problem.regions, [1.0] * len(problem.regions))[None], size)
+        enlarged += painted * (_finer(problem.start, coarse, size) - detail)
     held = [min(1.0, region.content) for region in problem.regions]
-    detail = _finer(problem.start, coarse, size)
-    if problem.laid and min(held, default=1.0) < 1:
-        # Of strokes all is kept: less of them would be less of the style.
-        given_up = area(laid_out(problem.regions, [1 - share for share in held])[None], size)
-        detail -= given_up * _finer(problem.content, coarse, size)
-        held = [1.0] * len(held)
     held_in_color = [DETAIL_IN_COLOR * share for share in held]
     light = detail.mean(0, keepdim=True)
-    shown = (light, held), (detail.sub_(light), held_in_color)
-    enlarged = resize(coarse, size)
-    for part, values in shown:
+    for part, values in ((light, held), (detail.sub_(light), held_in_color)):
         enlarged += area(laid_out(problem.regions, values)[None], size) * part
     return enlarged.clamp_(0, 1)
 
