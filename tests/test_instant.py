@@ -431,8 +431,19 @@ def test_a_region_of_nine_pixels_and_twenty_regions_are_painted(
     many = torch.cat([halves(40, 60, 19), torch.zeros(1, 40, 60)])  # one of them is empty
     for masks in (few, many):
         styles = torch.rand(len(masks), 3, 20, 20, generator=torch.Generator().manual_seed(1))
-        result = painted(painter, light, picture, masks, asked_of(light, styles))
-        assert bool(result.isfinite().all())
+        other = styles.clone()
+        other[1] = styles[1].flip(0) / 2
+        first, second = (
+            painted(painter, light, picture, masks, asked_of(light, shown))
+            for shown in (styles, other)
+        )
+        assert bool(first.isfinite().all())
+        assert float(first.amin()) >= 0
+        assert float(first.amax()) <= 1
+        changed = (second - first).abs().mean(0)
+        beside = F.max_pool2d(masks[1][None], 33, 1, 16)[0] > 0  # what a coarse position sees
+        assert float(changed[masks[1] > 0].mean()) > 0.01, "its own style is what it gets"
+        assert float(changed[masks[1] > 0].mean()) > 5 * float(changed[~beside].mean())
 
 
 def test_content_says_how_far_a_region_is_carried() -> None:

@@ -20,6 +20,7 @@ from layered_nst.instant.network import COARSE, LAYERS, Painter, deviations
 from layered_nst.instant.transport import Carriers, carriers
 from layered_nst.networks.encoders import Encoder
 from layered_nst.networks.encoders.tiles import Sums, Tile, added, laid_out
+from layered_nst.picture import size_of
 from layered_nst.regions.layers import layer_masks
 from layered_nst.styles.moments import Columns, columns, measured, region_moments
 
@@ -95,7 +96,7 @@ def painted(
     Returns:
         Shape (3, H, W) in [0, 1].
     """
-    size = (picture.shape[1], picture.shape[2])
+    size = size_of(picture)
     tiles = strips(size, at_once, border(painter, encoder))
     narrow, drawing = encoder.multiplying_in(precision), frozen(painter, precision)
     sight = WholeSight(painter, narrow, picture, masks, asked, drawing, steadied)
@@ -203,7 +204,7 @@ def strips(size: tuple[int, int], at_once: int, beyond: int) -> tuple[Tile, ...]
 
 def shares_of(encoder: Encoder, masks: Tensor) -> Shares:
     """Whose the positions of each layer are, from masks (R, H, W)."""
-    size, apart = (masks.shape[1], masks.shape[2]), encoder.strides()
+    size, apart = size_of(masks), encoder.strides()
     if any(side % max(apart[layer] for layer in LAYERS) for side in size):
         sizes = encoder.layer_sizes(size)
         at = layer_masks(masks, {layer: sizes[layer] for layer in LAYERS})
