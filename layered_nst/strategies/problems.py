@@ -101,6 +101,7 @@ def _problem(scene: Scene, plan: Plan, moved: Tensor, laid: Strokes) -> Problem:
     start = scene.picture.rgb if plan.start == "content" else moved
     if laid:
         start = _with_strokes(moved, scene, laid)
+    begun = _begun(scene)
     return Problem(
         content=moved,
         photo=scene.picture.rgb,
@@ -109,18 +110,15 @@ def _problem(scene: Scene, plan: Plan, moved: Tensor, laid: Strokes) -> Problem:
         regions=painted,
         frozen=scene.kept if opaque else torch.maximum(scene.kept, 1 - scene.visible.ceil()),
         moments=scene.moments,
-        composed=_composed(scene),
+        composed=None if begun is None else _composed(begun, scene.size),
         laid=bool(laid),
-        begun=_begun(scene),
+        begun=begun,
     )
 
 
-def _composed(scene: Scene) -> Tensor | None:
+def _composed(begun: Tensor, size: tuple[int, int]) -> Tensor:
     """An approved picture as large as it is held: no finer than two thirds of the result."""
-    begun = _begun(scene)
-    if begun is None:
-        return None
-    side = min(max(size_of(begun)), max(1, round(max(scene.size) / FREE)))
+    side = min(max(size_of(begun)), max(1, round(max(size) / FREE)))
     return resize(begun, fit_within(size_of(begun), side))
 
 
