@@ -425,7 +425,7 @@ def test_too_little_memory_ends_with_3_and_a_size_that_would_do(
     monkeypatch.setattr(api, "obtainable_bytes", lambda _: 2e9)
     ran = run("apply", "look.yaml", "--size", "2048", "--set", "encoder=hed-vgg16")
     there = "out of memory at 2048×1536 px: there are 2.0 GB for it"
-    assert (ran.code, ran.error) == (3, f"{there}, and --size 672 would do with them")
+    assert (ran.code, ran.error) == (3, f"{there}, and --size 688 would do with them")
 
 
 def test_too_little_memory_for_the_masks_ends_with_3(monkeypatch: pytest.MonkeyPatch) -> None:
