@@ -22,6 +22,7 @@ from layered_nst.painting.problem import (
     PaintedRegion,
     Problem,
     area,
+    covered,
     is_painted,
     laid_out,
 )
@@ -150,7 +151,7 @@ def grained(picture: Tensor, regions: Sequence[PaintedRegion], seed: int) -> Ten
     gray = picture.mean(0)[None, None]
     largest, smallest = (F.max_pool2d(sign * gray, 3, 1, 1)[0, 0] for sign in (1, -1))
     plain = (1 - (largest + smallest) / GRAIN).clamp(min=0)
-    amount = area(laid_out(regions, [1.0] * len(regions))[None], size_of(picture))
+    amount = area(covered(regions)[None], size_of(picture))
     return (picture + GRAIN * amount * plain * (_noise(picture, seed) - 0.5)).clamp(0, 1)
 
 
@@ -182,13 +183,13 @@ def at_level(coarse: Tensor, problem: Problem, size: tuple[int, int], *, detaile
     detail = _finer(problem.content if problem.laid else problem.start, coarse, size)
     if problem.laid:
         # Of strokes all is kept: less of them, and gray ones, would be less of the style.
-        painted = area(laid_out(problem.regions, [1.0] * len(problem.regions))[None], size)
+        painted = area(covered(problem.regions)[None], size)
         enlarged += painted * (_finer(problem.start, coarse, size) - detail)
-    held = [min(1.0, region.content) for region in problem.regions]
-    held_in_color = [DETAIL_IN_COLOR * share for share in held]
+    shares = [min(1.0, region.content) for region in problem.regions]
+    held = area(laid_out(problem.regions, shares)[None], size)
     light = detail.mean(0, keepdim=True)
-    for part, values in ((light, held), (detail.sub_(light), held_in_color)):
-        enlarged += area(laid_out(problem.regions, values)[None], size) * part
+    enlarged += held * light
+    enlarged += DETAIL_IN_COLOR * held * detail.sub_(light)
     return enlarged.clamp_(0, 1)
 
 

@@ -30,7 +30,7 @@ from layered_nst.painting.losses.plugged import plugged
 from layered_nst.painting.losses.style import StyleLoss
 from layered_nst.painting.losses.temporal import Anchor, Steadiness
 from layered_nst.painting.plan import Plan
-from layered_nst.painting.problem import PaintedRegion, Problem, area
+from layered_nst.painting.problem import PaintedRegion, Problem, area, covered
 from layered_nst.painting.sight import Sight, painted, whole
 from layered_nst.picture import size_of
 
@@ -217,7 +217,7 @@ def composition_loss(asked: Asked) -> PixelLoss | None:
     composed = problem.composed
     if composed is None or max(size_of(composed)) >= max(size):
         return None
-    masks = torch.stack([region.mask for region in painted(problem)]).sum(0)
+    masks = covered(painted(problem))
     weight = area(masks[None], size_of(composed))[0]
     return Composition(composed.mean(0, keepdim=True), weight, plan.composition)
 

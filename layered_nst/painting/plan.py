@@ -180,6 +180,11 @@ class Plan:
         """Names of the encoders that the levels use, coarse to fine."""
         return tuple(dict.fromkeys(level.encoder for level in self.levels))
 
+    @property
+    def lays_strokes(self) -> bool:
+        """Whether what it starts from has strokes of its styles laid on it."""
+        return self.start in (STROKES, LINES)
+
     def at(self, level: Level) -> Plan:
         """The plan with the weights that it has at one of its levels."""
         return replace(

@@ -147,6 +147,11 @@ def laid_out(regions: Sequence[PaintedRegion], values: Sequence[float]) -> Tenso
     return torch.stack(parts).sum(0)
 
 
+def covered(regions: Sequence[PaintedRegion]) -> Tensor:
+    """What regions have together of every pixel, shape (H, W)."""
+    return torch.stack([region.mask for region in regions]).sum(0)
+
+
 def area(masks: Tensor, size: tuple[int, int]) -> Tensor:
     """Masks (R, H, W) at another size, by area averaging; themselves if they have it."""
     if size_of(masks) == size:

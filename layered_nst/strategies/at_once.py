@@ -57,9 +57,9 @@ def paint_problem(
 ) -> Tensor:
     """The canvas of a problem, shape (3, H, W) in [0, 1]; what is frozen is as it was.
 
-    Scale and blends mean what they mean to the optimization. How firmly a region holds
-    the photo's content lowers, above 1, how far it is carried. For ``steadied`` see ``painted``;
-    its moments are those of the regions that are painted, in their order.
+    Scale and blends mean what they mean to the optimization. How firmly a region holds the photo's
+    content lowers, above 1, how far it is carried. For ``steadied`` see ``painted``; its moments
+    are those of the regions that are painted, in their order.
     """
     regions = [region for region in problem.regions if is_painted(region)]
     if not regions:

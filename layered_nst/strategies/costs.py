@@ -19,7 +19,7 @@ from layered_nst.networks.encoders.contours import contour_layers
 from layered_nst.networks.encoders.tiles import areas
 from layered_nst.painting.losses.content import content_bytes, keeps_content
 from layered_nst.painting.losses.contours import CONTOUR_SIDES
-from layered_nst.painting.plan import LINES, STROKES, Level, Plan
+from layered_nst.painting.plan import Level, Plan
 from layered_nst.painting.problem import is_composed
 from layered_nst.painting.tiled import Place, Reading
 from layered_nst.picture import fit_within, size_of
@@ -186,7 +186,7 @@ def footprint(plan: Plan, scene: Scene | None = None, encoder: Encoder | None = 
     # A product is laid into start and content, and transparent pixels are taken out of masks.
     product_first = scene is not None and scene.recipe.strategy != "joint"
     apart = BYTES_PER_PIXEL_OF_PRODUCT if product_first else 0
-    apart += BYTES_PER_PIXEL_LAID if plan.start in (STROKES, LINES) else 0
+    apart += BYTES_PER_PIXEL_LAID if plan.lays_strokes else 0
     twice = scene is not None and scene.picture.alpha is not None
     contours = BYTES_PER_PIXEL_OF_CONTOURS if _holds_contours(scene) else 0
     others = [] if scene is None else [plugins.part(*p) for p in scene.recipe.plugin_parts()]

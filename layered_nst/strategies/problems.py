@@ -10,7 +10,7 @@ from torch import Tensor
 
 from layered_nst.machine.device import in_float64
 from layered_nst.painting.losses.drawing import AROUND, drawn, left_to_style, usual
-from layered_nst.painting.plan import LINES, STROKES, Plan
+from layered_nst.painting.plan import Plan
 from layered_nst.painting.problem import PaintedRegion, Problem, area
 from layered_nst.picture import fit_within, guided, resize, size_of
 from layered_nst.picture.guided import locally_affine
@@ -87,7 +87,7 @@ def problem(scene: Scene, plan: Plan) -> Problem:
     """
     small = scene if scene.sketch is None else scene.sketch
     moved = _moved_colors(small)
-    laid = _laid(small, moved, plan) if plan.start in (STROKES, LINES) else {}
+    laid = _laid(small, moved, plan) if plan.lays_strokes else {}
     found = _problem(small, plan, moved, laid)
     if small is scene:
         return found
@@ -124,8 +124,11 @@ def _composed(begun: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _begun(scene: Scene) -> Tensor | None:
     """What an approved picture shows of paint, without the photo that shines through it."""
-    approved, through = scene.approved, shining_through(scene)
-    if approved is None or through is None:
+    approved = scene.approved
+    if approved is None:
+        return None
+    through = shining_through(scene)
+    if through is None:
         return approved
     size = size_of(approved)
     seen = (1 - area(through[None], size)).clamp(min=LEAST_SEEN)
