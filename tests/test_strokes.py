@@ -113,7 +113,7 @@ def test_what_begins_with_lines_is_composed_where_they_are_seen(quality: str, lo
 
 
 def test_what_is_smaller_than_that_is_composed_at_its_own_size() -> None:
-    (small,) = make_plan(Optimize(start="lines", quality="draft"), (400, 300)).levels
+    (small,) = make_plan(Optimize(start="lines", quality="draft"), (350, 300)).levels
     assert small.steps > 4 * PRESETS["draft"].last_steps
 
 

@@ -12,7 +12,6 @@ from layered_nst.painting.plan import (
     COLOR,
     HEAVY,
     INSTANT,
-    NEAREST,
     STROKES,
     Plan,
     composing,
@@ -30,7 +29,7 @@ def sketch_side(recipe: Recipe) -> int | None:
     """Longest side in px of the sketch by which a recipe is composed; None where it is not, or at
     its own size."""
     laid = composing(settled(recipe).start).sides
-    composed = recipe.size >= laid[0] * NEAREST and recipe.optimize.quality != INSTANT
+    composed = recipe.size > laid[0] and recipe.optimize.quality != INSTANT
     return laid[-1] if composed else None
 
 
