@@ -107,6 +107,44 @@ def test_a_shadow_is_ground() -> None:
     assert (said[shadow & ~RING] < 0).all()
 
 
+BANDS = (np.abs(X - 160) < 22) & (FROM_THE_MIDDLE >= 60) & (np.abs(Y - 120) < 118)
+
+
+def mesh() -> np.ndarray:
+    return np.where((X + Y) % 4 < 2, 0.55, 0.8)
+
+
+@pytest.mark.parametrize("bands", ["mesh", "white"])
+@pytest.mark.parametrize("ground", [(1.0, 1.0, 1.0), (0.9, 0.55, 0.5)])
+def test_a_band_as_colorless_as_a_shadow_belongs_to_the_watch_that_was_cut_out(
+    bands: str, ground: tuple[float, ...]
+) -> None:
+    even = np.ones((3, HEIGHT, WIDTH)) * np.array(ground)[:, None, None]
+    color = even * (mesh() if bands == "mesh" else 0.95)
+    photo = np.where(FROM_THE_MIDDLE < 60, np.array(GOLD)[:, None, None], even)
+    photo = np.where(BANDS, color, photo)
+    said = changed(photo, np.where(FROM_THE_MIDDLE < 60, 6.0, np.where(BANDS, -3.0, -7.0)))
+    assert (said[BANDS] > 0).mean() > 0.98
+    assert (said[~BANDS & (FROM_THE_MIDDLE > 64)] < 0).mean() > 0.98
+
+
+@pytest.mark.parametrize("fault", ["shadow", "noise", "black", "apart", "sure"])
+def test_what_fades_or_stands_on_no_even_light_ground_or_apart_is_none_of_it(fault: str) -> None:
+    even = np.full((3, HEIGHT, WIDTH), 0.02 if fault == "black" else 1.0)
+    photo = np.where(FROM_THE_MIDDLE < 60, np.array(GOLD)[:, None, None], even)
+    bands = BANDS & (FROM_THE_MIDDLE > 75) if fault == "apart" else BANDS
+    if fault == "shadow":
+        photo = photo * (1 - 0.5 * np.exp(-(((Y - 190) / 14) ** 2) - ((X - 160) / 40) ** 2))
+    else:
+        photo = np.where(bands, 0.6 * photo + 0.2 * mesh(), photo)
+    if fault == "noise":
+        photo = photo - np.random.default_rng(0).uniform(0, 0.05, photo.shape)
+    doubted = -6.0 if fault == "sure" else -3.0
+    said = changed(photo, np.where(FROM_THE_MIDDLE < 60, 6.0, np.where(BANDS, doubted, -7.0)))
+    outside = FROM_THE_MIDDLE > 64
+    assert (said[outside] < 0).all()
+
+
 def test_a_pale_fold_as_light_as_the_ground_is_no_hole() -> None:
     # Toward its middle a pale dress comes to be as light as the wall, without a border anywhere.
     shade = np.clip((FROM_THE_MIDDLE - 20) / 42, 0, 1) * 0.12

@@ -86,6 +86,16 @@ STEP = (2, 6)
 SURE = 2.0
 """Logit of what the ground has said, at least."""
 
+EVEN, LEAST_EVEN, NOT_BLACK = 4 / 255, 0.7, 0.25
+"""How far from the middle color of the photo's edge a place may be where a thing was cut out, or
+lit so brightly that its ground is one color; how much of that edge must be so; and how light its
+color must be: in the dark all that is far off is black."""
+
+STEEP, LEAST_STEEP, EVENLY_FOR = 2e-3, 0.6, -5.0
+"""On such a ground, what ends at once is no shadow, which fades: the fine texture at the end, and
+on how much of it; and median logits that such a part must have above. Gray bands and white ones
+are as colorless as shadows."""
+
 
 def by_ground(logits: Tensor, rgb: Tensor) -> Tensor:
     """Give to the subject what its plain ground can't be, and to the ground what equals it.
@@ -104,11 +114,12 @@ def by_ground(logits: Tensor, rgb: Tensor) -> Tensor:
     shown = guided.resample(rgb, grid).cpu().double().numpy()
     thought = guided.resample(logits[None], grid)[0].cpu().double().numpy()
     fine = guided.resample(_texture(rgb), grid)[0].cpu().double().numpy()
-    said = _said(shown, thought, fine)
-    if said is None:
-        return logits
+    cut = _cut_out(shown, thought, fine)
+    thought = np.where(cut, thought.clip(min=SURE), thought)
+    said = _said(shown, thought, fine) or (np.zeros_like(cut), np.zeros_like(cut))
     subject, ground = (
-        guided.enlarge(torch.from_numpy(part)[None].to(logits), size)[0] > 0.5 for part in said
+        guided.enlarge(torch.from_numpy(part)[None].to(logits), size)[0] > 0.5
+        for part in (said[0] | cut, said[1])
     )
     logits = torch.where(subject, logits.clamp(min=SURE), logits)
     return torch.where(ground, logits.clamp(max=-SURE), logits)
@@ -143,6 +154,32 @@ def _said(rgb: Floats, logits: Floats, texture: Floats) -> tuple[Places, Places]
     return things, holes
 
 
+def _cut_out(rgb: Floats, logits: Floats, texture: Floats) -> Places:
+    """What touches the subject and ends at once on a ground that is all one color; nothing where
+    the ground is not."""
+    subject = logits > 0
+    edge = _edge(subject.shape)
+    color = np.median(rgb[:, edge], axis=1)[:, None, None]
+    alike = np.abs(rgb - color).max(0) <= EVEN
+    if not subject.any() or alike[edge].mean() < LEAST_EVEN or color.max() < NOT_BLACK:
+        return np.zeros_like(subject)
+    numbers, _ = ndimage.label(alike)
+    ground = np.isin(numbers, np.unique(numbers[edge & alike])) & alike
+    beside = ndimage.binary_dilation(ground, np.ones((3, 3)))
+    steep = ndimage.maximum_filter(texture, 3) > STEEP
+
+    def ends(part: Places) -> bool:
+        end = part & beside
+        return bool(
+            np.median(logits[part]) > EVENLY_FOR and end.any() and steep[end].mean() >= LEAST_STEEP
+        )
+
+    far = ~ground & ~ndimage.binary_dilation(subject, iterations=MARGIN)
+    parts = _chosen(far, LEAST_OTHER, ends)
+    things = parts | (ndimage.binary_dilation(parts, iterations=MARGIN) & ~ground)
+    return _touching(things, subject)
+
+
 def _things(colored: Places, logits: Floats) -> Places:
     """What is not as the ground, touches the subject and is not the network's ground for sure."""
     subject = logits > 0
@@ -152,6 +189,11 @@ def _things(colored: Places, logits: Floats) -> Places:
         lambda part: bool(np.median(logits[part]) > FOR),
     )
     things = far | (ndimage.binary_dilation(far, iterations=MARGIN) & colored)
+    return _touching(things, subject)
+
+
+def _touching(things: Places, subject: Places) -> Places:
+    """Those of things that hang together with the subject."""
     together = ndimage.binary_closing(subject | things, iterations=MARGIN) | subject | things
     numbers, _ = ndimage.label(together, np.ones((3, 3)))
     found: Places = things & np.isin(numbers, np.unique(numbers[subject]))
@@ -185,14 +227,19 @@ def _holes(away: Floats, rough: Places, white: Places, logits: Floats) -> Places
 
 
 def _is_plain(plain: Places, ground: Places) -> bool:
-    height, width = ground.shape
-    edge = max(2, round(RING * max(ground.shape)))
-    ring = np.ones_like(ground)
-    ring[edge:-edge, edge:-edge] = False
-    seen = ring & ground
-    if seen.sum() < LEAST_SEEN * 2 * edge * (height + width):
+    edge = _edge(ground.shape)
+    seen = edge & ground
+    if seen.sum() < LEAST_SEEN * edge.sum():
         return False
     return bool(plain[ground].mean() >= LEAST_PLAIN and plain[seen].mean() >= LEAST_RING)
+
+
+def _edge(size: tuple[int, ...]) -> Places:
+    """The photo's edge, as far in as its breadth."""
+    breadth = max(2, round(RING * max(size)))
+    edge = np.ones(size, dtype=bool)
+    edge[breadth:-breadth, breadth:-breadth] = False
+    return edge
 
 
 def _distances(rgb: Floats, ground: Places) -> Floats:
