@@ -261,6 +261,20 @@ def test_skin_goes_down_the_neck_and_on_to_an_arm_but_not_to_a_coat_of_its_color
     assert max(hair, shirt, coat, ground) < 0.1
 
 
+@pytest.mark.parametrize(
+    ("color", "is_skin"), [((0.56, 0.41, 0.33), True), ((0.1, 0.2, 0.6), False)]
+)
+def test_a_shade_that_skin_encloses_is_skin_and_a_pendant_is_not(
+    portrait: tuple[Tensor, Tensor, Face], color: tuple[float, float, float], is_skin: bool
+) -> None:
+    photo, person, face = portrait
+    photo = photo.clone()
+    photo[:, 128:143, 113:128] = torch.tensor(color)[:, None, None]
+    mask = face_mask([face], photo, "skin", [person])
+    assert (at(mask, 120, 135) > 0.9) == is_skin
+    assert at(mask, 109, 135) > 0.9
+
+
 def test_hair_hangs_beside_the_face_and_ends_where_clothes_begin(
     portrait: tuple[Tensor, Tensor, Face],
 ) -> None:

@@ -23,9 +23,10 @@ from layered_nst.regions.ways import ways
 # Lengths are in sides of the detector's box, from the brows to the chin.
 SKIN_REACH, HAIR_REACH = 9.0, 2.6
 """How far from the middle of the box each is looked for."""
-SKIN_LEAST, SKIN_LIKE = (10.0, 3.0, 3.0), 2.5
+SKIN_LEAST, SKIN_LIKE, SKIN_NEARLY = (10.0, 3.0, 3.0), 2.5, 4.0
 """Standard deviations of L, a and b that are added to those of the face's skin, and within how many
-of all that a color is skin: a neck lies in the shadow of its chin, but has the face's hue."""
+of all that a color is skin: a neck lies in the shadow of its chin, but has the face's hue. What
+skin encloses may be less like it."""
 CRUMB, GARMENT = 0.01, 1.0
 """Areas, in those of the face, of the smallest piece that counts and of the largest that may lie
 apart from face and neck: a coat of the skin's color is larger than a hand or a forearm."""
@@ -68,8 +69,10 @@ def skin(view: FaceView, face: Tensor) -> Tensor:
     planes = torch.cat([view.rgb, torch.stack([view.outline(), view.person, face])])
     small = resample(planes, view.grid(LOOKED_AT))
     outline, person, of_face = small[3:]
-    like = likeness(rgb_to_lab(small[:3]), outline, SKIN_LEAST) <= SKIN_LIKE
-    found = _of_one((like & (person >= 0.5)).cpu().numpy(), (of_face >= 0.5).cpu().numpy())
+    unlike = likeness(rgb_to_lab(small[:3]), outline, SKIN_LEAST)
+    like = (unlike <= SKIN_LIKE) & (person >= 0.5)
+    found = _of_one(like.cpu().numpy(), (of_face >= 0.5).cpu().numpy())
+    found |= _enclosed(found | (of_face >= 0.5).cpu().numpy(), unlike.cpu().numpy())
     bare = torch.minimum(_drawn(view, found, SKIN_WINDOW), view.person)
     return torch.maximum(bare, face)
 
@@ -83,6 +86,14 @@ def _of_one(like: Mask, face: Mask) -> Mask:
     kept[0] = False
     pieces: Mask = like & kept[numbers]
     return pieces
+
+
+def _enclosed(skin: Mask, unlike: NDArray[np.float64]) -> Mask:
+    """What lies within skin and is nearly of its color: shade and sheen."""
+    numbers, _ = ndimage.label(ndimage.binary_fill_holes(skin, TOUCHING) & ~skin)
+    middle = ndimage.median(unlike, numbers, np.arange(numbers.max() + 1))
+    within: Mask = (numbers > 0) & (middle <= SKIN_NEARLY)[numbers]
+    return within
 
 
 def hair(view: FaceView, face: Tensor) -> Tensor:
