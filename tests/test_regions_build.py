@@ -145,6 +145,42 @@ def test_a_color_under_transparent_pixels_is_not_seen() -> None:
     assert (chosen({"color": "black"}, picture=picture) == alpha).all()
 
 
+def clear_but(*shown: tuple[int, int, int, int]) -> Picture:
+    """A photo cut out to boxes of rows and columns."""
+    alpha = torch.zeros(SIZE)
+    for top, bottom, left, right in shown:
+        alpha[top:bottom, left:right] = 1
+    return Picture(photo().rgb, alpha=alpha)
+
+
+def a_part() -> Segmentation:
+    subject = torch.zeros(SIZE)
+    subject[20:30, 30:40] = 1
+    return Segmentation(scenes().probabilities, CLASSES, "test", subject=subject)
+
+
+def test_the_subject_of_a_cut_out_is_all_that_is_left_of_it() -> None:
+    picture = clear_but((10, 50, 20, 50), (30, 50, 60, 75))
+    found = chosen({"subject": True}, picture=picture, segment=a_part)
+    assert torch.equal(found >= 0.5, picture.alpha >= 0.5)
+    largest = chosen({"subject": 1}, picture=picture, segment=a_part)
+    assert torch.equal(largest >= 0.5, clear_but((10, 50, 20, 50)).alpha >= 0.5)
+
+
+@pytest.mark.parametrize("frame", ["oval", "round corners", "a lost corner", "nothing seen"])
+def test_a_photo_in_a_round_frame_has_its_own_subject(frame: str) -> None:
+    rows, columns = torch.meshgrid(torch.arange(60) - 29.5, torch.arange(80) - 39.5, indexing="ij")
+    within = {
+        "oval": (rows / 30) ** 2 + (columns / 40) ** 2 < 1,
+        "round corners": (rows / 30).abs() ** 5 + (columns / 40).abs() ** 5 < 1,
+        "a lost corner": (rows > -25) | (columns > -30),
+        "nothing seen": rows > 100,
+    }[frame]
+    picture = Picture(photo().rgb, alpha=within.float())
+    found = chosen({"subject": True}, picture=picture, segment=a_part)
+    assert torch.equal(found >= 0.5, a_part().subject >= 0.5)
+
+
 def test_alpha_takes_the_opaque_part_of_a_photo() -> None:
     alpha = torch.linspace(0, 1, SIZE[1]).repeat(SIZE[0], 1)
     assert (chosen({"alpha": True}, picture=Picture(photo().rgb, alpha=alpha)) == alpha).all()

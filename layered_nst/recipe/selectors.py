@@ -90,7 +90,8 @@ class SubjectSelector(_SelectorModel):
         Allowed("true, or a whole number of at least 1"),
     ]
     """`true` takes all of it; a number, only so many of its largest connected pieces. Its shadow
-    and what it stands on are not part of it, and holes in it stay holes."""
+    and what it stands on are not part of it, and holes in it stay holes. Of a thing that was cut
+    out, as a PNG with transparency, it is all that is left."""
 
 
 class FaceSelector(_SelectorModel):

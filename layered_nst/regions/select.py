@@ -63,6 +63,11 @@ from layered_nst.words import listed, pixels
 COLOR_ROUNDING = 0.01
 ROUNDING = 1e-4
 """By how much the mask of a plug-in may leave [0, 1]."""
+LEAST_CLEAR, FAINT = 0.02, 0.05
+"""Share of a photo that must be transparent for a thing to be cut out of it; alpha of its rim."""
+LEAST_FRAME, LEAST_OVAL = 0.9, 0.97
+"""What fills so much of the whole picture, or is so much of an ellipse as large as it, is a photo
+with round corners or in an oval."""
 
 
 @dataclass(frozen=True)
@@ -190,18 +195,35 @@ def select_subject(selector: SubjectSelector, view: View) -> Tensor:
 
 
 def _subject(view: View, seen: Segmentation, count: int | None) -> Tensor:
-    if seen.subject is None:
+    alpha = view.picture.alpha
+    if alpha is not None and is_cut_out(alpha):
+        surely, margin = alpha, alpha - FAINT
+    elif seen.subject is None:
         raise RegionError(
             f"subject: {seen.segmenter} tells classes apart and finds no subject; "
             f"{listed(FINDS_SUBJECTS)} do"
         )
-    surely = _at_size(seen.subject, view.picture.size)
-    mask = antialias(surely - 0.5).cpu().numpy()
+    else:
+        surely = _at_size(seen.subject, view.picture.size)
+        margin = surely - 0.5
+    mask = antialias(margin).cpu().numpy()
     if mask.max() < 0.5:
         return view.mask(np.zeros_like(mask))
     if count is not None:
         return view.mask(keep_largest(mask, count))
     return view.mask(keep_sizable(mask, surely.cpu().numpy()))
+
+
+def is_cut_out(alpha: Tensor) -> bool:
+    """Whether transparency, shape (H, W), cuts a thing out, and is no photo's round frame."""
+    shown = alpha >= 0.5
+    share = float(shown.float().mean())
+    if not 0 < share <= 1 - LEAST_CLEAR:
+        return False
+    height, width = shown.shape
+    oval = ellipse_coverage((0, 0, width, height), (height, width)) >= 0.5
+    seen = shown.cpu().numpy()
+    return share < LEAST_FRAME and (seen & oval).sum() < LEAST_OVAL * (seen | oval).sum()
 
 
 def _at_size(plane: Tensor, size: tuple[int, int]) -> Tensor:
