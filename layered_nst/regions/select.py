@@ -63,11 +63,9 @@ from layered_nst.words import listed, pixels
 COLOR_ROUNDING = 0.01
 ROUNDING = 1e-4
 """By how much the mask of a plug-in may leave [0, 1]."""
-LEAST_CLEAR, FAINT = 0.02, 0.05
-"""Share of a photo that must be transparent for a thing to be cut out of it; alpha of its rim."""
-LEAST_FRAME, LEAST_OVAL = 0.9, 0.97
+LEAST_FRAME, LEAST_OVAL, FAINT = 0.9, 0.97, 0.05
 """What fills so much of the whole picture, or is so much of an ellipse as large as it, is a photo
-with round corners or in an oval."""
+with round corners or in an oval, and no thing that was cut out; alpha at the rim of one."""
 
 
 @dataclass(frozen=True)
@@ -216,14 +214,11 @@ def _subject(view: View, seen: Segmentation, count: int | None) -> Tensor:
 
 def is_cut_out(alpha: Tensor) -> bool:
     """Whether transparency, shape (H, W), cuts a thing out, and is no photo's round frame."""
-    shown = alpha >= 0.5
-    share = float(shown.float().mean())
-    if not 0 < share <= 1 - LEAST_CLEAR:
-        return False
-    height, width = shown.shape
+    seen = alpha.cpu().numpy() >= 0.5
+    height, width = seen.shape
     oval = ellipse_coverage((0, 0, width, height), (height, width)) >= 0.5
-    seen = shown.cpu().numpy()
-    return share < LEAST_FRAME and (seen & oval).sum() < LEAST_OVAL * (seen | oval).sum()
+    is_oval = (seen & oval).sum() >= LEAST_OVAL * (seen | oval).sum()
+    return bool(0 < seen.mean() < LEAST_FRAME and not is_oval)
 
 
 def _at_size(plane: Tensor, size: tuple[int, int]) -> Tensor:
