@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +93,18 @@ def test_several_words_are_kept_each_once() -> None:
     assert [region.name for region in recipe.regions] == ["style", "sky", "subject"]
     assert [region.protect for region in recipe.regions] == [False, True, True]
     assert recipe.regions[2].select.subject is True
+
+
+def test_the_lines_of_a_photo_are_held_unless_one_says_otherwise() -> None:
+    words = ("paint", "photo.png", "dots.png", "--size", "64", "--quality", "draft", "-o")
+    lines = {}
+    for name, more in {"held": (), "free": ("--set", "regions.style.contour=0")}.items():
+        assert run(*words, f"{name}.png", *more).code == 0
+        manifest = json.loads(Path(f"{name}.json").read_text("utf-8"))
+        lines[name] = manifest["recipe"]["regions"][0].get("contour")
+        assert ("contour.sides" in manifest["losses"]) == (name == "held")
+    assert lines["held"] > 0.5
+    assert lines["free"] == 0
 
 
 @pytest.mark.parametrize(

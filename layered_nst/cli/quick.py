@@ -64,8 +64,9 @@ def paint(
 ) -> None:
     """Paint a photo, or a clip, in a style, without a recipe.
 
-    OUT.json beside the picture holds the recipe: `layered-nst apply OUT.json` paints it again, and
-    with -c another photo.
+    The photo's lines are held; `--set regions.style.contour=0` leaves them to the style. OUT.json
+    beside the picture holds the recipe: `layered-nst apply OUT.json` paints it again, and with -c
+    another photo.
     """
     from layered_nst.cli.clips import suffix_for
     from layered_nst.files.targets import free_name

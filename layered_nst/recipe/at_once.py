@@ -20,6 +20,11 @@ KEPT: dict[str, dict[str, Any]] = {
 """Regions of what can be kept by a word of its own; any other is a class of the segmenter."""
 
 
+CONTOUR = 0.6
+"""How firmly the photo's lines are held where nobody says: with none, eyes look elsewhere and small
+things in the distance are strokes; more takes of the style."""
+
+
 def recipe_at_once(photo: Path, style: str, *, keep: Sequence[str] = ()) -> dict[str, Any]:
     """A photo in a style as a recipe, as data.
 
@@ -34,7 +39,7 @@ def recipe_at_once(photo: Path, style: str, *, keep: Sequence[str] = ()) -> dict
         for word in dict.fromkeys(keep)
     ]
     name = "style" if "style" not in keep else "painted"
-    painted = {"name": name, "select": "rest", "style": [_source(style)]}
+    painted = {"name": name, "select": "rest", "style": [_source(style)], "contour": CONTOUR}
     return {
         "recipe": 1,
         "name": f"{photo.stem} in {Path(style).stem}",

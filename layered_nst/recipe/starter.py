@@ -76,6 +76,7 @@ _STYLED = """\
     style: {style}
     strength: 1.0             # 0.5 is half as strong
     scale: 1.0                # size of the strokes
+    contour: 0.6              # how firmly the photo's lines are held
     color: style              # style | content | luminance"""
 
 WATERCOLOR = Path(__file__).with_name("watercolor.jpg")
