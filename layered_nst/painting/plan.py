@@ -56,7 +56,7 @@ PRESETS: Mapping[str, Preset] = {
         last_steps=36,
         heavy=1,
         # With twice the steps at 1024 px a picture takes half as long again, comes nearer to its
-        # styles by 0.002 and cannot be told apart.
+        # styles by 0.004 and cannot be told apart.
         finish=Tuning(steps=1.1, large=0.5, style=1.25, total_variation=2.0),
     ),
     "fine": Preset(ratio=math.sqrt(2), first_steps=200, last_steps=60, heavy=3),
