@@ -128,13 +128,15 @@ def test_a_band_as_colorless_as_a_shadow_belongs_to_the_watch_that_was_cut_out(
     assert (said[~BANDS & (FROM_THE_MIDDLE > 64)] < 0).mean() > 0.98
 
 
-@pytest.mark.parametrize("fault", ["shadow", "noise", "black", "apart", "sure"])
+@pytest.mark.parametrize("fault", ["shadow", "hard shadow", "noise", "black", "apart", "sure"])
 def test_what_fades_or_stands_on_no_even_light_ground_or_apart_is_none_of_it(fault: str) -> None:
     even = np.full((3, HEIGHT, WIDTH), 0.02 if fault == "black" else 1.0)
     photo = np.where(FROM_THE_MIDDLE < 60, np.array(GOLD)[:, None, None], even)
     bands = BANDS & (FROM_THE_MIDDLE > 75) if fault == "apart" else BANDS
     if fault == "shadow":
         photo = photo * (1 - 0.5 * np.exp(-(((Y - 190) / 14) ** 2) - ((X - 160) / 40) ** 2))
+    elif fault == "hard shadow":
+        photo = np.where(bands, 0.7 * photo, photo)
     else:
         photo = np.where(bands, 0.6 * photo + 0.2 * mesh(), photo)
     if fault == "noise":

@@ -96,6 +96,10 @@ STEEP, LEAST_STEEP, EVENLY_FOR = 2e-3, 0.6, -5.0
 on how much of it; and median logits that such a part must have above. Gray bands and white ones
 are as colorless as shadows."""
 
+SMOOTH_SHARE, UMBRA, GRAY = 0.9, 0.9, 0.06
+"""A hard shadow ends at once too. It is smooth within, for so much of it, has less than this share
+of the ground's values, and shares of all channels that differ by less."""
+
 
 def by_ground(logits: Tensor, rgb: Tensor) -> Tensor:
     """Give to the subject what its plain ground can't be, and to the ground what equals it.
@@ -168,10 +172,22 @@ def _cut_out(rgb: Floats, logits: Floats, texture: Floats) -> Places:
     beside = ndimage.binary_dilation(ground, np.ones((3, 3)))
     steep = ndimage.maximum_filter(texture, 3) > STEEP
 
+    shares = rgb / np.maximum(color, EVEN)
+
+    def is_shadow(part: Places) -> bool:
+        within = ndimage.binary_erosion(part, iterations=2)
+        if not within.any() or (texture[within] > STEEP).mean() > 1 - SMOOTH_SHARE:
+            return False
+        left = np.median(shares[:, within], axis=1)
+        return bool(left.max() < UMBRA and np.ptp(left) < GRAY)
+
     def ends(part: Places) -> bool:
         end = part & beside
         return bool(
-            np.median(logits[part]) > EVENLY_FOR and end.any() and steep[end].mean() >= LEAST_STEEP
+            np.median(logits[part]) > EVENLY_FOR
+            and end.any()
+            and steep[end].mean() >= LEAST_STEEP
+            and not is_shadow(part)
         )
 
     far = ~ground & ~ndimage.binary_dilation(subject, iterations=MARGIN)
