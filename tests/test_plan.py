@@ -42,8 +42,9 @@ def test_levels_rise_to_the_size_of_the_result(quality: str, longest: int) -> No
     assert found[-1] == longest
     widest = max(PRESETS[quality].ratio, COMPOSED[-1] / COMPOSED[-2]) * NEAREST
     for low, high in pairwise(found):
-        nearest = 1 if low in COMPOSED else NEAREST
-        assert nearest < high / low * 1.01 <= widest * 1.03
+        assert low < high
+        assert low in COMPOSED or high / low >= NEAREST
+        assert high / low <= widest * 1.01
 
 
 @pytest.mark.parametrize("start", ["color", "strokes", "lines"])

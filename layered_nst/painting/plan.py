@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count, takewhile
 from typing import Any
 
 from layered_nst import plugins
@@ -338,12 +339,9 @@ def _sides(
         return [side for side in wanted if side < longest] + [longest]
     # Those that compose stand however near the result is: without the last of them it would be
     # composed otherwise than larger ones.
-    sides = [side for side in laid if side < longest]
-    finer = laid[-1] * preset.ratio
-    while finer * NEAREST <= longest:
-        sides.append(round(finer))
-        finer *= preset.ratio
-    return [*sides, longest]
+    composed = [side for side in laid if side < longest]
+    finer = (round(laid[-1] * preset.ratio**n) for n in count(1))
+    return [*composed, *takewhile(lambda side: side * NEAREST <= longest, finer), longest]
 
 
 def _steps(side: int, preset: Preset, composing: float | None) -> int:

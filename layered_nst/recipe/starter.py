@@ -16,6 +16,7 @@ from layered_nst.files.atomic import replacing
 from layered_nst.files.names import did_you_mean_file
 from layered_nst.files.targets import check_target, free_name
 from layered_nst.files.texts import readable
+from layered_nst.recipe.at_once import CONTOUR
 from layered_nst.recipe.dumping import dump_text
 from layered_nst.recipe.values import NOT_IN_NAMES
 
@@ -76,7 +77,7 @@ _STYLED = """\
     style: {style}
     strength: 1.0             # 0.5 is half as strong
     scale: 1.0                # size of the strokes
-    contour: 0.6              # how firmly the photo's lines are held
+    contour: {contour}              # how firmly the photo's lines are held
     color: style              # style | content | luminance"""
 
 WATERCOLOR = Path(__file__).with_name("watercolor.jpg")
@@ -174,7 +175,9 @@ def starter(
         key=lambda item: -item[1].share,
     )
     kept = subject if subject is not None and subject.share >= SMALLEST_SHARE else None
-    looks = [_STYLED.format(style=dump_text(_relative(style, path))) for style in styles]
+    looks = [
+        _STYLED.format(style=dump_text(_relative(style, path)), contour=CONTOUR) for style in styles
+    ]
     named = [*zip(_names([name for name, _ in found]), found, strict=True)]
     left = 1 - (0.0 if kept is None else kept.share)
     painted = _with_rest_left(named, left)[: len(looks) - 1]

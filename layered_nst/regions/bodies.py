@@ -70,9 +70,10 @@ def skin(view: FaceView, face: Tensor) -> Tensor:
     small = resample(planes, view.grid(LOOKED_AT))
     outline, person, of_face = small[3:]
     unlike = likeness(rgb_to_lab(small[:3]), outline, SKIN_LEAST)
-    like = (unlike <= SKIN_LIKE) & (person >= 0.5)
-    found = _of_one(like.cpu().numpy(), (of_face >= 0.5).cpu().numpy())
-    found |= _enclosed(found | (of_face >= 0.5).cpu().numpy(), unlike.cpu().numpy())
+    like = ((unlike <= SKIN_LIKE) & (person >= 0.5)).cpu().numpy()
+    within = (of_face >= 0.5).cpu().numpy()
+    found = _of_one(like, within)
+    found |= _enclosed(found | within, unlike.cpu().numpy())
     bare = torch.minimum(_drawn(view, found, SKIN_WINDOW), view.person)
     return torch.maximum(bare, face)
 
@@ -153,8 +154,7 @@ def _unlike(colors: NDArray[np.float64], found: Mask) -> NDArray[np.float64]:
 
 def _joined(mask: Mask, starts: Mask) -> Mask:
     """The pieces of a mask in which one of the starts lies."""
-    numbers, _ = ndimage.label(mask)
-    kept: Mask = mask & np.isin(numbers, np.unique(numbers[starts & mask]))
+    kept: Mask = ndimage.binary_propagation(starts & mask, mask=mask)
     return kept
 
 

@@ -119,11 +119,13 @@ def by_ground(logits: Tensor, rgb: Tensor) -> Tensor:
     thought = guided.resample(logits[None], grid)[0].cpu().double().numpy()
     fine = guided.resample(_texture(rgb), grid)[0].cpu().double().numpy()
     cut = _cut_out(shown, thought, fine)
-    thought = np.where(cut, thought.clip(min=SURE), thought)
-    said = _said(shown, thought, fine) or (np.zeros_like(cut), np.zeros_like(cut))
+    things, holes = _said(shown, np.where(cut, thought.clip(min=SURE), thought), fine)
+    things = things | cut
+    if not (things.any() or holes.any()):
+        return logits
     subject, ground = (
         guided.enlarge(torch.from_numpy(part)[None].to(logits), size)[0] > 0.5
-        for part in (said[0] | cut, said[1])
+        for part in (things, holes)
     )
     logits = torch.where(subject, logits.clamp(min=SURE), logits)
     return torch.where(ground, logits.clamp(max=-SURE), logits)
@@ -135,27 +137,27 @@ def _texture(rgb: Tensor) -> Tensor:
     return (light - guided.box_mean(light, 1)).abs()
 
 
-def _said(rgb: Floats, logits: Floats, texture: Floats) -> tuple[Places, Places] | None:
-    """What is subject and what is ground, or None where no ground is plain."""
+def _said(rgb: Floats, logits: Floats, texture: Floats) -> tuple[Places, Places]:
+    """What is subject and what is ground: nothing of either where no ground is plain."""
     subject = logits > 0
     ground = ~ndimage.binary_dilation(subject, np.ones((5, 5)))
+    holes = np.zeros_like(subject)
     if ground.mean() < LEAST_GROUND:
-        return None
+        return holes, holes
     apart = _distances(rgb, ground)
     lighter = apart.mean(0)
     tint = np.linalg.norm(apart - lighter, axis=0)
     plain = (tint < TINTED) & (lighter < LIGHTER) & (lighter > SHADED)
     if not _is_plain(plain, ground):
-        return None
+        return holes, holes
     colored = (tint > TINTED * (1 + np.maximum(-lighter, 0))) | (lighter > LIGHTER)
     near = ndimage.uniform_filter(np.hypot(tint, lighter), 3)
     same = min(SAME, max(NARROW / 2, NOISE * float(np.median(near[ground & plain]))))
     rough = ROUGHER * max(SMOOTH, float(np.median(texture[ground & plain])))
-    things, holes = _things(colored, logits), np.zeros_like(subject)
     unlike = subject & (near >= 2 * same)
     if (colored & unlike).sum() > LEAST_COLORED * unlike.sum():
         holes = _holes(near / same, texture > rough, rgb.min(0) >= WHITE, logits)
-    return things, holes
+    return _things(colored, logits), holes
 
 
 def _cut_out(rgb: Floats, logits: Floats, texture: Floats) -> Places:
@@ -167,11 +169,9 @@ def _cut_out(rgb: Floats, logits: Floats, texture: Floats) -> Places:
     alike = np.abs(rgb - color).max(0) <= EVEN
     if not subject.any() or alike[edge].mean() < LEAST_EVEN or color.max() < NOT_BLACK:
         return np.zeros_like(subject)
-    numbers, _ = ndimage.label(alike)
-    ground = np.isin(numbers, np.unique(numbers[edge & alike])) & alike
+    ground = ndimage.binary_propagation(edge & alike, mask=alike)
     beside = ndimage.binary_dilation(ground, np.ones((3, 3)))
     steep = ndimage.maximum_filter(texture, 3) > STEEP
-
     shares = rgb / np.maximum(color, EVEN)
 
     def is_shadow(part: Places) -> bool:
@@ -211,8 +211,7 @@ def _things(colored: Places, logits: Floats) -> Places:
 def _touching(things: Places, subject: Places) -> Places:
     """Those of things that hang together with the subject."""
     together = ndimage.binary_closing(subject | things, iterations=MARGIN) | subject | things
-    numbers, _ = ndimage.label(together, np.ones((3, 3)))
-    found: Places = things & np.isin(numbers, np.unique(numbers[subject]))
+    found: Places = things & ndimage.binary_propagation(subject, np.ones((3, 3)), together)
     return found
 
 
